@@ -1,0 +1,190 @@
+"""PacketBatch: the one container in which packets walk the stages; its columns are NumPy arrays over its own memory.
+
+Journey: filled by packetio (or by hand), read and written by every stage. One thread owns a batch at a time.
+It does not parse, decide or send.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+HEADROOM_BYTES = HEADROOM
+
+
+cdef int alive(Columns* b) noexcept nogil:
+    """Count the rows that no stage has dropped."""
+    cdef int i, n = 0
+    for i in range(b.count):
+        n += b.reason[i] == 0
+    return n
+
+
+cdef void reset(Columns* b, int count) noexcept nogil:
+    """Make rows 0 … count-1 fresh: no verdict, no flow, no reason. The bytes stay."""
+    b.count = count
+    memset(b.action, 0, count)
+    memset(b.reason, 0, count)
+    memset(b.rule, 0xFF, count * sizeof(int32_t))
+    memset(b.entry, 0xFF, count * sizeof(int32_t))
+
+
+cdef void* pointer(object array):
+    return <void*> <size_t> array.ctypes.data
+
+
+cdef class PacketBatch:
+    """Up to `capacity` packets of at most `room` bytes each, headroom included.
+
+    Args:
+        capacity: rows, 1 … 4,096.
+        room: bytes a row, 256 … 65,535.
+    Raises:
+        ValueError: capacity or room out of range.
+    """
+
+    def __cinit__(self, int capacity=CAPACITY_DEFAULT, int room=ROOM_DEFAULT):
+        if not 1 <= capacity <= CAPACITY_MAX:
+            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
+        if not 2 * HEADROOM <= room <= 65535:
+            raise ValueError(f"room must be {2 * HEADROOM} to 65535 bytes, not {room}")
+        self.data = np.zeros((capacity, room), np.uint8)
+        self.source = np.zeros((capacity, 16), np.uint8)
+        self.destination = np.zeros((capacity, 16), np.uint8)
+        self.key = np.zeros((capacity, KEY_BYTES), np.uint8)
+        cdef Columns* b = &self.columns
+        b.capacity, b.room, b.count = capacity, room, 0
+        self._make_columns(capacity)
+        b.data = <uint8_t*> pointer(self.data)
+        b.source = <uint8_t*> pointer(self.source)
+        b.destination = <uint8_t*> pointer(self.destination)
+        b.key = <uint8_t*> pointer(self.key)
+
+    cdef _make_columns(self, int capacity):
+        cdef Columns* b = &self.columns
+        self.start = np.zeros(capacity, np.uint16)
+        b.start = <uint16_t*> pointer(self.start)
+        self.length = np.zeros(capacity, np.uint16)
+        b.length = <uint16_t*> pointer(self.length)
+        self.peer_address = np.zeros(capacity, np.uint32)
+        b.peer_address = <uint32_t*> pointer(self.peer_address)
+        self.peer_port = np.zeros(capacity, np.uint16)
+        b.peer_port = <uint16_t*> pointer(self.peer_port)
+        self.geneve_start = np.zeros(capacity, np.uint16)
+        b.geneve_start = <uint16_t*> pointer(self.geneve_start)
+        self.geneve_length = np.zeros(capacity, np.uint16)
+        b.geneve_length = <uint16_t*> pointer(self.geneve_length)
+        self.geneve_flags = np.zeros(capacity, np.uint8)
+        b.geneve_flags = <uint8_t*> pointer(self.geneve_flags)
+        self.vni = np.zeros(capacity, np.uint32)
+        b.vni = <uint32_t*> pointer(self.vni)
+        self.endpoint = np.zeros(capacity, np.uint64)
+        b.endpoint = <uint64_t*> pointer(self.endpoint)
+        self.attachment = np.zeros(capacity, np.uint64)
+        b.attachment = <uint64_t*> pointer(self.attachment)
+        self.cookie = np.zeros(capacity, np.uint32)
+        b.cookie = <uint32_t*> pointer(self.cookie)
+        self.inner_start = np.zeros(capacity, np.uint16)
+        b.inner_start = <uint16_t*> pointer(self.inner_start)
+        self.inner_length = np.zeros(capacity, np.uint16)
+        b.inner_length = <uint16_t*> pointer(self.inner_length)
+        self.ip_version = np.zeros(capacity, np.uint8)
+        b.ip_version = <uint8_t*> pointer(self.ip_version)
+        self.protocol = np.zeros(capacity, np.uint8)
+        b.protocol = <uint8_t*> pointer(self.protocol)
+        self.fragment = np.zeros(capacity, np.uint8)
+        b.fragment = <uint8_t*> pointer(self.fragment)
+        self.tcp_flags = np.zeros(capacity, np.uint8)
+        b.tcp_flags = <uint8_t*> pointer(self.tcp_flags)
+        self.l4_start = np.zeros(capacity, np.uint16)
+        b.l4_start = <uint16_t*> pointer(self.l4_start)
+        self.source_port = np.zeros(capacity, np.uint16)
+        b.source_port = <uint16_t*> pointer(self.source_port)
+        self.destination_port = np.zeros(capacity, np.uint16)
+        b.destination_port = <uint16_t*> pointer(self.destination_port)
+        self.namespace = np.zeros(capacity, np.uint16)
+        b.namespace = <uint16_t*> pointer(self.namespace)
+        self.hash = np.zeros(capacity, np.uint64)
+        b.hash = <uint64_t*> pointer(self.hash)
+        self.direction = np.zeros(capacity, np.uint8)
+        b.direction = <uint8_t*> pointer(self.direction)
+        self.entry = np.zeros(capacity, np.int32)
+        b.entry = <int32_t*> pointer(self.entry)
+        self.rule = np.zeros(capacity, np.int32)
+        b.rule = <int32_t*> pointer(self.rule)
+        self.action = np.zeros(capacity, np.uint8)
+        b.action = <uint8_t*> pointer(self.action)
+        self.reason = np.zeros(capacity, np.uint8)
+        b.reason = <uint8_t*> pointer(self.reason)
+
+    @property
+    def capacity(self):
+        """Rows there are."""
+        return self.columns.capacity
+
+    @property
+    def room(self):
+        """Bytes a row."""
+        return self.columns.room
+
+    @property
+    def count(self):
+        """Rows in use."""
+        return self.columns.count
+
+    @count.setter
+    def count(self, int value):
+        if not 0 <= value <= self.columns.capacity:
+            raise ValueError(f"count must be 0 to {self.columns.capacity}, not {value}")
+        self.columns.count = value
+
+    def reset(self, int count):
+        """Make rows 0 … count-1 fresh: no verdict, no flow, no drop reason. The bytes stay.
+
+        Raises:
+            ValueError: count is not 0 … capacity.
+        """
+        self.count = count
+        reset(&self.columns, count)
+
+    def alive(self):
+        """Return how many rows no stage has dropped."""
+        return alive(&self.columns)
+
+    def load(self, frames):
+        """Copy each of `frames` (bytes-like) behind the headroom of a row and reset those rows.
+
+        Args:
+            frames: a sequence of at most `capacity` bytes-like objects, each at most `room` - 128 bytes.
+        Returns:
+            The number of rows.
+        Raises:
+            ValueError: too many frames, or one too long; the batch is as it was.
+        """
+        frames = [bytes(frame) for frame in frames]
+        if len(frames) > self.columns.capacity:
+            raise ValueError(f"frames must be at most {self.columns.capacity}, not {len(frames)}")
+        cdef int limit = self.columns.room - HEADROOM
+        for i, frame in enumerate(frames):
+            if len(frame) > limit:
+                raise ValueError(f"frames[{i}] must be at most {limit} bytes, not {len(frame)}")
+        cdef const uint8_t* from_
+        cdef Py_ssize_t size
+        reset(&self.columns, len(frames))
+        for i, frame in enumerate(frames):
+            from_, size = frame, len(frame)
+            memcpy(self.columns.data + <size_t> i * self.columns.room + HEADROOM, from_, size)
+            self.columns.start[i] = HEADROOM
+            self.columns.length[i] = size
+        return len(frames)
+
+    def frame(self, int i):
+        """Return the bytes of row i from `start`, `length` long.
+
+        Raises:
+            IndexError: no such row in use.
+        """
+        if not 0 <= i < self.columns.count:
+            raise IndexError(f"row must be 0 to {self.columns.count - 1}, not {i}")
+        begin = self.columns.start[i]
+        return self.data[i, begin:begin + self.columns.length[i]].tobytes()

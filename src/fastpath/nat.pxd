@@ -1,0 +1,31 @@
+# Address and port translation: bindings of (protocol, local, remote) to flows, and the rewriting of packets. Row 2. One thread.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastpath.flowkey cimport HashKey
+
+cdef enum:
+    NAT_SOURCE = 0
+    NAT_DESTINATION = 1
+
+cdef class NatTable:
+    cdef readonly int capacity
+    cdef readonly int size
+    cdef readonly uint16_t port_low, port_high
+    cdef void* _index
+    # Binds (protocol, local, port; remote, remote_port) to flow. Tries `wanted` first if it lies in the range, then others
+    # from a keyed start. ICMP echo: the identifier is the port, remote_port 0. Returns 0 and *port, or a DropReason.
+    cdef uint8_t bind(self, uint8_t protocol, const uint8_t* local, const uint8_t* remote, uint16_t remote_port,
+                      uint16_t wanted, int32_t flow, uint16_t* port) noexcept nogil
+    cdef int32_t find(self, uint8_t protocol, const uint8_t* local, uint16_t port,
+                      const uint8_t* remote, uint16_t remote_port) noexcept nogil      # flow or -1
+    cdef int release(self, uint8_t protocol, const uint8_t* local, uint16_t port,
+                     const uint8_t* remote, uint16_t remote_port) noexcept nogil       # 1 if it was there
+
+# Replaces one side of the packet at ip_packet (parsed: version, l4_offset, protocol): address (16 bytes, mapped if IPv4) and
+# port (ICMP echo: identifier), IP and transport checksums updated incrementally (RFC 1624; a UDP checksum of 0 stays 0,
+# RFC 768). Returns a DropReason: NONE, NAT_PROTOCOL, NAT_FRAGMENT or NAT_FAMILY; on a drop nothing is changed.
+cdef uint8_t rewrite(uint8_t* ip_packet, int length, uint8_t ip_version, uint8_t protocol, uint8_t fragment, int l4_offset,
+                     int side, const uint8_t* address, uint16_t port) noexcept nogil
+# TTL or hop limit minus one with the checksum; 0 when the packet must not go on.
+cdef int decrement_ttl(uint8_t* ip_packet, uint8_t ip_version) noexcept nogil
