@@ -26,7 +26,8 @@ cpdef enum PuntReason:
     PUNT_TUNNEL_CLOSED = 5      # the DTLS session ended
     PUNT_FLOW_OPENED = 6        # a ZPA flow is about to reach the kernel's listener
     PUNT_FLOW_CLOSED = 7        # a flow ended: its record, for the session log
-    PUNT_REFUSED = 8            # a packet of a flow whose rule answers with a reset or an ICMP error
+    PUNT_REFUSED = 8            # a packet that must be answered with a reset or an ICMP error
+    PUNT_TOO_BIG = 9            # a packet larger than its way out: answer with the MTU in `value`
 
 cpdef enum DropReason:
     DROP_NONE = 0

@@ -1,0 +1,179 @@
+"""Message: the one record shape of both rings, and what it is in Python.
+
+Journey: the worker posts events (packets that need thought, flows that opened or closed); the control plane posts commands
+(packets to deliver or resume, names learned, tunnels). Commands are carried out in order, which is what makes "the name is
+known before the answer leaves" true. It does not act on any of them.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastpath.flowtable cimport FlowEntry
+from fastpath.ring cimport Ring
+
+import ipaddress
+from typing import NamedTuple
+
+
+class Flow(NamedTuple):
+    """A flow as its initiator sees it; counters are pairs (from the initiator, to it)."""
+
+    namespace: int
+    ip_version: int
+    protocol: int
+    source: object
+    source_port: int
+    destination: object
+    destination_port: int
+    action: int
+    rule: int
+    name_id: int
+    location: int
+    packets: tuple
+    bytes: tuple
+    started_ns: int
+    last_seen_ns: int
+    nat_slot: int
+    nat_port: int
+    tunnel: int
+    state: int
+
+
+class Event(NamedTuple):
+    """One event of the worker; `reason` is a PuntReason, `packet` is b"" for flow events, `flow` None for others."""
+
+    reason: int
+    namespace: int
+    location: int
+    endpoint: int
+    packet: bytes
+    header: bytes
+    peer_address: int
+    peer_port: int
+    slot: int
+    value: int
+    flow: Flow | None
+
+
+cdef void view(FlowView* out, const FlowEntry* entry) noexcept nogil:
+    cdef bint a_began = entry.initiator == 0
+    memset(out, 0, sizeof(FlowView))
+    memcpy(out.source, entry.key.fields.a_address if a_began else entry.key.fields.b_address, 16)
+    memcpy(out.destination, entry.key.fields.b_address if a_began else entry.key.fields.a_address, 16)
+    out.source_port = entry.key.fields.a_port if a_began else entry.key.fields.b_port
+    out.destination_port = entry.key.fields.b_port if a_began else entry.key.fields.a_port
+    memcpy(out.packets, entry.packets, 16)
+    memcpy(out.bytes, entry.bytes, 16)
+    out.started_ns, out.last_seen_ns = entry.started_ns, entry.last_seen_ns
+    out.name_id, out.location, out.nat_slot, out.rule = entry.name_id, entry.location, entry.nat_slot, entry.rule
+    out.namespace, out.nat_port = entry.key.fields.namespace, entry.nat_port
+    out.ip_version, out.protocol = entry.key.fields.ip_version, entry.key.fields.protocol
+    out.action, out.tunnel, out.state = entry.action, entry.tunnel, entry.state
+
+
+cdef int post(Ring ring, const Message* message, const uint8_t* packet) noexcept nogil:
+    cdef uint8_t* at = ring.reserve(sizeof(Message) + message.packet_length)
+    if at == NULL:
+        return 0
+    memcpy(at, message, sizeof(Message))
+    if message.packet_length:
+        memcpy(at + sizeof(Message), packet, message.packet_length)
+    ring.commit()
+    return 1
+
+
+cdef object address_of(const uint8_t* at, int ip_version):
+    if ip_version == 4:
+        return ipaddress.IPv4Address(at[12:16])
+    return ipaddress.IPv6Address(at[:16])
+
+
+cdef object flow_of(const FlowView* f):
+    return Flow(
+        f.namespace, f.ip_version, f.protocol, address_of(f.source, f.ip_version), f.source_port,
+        address_of(f.destination, f.ip_version), f.destination_port, f.action, f.rule, f.name_id, f.location,
+        (f.packets[0], f.packets[1]), (f.bytes[0], f.bytes[1]), f.started_ns, f.last_seen_ns,
+        f.nat_slot, f.nat_port, f.tunnel, f.state,
+    )
+
+
+def drain(Ring ring not None, int limit=1024):
+    """Take up to `limit` events out of the ring, oldest first, as a list of Event.
+
+    Raises:
+        ValueError: limit is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be 1 or more, not {limit}")
+    cdef uint32_t n
+    cdef Message* m
+    cdef uint8_t* at
+    out = []
+    ring.quiet()
+    while len(out) < limit:
+        at = ring.peek(&n)
+        if at == NULL:
+            return out
+        m = <Message*> at
+        out.append(Event(
+            m.kind, m.namespace, m.location, m.endpoint, at[sizeof(Message):sizeof(Message) + m.packet_length],
+            m.header[:m.header_length], m.peer_address, m.peer_port, m.slot, m.value,
+            flow_of(&m.flow) if m.has_flow else None,
+        ))
+        ring.consume()
+    ring.notify()
+    return out
+
+
+cdef int copy_in(uint8_t* to, object data, Py_ssize_t room, str name) except -1:
+    if len(data) > room:
+        raise ValueError(f"{name} must be at most {room} bytes, not {len(data)}")
+    cdef const uint8_t* source = data
+    memcpy(to, source, len(data))
+    return 0
+
+
+cdef int copy_address(uint8_t* to, object address) except -1:
+    packed = address.packed
+    if len(packed) == 4:
+        packed = bytes(10) + b"\xff\xff" + packed
+    return copy_in(to, packed, 16, "address")
+
+
+def command(Ring ring not None, int kind, *, int namespace=0, object location=0, object endpoint=0, int slot=255,
+            bytes packet=b"", bytes header=b"", object peer=(0, 0), object address=None, object value=0,
+            object until_ns=0, object bound=None):
+    """Post one command and wake the worker.
+
+    Args:
+        kind: a Command.
+        namespace, location, endpoint, slot, value: as the command needs them.
+        packet: inner IP packet (DELIVER, RESUME) or Geneve packet (TUNNEL_CONTROL), at most 9,216 bytes.
+        header: Geneve header to send under, at most 48 bytes; peer: (outer IPv4 address, UDP port) as integers.
+        address: IPv4Address or IPv6Address of LEARN and FORGET; until_ns: when it expires, monotonic.
+        bound: (protocol, IPv4Address, port) of RESET.
+    Returns:
+        False when the ring was full: nothing was posted.
+    Raises:
+        ValueError, TypeError, OverflowError: an argument does not fit its field.
+    """
+    cdef Message m
+    memset(&m, 0, sizeof(Message))
+    if kind not in Command.__members__.values():
+        raise ValueError(f"kind must be a Command, not {kind}")
+    if len(packet) > MESSAGE_PACKET_MAX:
+        raise ValueError(f"packet must be at most {MESSAGE_PACKET_MAX} bytes, not {len(packet)}")
+    m.kind, m.namespace, m.location, m.endpoint, m.slot = kind, namespace, location, endpoint, slot
+    m.peer_address, m.peer_port = peer
+    m.value, m.until_ns, m.packet_length, m.header_length = value, until_ns, len(packet), len(header)
+    copy_in(m.header, header, 48, "header")
+    if address is not None:
+        copy_address(m.address, address)
+    if bound is not None:
+        m.flow.protocol, m.flow.nat_port = bound[0], bound[2]
+        copy_address(m.address, bound[1])
+    cdef const uint8_t* bytes_ = packet
+    if not post(ring, &m, bytes_):
+        return False
+    ring.notify()
+    return True
