@@ -58,8 +58,8 @@ class Event(NamedTuple):
 cdef void view(FlowView* out, const FlowEntry* entry) noexcept nogil:
     cdef bint a_began = entry.initiator == 0
     memset(out, 0, sizeof(FlowView))
-    memcpy(out.source, entry.key.fields.a_address if a_began else entry.key.fields.b_address, 16)
-    memcpy(out.destination, entry.key.fields.b_address if a_began else entry.key.fields.a_address, 16)
+    memcpy(&out.source[0] if a_began else &out.destination[0], &entry.key.fields.a_address[0], 16)
+    memcpy(&out.destination[0] if a_began else &out.source[0], &entry.key.fields.b_address[0], 16)
     out.source_port = entry.key.fields.a_port if a_began else entry.key.fields.b_port
     out.destination_port = entry.key.fields.b_port if a_began else entry.key.fields.a_port
     memcpy(out.packets, entry.packets, 16)
