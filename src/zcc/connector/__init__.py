@@ -1,0 +1,1 @@
+"""The connector: takes workload traffic, decides per flow, forwards. `daemon` composes it."""
