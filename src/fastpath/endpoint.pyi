@@ -1,0 +1,9 @@
+from collections.abc import Iterable
+from typing import final
+
+@final
+class EndpointMap:
+    def __new__(cls, endpoints: Iterable[tuple[int, int, int]]) -> EndpointMap: ...
+    @property
+    def size(self) -> int: ...
+    def get(self, id: int) -> tuple[int, int] | None: ...
