@@ -1,0 +1,56 @@
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastpath.batch import PacketBatch
+
+SOURCE: Final[int]
+DESTINATION: Final[int]
+
+@final
+class NatTable:
+    capacity: int
+    size: int
+    port_low: int
+    port_high: int
+    def __init__(self, capacity: int, ports: tuple[int, int], seed: bytes) -> None: ...
+    def __len__(self) -> int: ...
+    def bind(
+        self, protocol: int, local: bytes, remote: bytes, remote_port: int, wanted: int, flow: int
+    ) -> int | None: ...
+    def find(self, protocol: int, local: bytes, port: int, remote: bytes, remote_port: int) -> int: ...
+    def release(self, protocol: int, local: bytes, port: int, remote: bytes, remote_port: int) -> bool: ...
+    # Outbound rows: binds (protocol, addresses[k]; destination, destination_port) to flows[k], wanting the row's own source
+    # port; the port to ports[k]. Rows that find none are dropped (NAT_EXHAUSTED, NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY).
+    # Returns how many were bound.
+    def bind_rows(
+        self,
+        batch: PacketBatch,
+        rows: npt.NDArray[np.uint16],
+        addresses: npt.NDArray[np.uint8],
+        flows: npt.NDArray[np.int32],
+        ports: npt.NDArray[np.uint16],
+    ) -> int: ...
+    # Inbound rows: the flow bound to (protocol, destination, destination_port; source, source_port) to flows[k], -1 = none.
+    # Drops nothing. Returns how many were found.
+    def find_rows(
+        self, batch: PacketBatch, rows: npt.NDArray[np.uint16], flows: npt.NDArray[np.int32]
+    ) -> int: ...
+
+# Both work on the inner packet of each row and on its source/destination/port columns; k-th address and port for rows[k].
+# Rows that cannot be are dropped with their reason. Return how many of `rows` are still alive.
+def rewrite_rows(
+    batch: PacketBatch,
+    rows: npt.NDArray[np.uint16],
+    side: int,
+    addresses: npt.NDArray[np.uint8],
+    ports: npt.NDArray[np.uint16],
+) -> int: ...
+def decrement_ttl_rows(batch: PacketBatch, rows: npt.NDArray[np.uint16]) -> int: ...
+
+# One packet, in place; returns a DropReason value, 0 when rewritten.
+def rewrite(
+    packet: bytearray, protocol: int, l4_offset: int, side: int, address: bytes, port: int, fragment: int = 0
+) -> int: ...
+def decrement_ttl(packet: bytearray) -> bool: ...
