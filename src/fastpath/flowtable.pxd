@@ -61,6 +61,10 @@ cdef class FlowTable:
     cdef readonly int size
     cdef uint64_t idle_ns[6]
     cdef void* _index                                              # the module's own
+    cdef int32_t _heads[6]                                         # of the timeout classes; least recently used; -1 none
+    cdef int32_t _tails[6]
+    cdef int32_t _free                                             # chain of slots given back; -1 none
+    cdef int32_t _fresh                                            # slots from here on were never used
     # Sets entry of every live row (-1 = miss); returns the number of misses. Does not touch.
     cdef int lookup(self, Columns* b) noexcept nogil
     cdef int32_t find(self, const FlowKey* key, uint64_t hash) noexcept nogil
@@ -73,3 +77,12 @@ cdef class FlowTable:
     cdef int32_t oldest(self) noexcept nogil
     # Up to `room` indexes of flows idle for longer than their class allows, in out; they stay until removed. O(due).
     cdef int due(self, uint64_t now_ns, int32_t* out, int room) noexcept nogil
+    # Row i belongs to flow b.entry[i] (≥ 0): counts it in its direction, moves the TCP state on, touches.
+    cdef void account(self, Columns* b, int i, uint64_t now_ns) noexcept nogil
+    cdef void _link(self, int32_t index, uint8_t timeout_class) noexcept nogil
+    cdef void _unlink(self, int32_t index) noexcept nogil
+    cdef int _set_idle(self, dict idle) except -1
+    cdef int _check(self, int32_t index, str name) except -1       # ValueError unless index is a flow of this table
+
+# The class of a flow of this protocol in this state (FlowState bits).
+cdef uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil

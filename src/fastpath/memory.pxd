@@ -1,0 +1,45 @@
+# Zeroed pages straight from the kernel, huge where it grants them; and the ordering of what other threads read. Row 0.
+#
+# A table asks once for all it will ever need; pages that nobody has touched yet cost nothing.
+
+from libc.stdint cimport uint64_t
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <stdint.h>
+    #include <sys/mman.h>
+    #define FASTPATH_HUGE ((size_t) 2 << 20)
+    static inline size_t fastpath_rounded(size_t size) {
+        size_t unit = size >= FASTPATH_HUGE ? FASTPATH_HUGE : 4096;
+        return (size + unit - 1) / unit * unit;
+    }
+    static inline void *fastpath_take(size_t count, size_t each) {
+        size_t size;
+        if (__builtin_mul_overflow(count, each, &size) || size > SIZE_MAX / 2 || size == 0) return NULL;
+        size = fastpath_rounded(size);
+        void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (at == MAP_FAILED) return NULL;
+    #ifdef MADV_HUGEPAGE
+        if (size >= FASTPATH_HUGE) madvise(at, size, MADV_HUGEPAGE);
+    #endif
+        return at;
+    }
+    static inline void fastpath_give(void *at, size_t count, size_t each) {
+        if (at) munmap(at, fastpath_rounded(count * each));
+    }
+    #define fastpath_prefetch(at) __builtin_prefetch(at)
+    #define fastpath_load_pointer(at) __atomic_load_n(at, __ATOMIC_ACQUIRE)
+    #define fastpath_store_pointer(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
+    #define fastpath_load_word(at) __atomic_load_n(at, __ATOMIC_ACQUIRE)
+    #define fastpath_store_word(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
+    """
+    # NULL when the kernel refuses or count * each overflows.
+    void* take_pages "fastpath_take" (size_t count, size_t each) noexcept nogil
+    # The same count and each as taken.
+    void give_pages "fastpath_give" (void* at, size_t count, size_t each) noexcept nogil
+    void prefetch "fastpath_prefetch" (const void* at) noexcept nogil
+    void* load_pointer "fastpath_load_pointer" (void** at) noexcept nogil
+    void store_pointer "fastpath_store_pointer" (void** at, void* value) noexcept nogil
+    uint64_t load_word "fastpath_load_word" (const uint64_t* at) noexcept nogil
+    void store_word "fastpath_store_word" (uint64_t* at, uint64_t value) noexcept nogil
