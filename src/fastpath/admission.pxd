@@ -1,0 +1,93 @@
+# The life of a flow: which one a packet belongs to, what was decided for it, what it has bound, when it ends. Row 3, below worker.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastpath.alias cimport AliasTable
+from fastpath.batch cimport Columns, PacketBatch
+from fastpath.classify cimport NameTable, RuleSet
+from fastpath.flowkey cimport HashKey
+from fastpath.flowtable cimport FlowEntry, FlowTable
+from fastpath.message cimport FlowView
+from fastpath.nat cimport NatTable
+from fastpath.ring cimport Ring
+from fastpath.tunnels cimport Tunnels
+
+cdef enum:
+    COUNTED_ACTIONS = 8
+    COUNTED_REASONS = 64
+    COUNTED_EVENTS = 16
+    EVERY_NAMESPACE = 0xFFFF
+    OWNER_NONE = 0
+    OWNER_DNS = 1                  # FlowEntry.owner: a TCP flow to port 53, ended by the resolver here
+
+# Fixed while the worker runs. IPv4 addresses that are integers are in host order, others 16 bytes, mapped.
+cdef struct Plan:
+    uint32_t pool                  # synthetic addresses: network and mask
+    uint32_t pool_mask
+    uint32_t internal              # aliases and the listeners: network and mask
+    uint32_t internal_mask
+    uint8_t listener[16]
+    uint8_t egress4[16]            # DIRECT; valid iff has_egress4
+    uint8_t egress6[16]
+    uint8_t has_egress4
+    uint8_t has_egress6
+    uint8_t zia_fail_open
+    uint16_t zpa_tcp_port          # of the listeners in the connector's kernel
+    uint16_t zpa_udp_port
+    uint16_t dns_tcp_port
+    uint16_t zia_mtu               # largest inner packet
+    uint16_t direct_mtu
+
+cdef struct Counters:
+    uint64_t packets[8]            # forward, by Action
+    uint64_t bytes[8]
+    uint64_t returned_packets[8]   # towards the initiator, by Action
+    uint64_t returned_bytes[8]
+    uint64_t drops[64]             # by DropReason
+    uint64_t events[16]            # posted, by PuntReason
+    uint64_t opened
+    uint64_t closed
+    uint64_t evicted
+    uint64_t loops
+    uint64_t heartbeat_ns
+
+cdef class Admission:
+    cdef readonly FlowTable flows
+    cdef readonly NatTable nat
+    cdef readonly NameTable names
+    cdef readonly AliasTable aliases
+    cdef readonly RuleSet rules
+    cdef readonly Tunnels tunnels
+    cdef readonly Ring events
+    cdef PacketBatch scratch       # one row, to decide a flow again
+    cdef Plan plan
+    cdef Counters counts
+    cdef HashKey secret
+    cdef uint64_t now              # of this turn
+    cdef int draining, posted
+
+    cdef void key_row(self, Columns* b, int i) noexcept nogil
+    cdef bint in_pool(self, const uint8_t* address) noexcept nogil
+    cdef uint32_t name_of(self, uint16_t namespace, const uint8_t* destination) noexcept nogil
+    # The flow of row i, or -1. A new SYN on a flow that is closing ends that flow first.
+    cdef int32_t current(self, Columns* b, int i) noexcept nogil
+    # A flow for row i whose sender is the initiator, decided and bound; -1: dropped or punted.
+    cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil
+    # If the policy has changed since: decide anew, and change what is bound.
+    cdef void renew(self, int32_t index) noexcept nogil
+    # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
+    cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
+    cdef void close(self, int32_t index) noexcept nogil
+    cdef void expire(self) noexcept nogil
+    # End the flow whose alias and port these are, if there is one.
+    cdef void forget(self, uint8_t protocol, const uint8_t* alias, uint16_t port) noexcept nogil
+    cdef void local_end(self, FlowEntry* entry, uint8_t* address) noexcept nogil
+    cdef int punt(self, uint8_t reason, Columns* b, int i, uint32_t location, const FlowEntry* entry,
+                  uint32_t value) noexcept nogil
+
+    cdef int32_t _install(self, Columns* b, int i) noexcept nogil
+    cdef uint8_t _bind(self, int32_t index) noexcept nogil
+    cdef uint8_t _bind_to(self, FlowEntry* entry, int32_t index, FlowView* f) noexcept nogil
+    cdef void _unbind(self, FlowEntry* entry) noexcept nogil
+    cdef uint16_t _listener_port(self, const FlowEntry* entry) noexcept nogil
+    cdef int _report(self, uint8_t reason, const FlowEntry* entry) noexcept nogil

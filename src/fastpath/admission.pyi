@@ -1,0 +1,46 @@
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import final
+
+from fastpath.alias import AliasTable
+from fastpath.classify import NameTable, RuleSet
+from fastpath.flowtable import FlowTable
+from fastpath.nat import NatTable
+from fastpath.ring import Ring
+from fastpath.tunnels import Tunnels
+
+@final
+class Admission:
+    def __new__(
+        cls,
+        flows: FlowTable,
+        nat: NatTable,
+        names: NameTable,
+        aliases: AliasTable,
+        rules: RuleSet,
+        tunnels: Tunnels,
+        events: Ring,
+        *,
+        secret: bytes,
+        pool: IPv4Network,
+        internal: IPv4Network,
+        ports: tuple[int, int, int],
+        egress: Iterable[IPv4Address | IPv6Address] = (),
+        mtus: tuple[int, int] = (1400, 1500),
+        zia_fail_open: bool = False,
+    ) -> Admission: ...
+    @property
+    def flows(self) -> FlowTable: ...
+    @property
+    def nat(self) -> NatTable: ...
+    @property
+    def names(self) -> NameTable: ...
+    @property
+    def aliases(self) -> AliasTable: ...
+    @property
+    def rules(self) -> RuleSet: ...
+    @property
+    def tunnels(self) -> Tunnels: ...
+    @property
+    def events(self) -> Ring: ...
+    def exchange_rules(self, rules: RuleSet) -> None: ...

@@ -1,0 +1,341 @@
+"""Admission: the life of a flow from its first packet to its record in the log.
+
+Journey: between flowtable.lookup and the way out. It finds the flow of a packet, has a first packet decided by the rules,
+binds what the method needs (an address and port for DIRECT, an alias and port for ZPA), decides again when the policy has
+changed, keeps the counters and the TCP state, and reports flows that opened or ended. One thread: the worker's. It moves
+no packet.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastpath.action cimport *
+from fastpath.alias cimport AliasTable
+from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
+from fastpath.classify cimport NameTable, RuleSet
+from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
+from fastpath.flowtable cimport *
+from fastpath.message cimport FlowView, Message, post, view
+from fastpath.nat cimport NatTable
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from fastpath.ring cimport Ring
+from fastpath.tunnels cimport TUNNEL_NONE, Tunnels
+from fastpath.wire cimport load_be32, store_be32
+
+import ipaddress
+
+cdef enum:
+    DNS_PORT = 53
+    EXPIRED_AT_ONCE = 256
+
+
+cdef mapped(uint8_t* to, object address):
+    cdef bytes packed = ipaddress.ip_address(address).packed
+    packed = bytes(10) + b"\xff\xff" + packed if len(packed) == 4 else packed
+    memcpy(to, <const uint8_t*> packed, 16)
+
+
+@cython.final
+cdef class Admission:
+    """The tables of one worker and the fixed plan of addresses.
+
+    Args:
+        flows, nat, names, aliases, rules, tunnels, events: the worker's own.
+        secret: 32 bytes for the flow hash.
+        pool, internal: IPv4Network of synthetic addresses; of aliases (.0.1 is the listeners').
+        ports: (ZPA TCP, ZPA UDP, DNS TCP) listeners in the connector's kernel.
+        egress: IPv4Address and/or IPv6Address for DIRECT.
+        mtus: (largest inner packet into a ZIA tunnel, largest packet out of the service interface).
+        zia_fail_open: DIRECT when no internet edge is up.
+    """
+
+    def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
+                  AliasTable aliases not None, RuleSet rules not None, Tunnels tunnels not None, Ring events not None, *,
+                  bytes secret, pool, internal, ports, egress=(), mtus=(1400, 1500), bint zia_fail_open=False):
+        self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
+        self.rules, self.tunnels, self.events = rules, tunnels, events
+        self.scratch = PacketBatch(1, 256)
+        set_secret(&self.secret, secret)
+        memset(&self.counts, 0, sizeof(Counters))
+        memset(&self.plan, 0, sizeof(Plan))
+        self.draining = self.posted = 0
+        self.now = 0
+        cdef Plan* p = &self.plan
+        p.pool, p.pool_mask = int(pool.network_address), int(pool.netmask)
+        p.internal, p.internal_mask = int(internal.network_address), int(internal.netmask)
+        mapped(p.listener, internal[1])
+        p.zpa_tcp_port, p.zpa_udp_port, p.dns_tcp_port = ports
+        p.zia_mtu, p.direct_mtu = mtus
+        p.zia_fail_open = zia_fail_open
+        for address in egress:
+            if address.version == 4:
+                mapped(p.egress4, address)
+                p.has_egress4 = 1
+            else:
+                mapped(p.egress6, address)
+                p.has_egress6 = 1
+
+    def exchange_rules(self, RuleSet rules not None):
+        """Decide by `rules` from now on; only while the worker is between two turns."""
+        self.rules = rules
+
+    cdef void key_row(self, Columns* b, int i) noexcept nogil:
+        cdef FlowKey key
+        make(&key, &b.direction[i], b.ip_version[i], b.protocol[i], b.namespace[i],
+             b.source + 16 * i, b.source_port[i], b.destination + 16 * i, b.destination_port[i])
+        memcpy(b.key + 40 * i, &key, 40)
+        b.hash[i] = hash_key(&key, &self.secret)
+
+    cdef bint in_pool(self, const uint8_t* address) noexcept nogil:
+        return load_be32(address + 12) & self.plan.pool_mask == self.plan.pool
+
+    cdef uint32_t name_of(self, uint16_t namespace, const uint8_t* destination) noexcept nogil:
+        cdef uint32_t name = self.names.find(namespace, destination, self.now)
+        return name if name else self.names.find(EVERY_NAMESPACE, destination, self.now)
+
+    cdef int32_t current(self, Columns* b, int i) noexcept nogil:
+        # The batch was looked up as a whole; earlier rows of it may have inserted or ended this row's flow since.
+        cdef int32_t index = b.entry[i]
+        cdef FlowEntry* entry
+        if index < 0 or not self.flows.entries[index].used or self.flows.entries[index].hash != b.hash[i]:
+            index = self.flows.find(<const FlowKey*> (b.key + 40 * i), b.hash[i])
+        if index < 0:
+            return -1
+        entry = &self.flows.entries[index]
+        if entry.timeout_class == TIMEOUT_TCP_CLOSING and b.tcp_flags[i] & (TCP_SYN | TCP_ACK) == TCP_SYN:
+            self.close(index)
+            return -1
+        return index
+
+    cdef int32_t _install(self, Columns* b, int i) noexcept nogil:
+        cdef uint8_t klass = TIMEOUT_OTHER
+        cdef int32_t index, victim
+        if b.protocol[i] == PROTOCOL_TCP:
+            klass = TIMEOUT_TCP_OPENING
+        elif b.protocol[i] == PROTOCOL_UDP:
+            klass = TIMEOUT_UDP
+        elif b.protocol[i] == PROTOCOL_ICMP or b.protocol[i] == PROTOCOL_ICMPV6:
+            klass = TIMEOUT_ICMP
+        index = self.flows.insert(<const FlowKey*> (b.key + 40 * i), b.hash[i], klass, self.now)
+        if index < 0:
+            victim = self.flows.oldest()
+            if victim < 0:
+                return -1
+            self.counts.evicted += 1
+            self.close(victim)
+            index = self.flows.insert(<const FlowKey*> (b.key + 40 * i), b.hash[i], klass, self.now)
+        return index
+
+    cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil:
+        cdef uint8_t* destination = b.destination + 16 * i
+        cdef bint pool = b.ip_version[i] == 4 and self.in_pool(destination)
+        cdef uint32_t name = self.name_of(b.namespace[i], destination)
+        cdef int32_t index
+        cdef FlowEntry* entry
+        cdef uint8_t reason
+        if self.draining:
+            drop(b, i, DROP_DRAINING)
+            return -1
+        if pool and name == 0 and not resumed:
+            self.punt(PUNT_UNKNOWN_SYNTHETIC, b, i, location, NULL, 0)
+            return -1
+        index = self._install(b, i)
+        if index < 0:
+            drop(b, i, DROP_FLOW_TABLE_FULL)
+            return -1
+        entry = &self.flows.entries[index]
+        entry.initiator, entry.state, entry.tunnel = b.direction[i], state, TUNNEL_NONE
+        entry.location, entry.name_id, entry.generation = location, name, self.rules.generation
+        if b.protocol[i] == PROTOCOL_TCP and b.destination_port[i] == DNS_PORT and not state & FLOW_KERNEL_INSIDE:
+            entry.owner, entry.rule, entry.action = OWNER_DNS, -1, ACTION_ZPA
+        else:
+            entry.rule = self.rules.decide(b, i, location, name)
+            entry.action = self.rules.action_of[entry.rule]
+        reason = self._bind(index)
+        if reason != DROP_NONE:
+            drop(b, i, reason)
+            self._unbind(entry)
+            self.flows.remove(index)
+            return -1
+        self.counts.opened += 1
+        return index
+
+    cdef void renew(self, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef Columns* b = &self.scratch.columns
+        cdef FlowView f
+        cdef uint32_t name
+        cdef uint8_t action
+        if entry.generation == self.rules.generation or entry.owner == OWNER_DNS:
+            return
+        view(&f, entry)
+        reset(b, 1)
+        memcpy(b.source, f.source, 16)
+        memcpy(b.destination, f.destination, 16)
+        b.ip_version[0], b.protocol[0], b.fragment[0], b.namespace[0] = f.ip_version, f.protocol, FRAGMENT_NONE, f.namespace
+        b.source_port[0], b.destination_port[0], b.tcp_flags[0] = f.source_port, f.destination_port, 0
+        name = self.name_of(f.namespace, f.destination)
+        # A name whose lease has run out still names the flow that was opened by it.
+        entry.name_id = name if name else entry.name_id
+        entry.rule = self.rules.decide(b, 0, entry.location, entry.name_id)
+        entry.generation = self.rules.generation
+        action = self.rules.action_of[entry.rule]
+        if action == entry.action:
+            return
+        self._report(PUNT_FLOW_CLOSED, entry)
+        self._unbind(entry)
+        entry.action, entry.tunnel = action, TUNNEL_NONE
+        if self._bind(index) != DROP_NONE:
+            entry.action = ACTION_DROP
+
+    cdef uint8_t _bind(self, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef FlowView f
+        if entry.action == ACTION_ZIA:
+            entry.tunnel = self.tunnels.choose(TUNNEL_NONE)
+            if entry.tunnel != TUNNEL_NONE or not self.plan.zia_fail_open:
+                return DROP_NONE
+            entry.action = ACTION_DIRECT
+        if entry.action == ACTION_LOCAL and entry.state & FLOW_KERNEL_INSIDE:
+            return DROP_LOCAL_NOT_GENEVE
+        if entry.action != ACTION_DIRECT and entry.action != ACTION_ZPA:
+            return DROP_NONE
+        view(&f, entry)
+        return self._bind_to(entry, index, &f)
+
+    cdef uint8_t _bind_to(self, FlowEntry* entry, int32_t index, FlowView* f) noexcept nogil:
+        cdef uint8_t[16] local
+        cdef uint8_t* remote = f.destination
+        cdef uint16_t remote_port = f.destination_port
+        cdef int alias
+        cdef uint8_t reason
+        if entry.action == ACTION_ZPA:
+            if f.ip_version != 4 or (f.protocol != PROTOCOL_TCP and f.protocol != PROTOCOL_UDP):
+                return DROP_ZPA_UNSUPPORTED
+            alias = self.aliases.number(f.namespace, f.source)
+            if alias < 0:
+                return DROP_NAT_EXHAUSTED
+            entry.nat_slot = alias
+            remote, remote_port = self.plan.listener, self._listener_port(entry)
+        elif not (self.plan.has_egress4 if f.ip_version == 4 else self.plan.has_egress6):
+            return DROP_DIRECT_DOWN
+        if f.protocol == PROTOCOL_ICMP or f.protocol == PROTOCOL_ICMPV6:
+            remote_port = 0
+        self.local_end(entry, local)
+        reason = self.nat.bind(f.protocol, local, remote, remote_port, f.source_port, index, &entry.nat_port)
+        if reason != DROP_NONE:
+            return reason
+        entry.state |= FLOW_BOUND
+        if entry.action == ACTION_ZPA and not self._report(PUNT_FLOW_OPENED, entry):
+            return DROP_PUNT_FULL
+        return DROP_NONE
+
+    cdef uint16_t _listener_port(self, const FlowEntry* entry) noexcept nogil:
+        if entry.owner == OWNER_DNS:
+            return self.plan.dns_tcp_port
+        return self.plan.zpa_tcp_port if entry.key.fields.protocol == PROTOCOL_TCP else self.plan.zpa_udp_port
+
+    cdef void local_end(self, FlowEntry* entry, uint8_t* address) noexcept nogil:
+        if entry.action == ACTION_ZPA:
+            memset(address, 0, 10)
+            address[10] = address[11] = 0xFF
+            store_be32(address + 12, self.aliases.base + entry.nat_slot)
+        elif entry.key.fields.ip_version == 4:
+            memcpy(address, self.plan.egress4, 16)
+        else:
+            memcpy(address, self.plan.egress6, 16)
+
+    cdef void _unbind(self, FlowEntry* entry) noexcept nogil:
+        cdef FlowView f
+        cdef uint8_t[16] local
+        cdef uint16_t remote_port
+        if not entry.state & FLOW_BOUND:
+            return
+        view(&f, entry)
+        self.local_end(entry, local)
+        if entry.action == ACTION_ZPA:
+            self.nat.release(f.protocol, local, entry.nat_port, self.plan.listener, self._listener_port(entry))
+        else:
+            remote_port = 0 if f.protocol == PROTOCOL_ICMP or f.protocol == PROTOCOL_ICMPV6 else f.destination_port
+            self.nat.release(f.protocol, local, entry.nat_port, f.destination, remote_port)
+        entry.state &= ~<uint8_t> FLOW_BOUND
+
+    cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil:
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef uint8_t klass = entry.timeout_class
+        cdef uint8_t flags = b.tcp_flags[i]
+        entry.packets[way] += 1
+        entry.bytes[way] += b.inner_length[i]
+        if way:
+            entry.state |= FLOW_SEEN_REPLY
+            self.counts.returned_packets[entry.action] += 1
+            self.counts.returned_bytes[entry.action] += b.inner_length[i]
+        else:
+            self.counts.packets[entry.action] += 1
+            self.counts.bytes[entry.action] += b.inner_length[i]
+        if b.protocol[i] == PROTOCOL_TCP:
+            if flags & TCP_FIN:
+                entry.state |= FLOW_FIN_REVERSE if way else FLOW_FIN_FORWARD
+            if flags & TCP_RST:
+                entry.state |= FLOW_RESET
+            if entry.state & FLOW_RESET or entry.state & (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE) == (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE):
+                klass = TIMEOUT_TCP_CLOSING
+            else:
+                klass = TIMEOUT_TCP if entry.state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
+        self.flows.touch(index, klass, self.now)
+
+    cdef void close(self, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        self._report(PUNT_FLOW_CLOSED, entry)
+        self._unbind(entry)
+        self.flows.remove(index)
+        self.counts.closed += 1
+
+    cdef void expire(self) noexcept nogil:
+        cdef int32_t[EXPIRED_AT_ONCE] due
+        cdef int k, n = self.flows.due(self.now, due, EXPIRED_AT_ONCE)
+        for k in range(n):
+            self.close(due[k])
+
+    cdef void forget(self, uint8_t protocol, const uint8_t* alias, uint16_t port) noexcept nogil:
+        cdef uint16_t listener = self.plan.zpa_tcp_port if protocol == PROTOCOL_TCP else self.plan.zpa_udp_port
+        cdef int32_t index = self.nat.find(protocol, alias, port, self.plan.listener, listener)
+        if index < 0 and protocol == PROTOCOL_TCP:
+            index = self.nat.find(protocol, alias, port, self.plan.listener, self.plan.dns_tcp_port)
+        if index >= 0:
+            self.close(index)
+
+    cdef int _report(self, uint8_t reason, const FlowEntry* entry) noexcept nogil:
+        cdef Message m
+        memset(&m, 0, sizeof(Message))
+        m.kind, m.namespace, m.location, m.has_flow = reason, entry.key.fields.namespace, entry.location, 1
+        m.value, m.slot = entry.owner, entry.tunnel
+        view(&m.flow, entry)
+        self.posted = 1
+        self.counts.events[reason] += 1
+        return post(self.events, &m, NULL)
+
+    cdef int punt(self, uint8_t reason, Columns* b, int i, uint32_t location, const FlowEntry* entry,
+                  uint32_t value) noexcept nogil:
+        """Hand row i to the control plane, with the header to answer under: the flow's if given, else the packet's."""
+        cdef Message m
+        memset(&m, 0, sizeof(Message))
+        m.kind, m.namespace, m.location, m.value = reason, b.namespace[i], location, value
+        m.endpoint, m.peer_address, m.peer_port = b.endpoint[i], b.peer_address[i], b.peer_port[i]
+        m.packet_length = b.inner_length[i]
+        if entry != NULL:
+            m.header_length, m.peer_address, m.peer_port = entry.header_length, entry.peer_address, entry.peer_port
+            memcpy(m.header, entry.header, entry.header_length)
+            m.has_flow = 1
+            view(&m.flow, entry)
+        elif b.geneve_length[i] <= 48:
+            m.header_length = b.geneve_length[i]
+            memcpy(m.header, row(b, i) + b.geneve_start[i], m.header_length)
+        self.posted = 1
+        self.counts.events[reason] += 1
+        if post(self.events, &m, row(b, i) + b.inner_start[i]):
+            b.action[i] = ACTION_NONE
+            return 1
+        drop(b, i, DROP_PUNT_FULL)
+        return 0

@@ -1,0 +1,36 @@
+# The worker's DTLS sessions to internet edges, by slot. Row 2. One thread once the worker runs.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastpath.batch cimport Columns
+
+cdef enum:
+    TUNNEL_SLOTS = 8
+    TUNNEL_NONE = 255
+    TUNNEL_HEADER_BYTES = 28          # Geneve base 8, location option 8, flow hash option 12
+    TUNNEL_OPTION_CLASS = 0xFF5A
+    TUNNEL_OPTION_LOCATION = 1
+    TUNNEL_OPTION_FLOW_HASH = 3
+
+cdef struct Slot:
+    void* session                     # borrowed: dtls.Session
+    void* socket                      # borrowed: packetio.UdpSocket, connected
+    int fd                            # -1 = empty
+
+cdef class Tunnels:
+    cdef Slot slots[8]
+    cdef uint8_t active               # slot for new flows, or TUNNEL_NONE
+    cdef list sessions                # what the slots borrow from
+    cdef list sockets
+    # `wanted` if it is up, else the active one, else TUNNEL_NONE.
+    cdef uint8_t choose(self, uint8_t wanted) noexcept nogil
+    # Put the tunnel's Geneve header in front of the inner packet of row i.
+    cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil
+    # Seal each row's frame in place and send it. Rows that fail are dropped.
+    cdef void send(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil
+    # Seal and send one Geneve packet from outside a batch. 1 if it left.
+    cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil
+    # Receive and open: rows hold plain Geneve packets; records that carry none are dropped rows. *closed: session ended.
+    cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil
+    cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil
+    cdef void detach(self, int slot) noexcept nogil

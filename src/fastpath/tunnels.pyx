@@ -1,0 +1,138 @@
+"""Tunnels: the DTLS sessions a worker owns, one slot an internet edge, with the Geneve header that rides in them.
+
+Journey: last stage of a ZIA packet out (encapsulate, seal, send), first stage of one back (receive, open). Sessions arrive
+with their handshake done; from then on they belong to the worker's thread. Which edge to prefer is decided elsewhere
+(zcc.itunnel.choice); here is only which slot is active.
+
+    0                   1                   2                   3
+    |Ver|  Opt Len  |O|C|    Rsvd.  |          Protocol Type        |   RFC 8926 §3.4
+    |        Virtual Network Identifier (VNI)       |    Reserved   |   VNI = namespace id
+    |   class 0xFF5A                |  type 1       |R|R|R| length 1|   location id, 4 bytes
+    |   class 0xFF5A                |  type 3       |R|R|R| length 2|   flow hash, 8 bytes
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_ZIA_DOWN
+from fastpath.batch cimport HEADROOM, Columns, drop, row
+from fastpath.dtls cimport DTLS_CLOSED, Session
+from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6, put, write_base
+from fastpath.packetio cimport UdpSocket
+from fastpath.wire cimport store_be16, store_be32, store_be64
+
+cdef enum:
+    SEALED_MAX = 2048
+
+
+@cython.final
+cdef class Tunnels:
+    """Eight slots, empty at first."""
+
+    def __cinit__(self):
+        self.active = TUNNEL_NONE
+        self.sessions = [None] * TUNNEL_SLOTS
+        self.sockets = [None] * TUNNEL_SLOTS
+        cdef int i
+        for i in range(TUNNEL_SLOTS):
+            self.slots[i].session = self.slots[i].socket = NULL
+            self.slots[i].fd = -1
+
+    def attach(self, int slot, Session session not None, UdpSocket socket not None):
+        """Put an established session and its connected socket into a slot; what was there is let go.
+
+        Raises:
+            ValueError: slot is not 0 … 7.
+        """
+        if not 0 <= slot < TUNNEL_SLOTS:
+            raise ValueError(f"slot must be 0 to {TUNNEL_SLOTS - 1}, not {slot}")
+        self.sessions[slot], self.sockets[slot] = session, socket
+        self.slots[slot].session = <void*> session
+        self.slots[slot].socket = <void*> socket
+        self.slots[slot].fd = socket.fd
+
+    def release(self, int slot):
+        """Drop the references of a slot that detach has emptied."""
+        if self.slots[slot].fd < 0:
+            self.sessions[slot] = self.sockets[slot] = None
+
+    cdef void detach(self, int slot) noexcept nogil:
+        if 0 <= slot < TUNNEL_SLOTS:
+            self.slots[slot].fd = -1
+            if self.active == slot:
+                self.active = TUNNEL_NONE
+
+    cdef uint8_t choose(self, uint8_t wanted) noexcept nogil:
+        if wanted < TUNNEL_SLOTS and self.slots[wanted].fd >= 0:
+            return wanted
+        if self.active < TUNNEL_SLOTS and self.slots[self.active].fd >= 0:
+            return self.active
+        return TUNNEL_NONE
+
+    cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:
+        cdef uint8_t[28] header
+        write_base(header, TUNNEL_HEADER_BYTES - 8, 0, GENEVE_IPV4 if b.ip_version[i] == 4 else GENEVE_IPV6,
+                   b.namespace[i])
+        store_be16(header + 8, TUNNEL_OPTION_CLASS)
+        header[10], header[11] = TUNNEL_OPTION_LOCATION, 1
+        store_be32(header + 12, location)
+        store_be16(header + 16, TUNNEL_OPTION_CLASS)
+        header[18], header[19] = TUNNEL_OPTION_FLOW_HASH, 2
+        store_be64(header + 20, flow_hash)
+        put(b, i, header, TUNNEL_HEADER_BYTES)
+
+    cdef void send(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        cdef uint16_t[4096] sealed
+        cdef int k, i, size, m = 0
+        cdef uint8_t* frame
+        for k in range(n):
+            i = rows[k]
+            frame = row(b, i) + b.start[i]
+            size = -1
+            if self.slots[slot].fd >= 0:
+                size = (<Session> self.slots[slot].session).seal(frame, b.length[i], frame, b.room - b.start[i])
+            if size <= 0:
+                drop(b, i, DROP_ZIA_DOWN)
+                continue
+            b.length[i] = size
+            sealed[m] = i
+            m += 1
+        if m:
+            (<UdpSocket> self.slots[slot].socket).send(b, sealed, m)
+
+    cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil:
+        cdef uint8_t[SEALED_MAX] out
+        cdef int size
+        if not 0 <= slot < TUNNEL_SLOTS or self.slots[slot].fd < 0:
+            return 0
+        size = (<Session> self.slots[slot].session).seal(packet, n, out, SEALED_MAX)
+        if size <= 0:
+            return 0
+        return (<UdpSocket> self.slots[slot].socket).send_bytes(out, size) == size
+
+    cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil:
+        cdef int i, size, n = (<UdpSocket> self.slots[slot].socket).recv(b)
+        closed[0] = 0
+        for i in range(n):
+            if b.reason[i] != DROP_NONE:
+                continue
+            size = self._open(slot, row(b, i) + b.start[i], b.length[i], row(b, i) + HEADROOM, b.room - HEADROOM)
+            if size <= 0:
+                drop(b, i, DROP_DTLS_RECORD)
+                closed[0] |= size == DTLS_CLOSED
+                continue
+            b.start[i], b.length[i] = HEADROOM, size
+        return n
+
+    cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil:
+        # Our edges put one record in a datagram (design §3); any more of one are taken out and ignored, so that they
+        # can not be mistaken for the next datagram's. What OpenSSL wants to answer (an alert, a retransmission) leaves.
+        cdef uint8_t[SEALED_MAX] extra
+        cdef int size = (<Session> self.slots[slot].session).open(datagram, n, out, room)
+        cdef int more = size
+        while more > 0:
+            more = (<Session> self.slots[slot].session).open(NULL, 0, extra, SEALED_MAX)
+        more = (<Session> self.slots[slot].session).pending(extra, SEALED_MAX)
+        if more > 0:
+            (<UdpSocket> self.slots[slot].socket).send_bytes(extra, more)
+        return size

@@ -1,0 +1,482 @@
+"""Worker: one thread's endless walk of packets through the stages; the only module that knows the order of the journey.
+
+    GWLB ──▶ geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ─hit─▶ forward ─▶ GWLB | device | tunnel
+                                                             └─miss─▶ admission ─┘
+    device ─▶ packet ▶ nat ─▶ restore ──────────────────┐
+    tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ───────┴──▶ deliver ─▶ GWLB, under the flow's newest header
+
+It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
+ring and hears of it through the event ring. The loop holds no lock, allocates nothing, logs nothing and does not take the
+GIL; it returns to Python only to call what the command EXCHANGE announces (a new rule set, a new session). The clock is
+read once a turn. "Forward" is from the flow's initiator, "deliver" is towards it.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from fastpath.action cimport *
+from fastpath.admission cimport Admission, Plan
+from fastpath.alias cimport Workload
+from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.endpoint cimport Endpoint, EndpointMap
+from fastpath.flowkey cimport build
+from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
+from fastpath.geneve cimport GENEVE_FLAG_CONTROL, put
+from fastpath.geneve cimport decode as decode_geneve
+from fastpath.gwlb cimport decode as decode_gwlb
+from fastpath.message cimport *
+from fastpath.message cimport FlowView, Message, view
+from fastpath.nat cimport NAT_DESTINATION, NAT_SOURCE, rewrite
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss, parse, parse_row
+from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.ring cimport Ring
+from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
+from fastpath.wire cimport load_be32, store_be32
+
+from collections import deque
+
+cdef extern from "poll.h" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd* fds, unsigned long n, int timeout_ms)
+    enum:
+        POLLIN
+
+cdef enum:
+    BURSTS = 4             # batches taken from one device before the others have their turn
+    COMMANDS_A_TURN = 256
+    WAIT_MS = 100
+    DNS_PORT = 53
+    IPV4_TCP_BYTES = 40    # headers that the MSS does not count (RFC 9293 §3.7.1)
+    IPV6_TCP_BYTES = 60
+
+
+@cython.final
+cdef class Worker:
+    """A worker over its devices and tables; run() is its thread.
+
+    Args:
+        geneve: where GWLB's packets come from and go to.
+        device: IP packets to and from the kernel (ZPA listeners, DIRECT egress).
+        endpoints: which GWLB endpoint is which namespace and location.
+        admission: the tables and the plan.
+        commands: the ring the control plane writes.
+        batch: rows to work in; a new one of 256 if not given.
+    """
+
+    def __cinit__(self, GeneveSocket geneve not None, Device device not None, EndpointMap endpoints not None,
+                  Admission admission not None, Ring commands not None, PacketBatch batch=None):
+        self.geneve, self.device, self.endpoints = geneve, device, endpoints
+        self.admission, self.commands = admission, commands
+        self.batch = PacketBatch() if batch is None else batch
+        self.exchanges = deque()
+        self.stopping = self.wants_exchange = 0
+
+    def run(self):
+        """Work until stop(); call it in a thread of its own."""
+        while not self.stopping:
+            with nogil:
+                while not self.stopping and not self.wants_exchange:
+                    self.wait(WAIT_MS)
+                    self.turn(now())
+            self.wants_exchange = 0
+            while self.exchanges:
+                self.exchanges.popleft()()
+
+    def step(self, uint64_t now_ns):
+        """Take one turn at the monotonic time now_ns without waiting; for tests and simulations."""
+        with nogil:
+            self.turn(now_ns)
+        self.wants_exchange = 0
+        while self.exchanges:
+            self.exchanges.popleft()()
+
+    def stop(self):
+        """Make run() return after its present turn (at most 100 ms)."""
+        self.stopping = 1
+        self.commands.notify()
+
+    def exchange(self, call):
+        """Queue `call()` for the worker's thread, between two turns; the command EXCHANGE makes it look."""
+        self.exchanges.append(call)
+
+    def counters(self):
+        """Return what has been counted, as a dict of ints and of lists indexed by Action, DropReason or PuntReason."""
+        counts = self.admission.counts
+        out = dict(counts)
+        out["flows"], out["flow_capacity"] = self.admission.flows.size, self.admission.flows.capacity
+        out["bindings"], out["names"], out["aliases"] = (
+            self.admission.nat.size, self.admission.names.size, self.admission.aliases.size)
+        out["events_lost"], out["commands_lost"] = self.admission.events.lost, self.commands.lost
+        return out
+
+    # ---- the loop ----
+
+    cdef void wait(self, int timeout_ms) noexcept nogil:
+        cdef pollfd[11] fds
+        cdef int k, n = 3
+        fds[0].fd, fds[1].fd, fds[2].fd = self.geneve.fd, self.device.fd, self.commands.event_fd
+        for k in range(TUNNEL_SLOTS):
+            if self.admission.tunnels.slots[k].fd >= 0:
+                fds[n].fd = self.admission.tunnels.slots[k].fd
+                n += 1
+        for k in range(n):
+            fds[k].events, fds[k].revents = POLLIN, 0
+        poll(fds, n, timeout_ms)
+
+    cdef void turn(self, uint64_t now_ns) noexcept nogil:
+        cdef Columns* b = &self.batch.columns
+        cdef int _, slot
+        self.admission.now = now_ns
+        self.admission.counts.heartbeat_ns = now_ns
+        self.admission.counts.loops = self.admission.counts.loops + 1
+        self.carry_out()
+        for _ in range(BURSTS):
+            if self.geneve.recv(b) == 0:
+                break
+            self.from_geneve(b, False)
+        for _ in range(BURSTS):
+            if self.device.recv(b) == 0:
+                break
+            self.from_device(b)
+        for slot in range(TUNNEL_SLOTS):
+            if self.admission.tunnels.slots[slot].fd >= 0:
+                self.from_tunnel(slot, b)
+        self.admission.expire()
+        if self.admission.posted:
+            self.admission.posted = 0
+            self.admission.events.notify()
+
+    cdef void begin(self) noexcept nogil:
+        cdef int slot
+        self.to_geneve.n = self.to_device.n = 0
+        for slot in range(TUNNEL_SLOTS):
+            self.to_tunnel[slot].n = 0
+
+    cdef void flush(self, Columns* b) noexcept nogil:
+        """Send the rows that the walk has sorted by device, and count what was dropped."""
+        cdef uint64_t* drops = self.admission.counts.drops
+        cdef int slot, i
+        for slot in range(TUNNEL_SLOTS):
+            if self.to_tunnel[slot].n:
+                self.admission.tunnels.send(slot, b, self.to_tunnel[slot].index, self.to_tunnel[slot].n)
+        if self.to_geneve.n:
+            self.geneve.send(b, self.to_geneve.index, self.to_geneve.n)
+        if self.to_device.n:
+            self.device.send(b, self.to_device.index, self.to_device.n)
+        for i in range(b.count):
+            if b.reason[i] != DROP_NONE:
+                drops[b.reason[i]] += 1
+
+    # ---- commands ----
+
+    cdef void carry_out(self) noexcept nogil:
+        cdef uint32_t n
+        cdef uint8_t* at
+        cdef int _
+        self.commands.quiet()
+        for _ in range(COMMANDS_A_TURN):
+            at = self.commands.peek(&n)
+            if at == NULL:
+                return
+            self.obey(<Message*> at, at + sizeof(Message))
+            self.commands.consume()
+            if self.wants_exchange:
+                break
+        self.commands.notify()
+
+    cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil:
+        cdef Columns* b = &self.batch.columns
+        if m.kind == COMMAND_LEARN:
+            self.admission.names.learn(m.namespace, m.address, m.value, m.until_ns)
+        elif m.kind == COMMAND_FORGET:
+            self.admission.names.forget(m.namespace, m.address)
+        elif m.kind == COMMAND_DELIVER:
+            self.load(m, packet)
+            self.begin()
+            add(&self.to_geneve, 0)
+            self.flush(b)
+        elif m.kind == COMMAND_RESUME:
+            self.load(m, packet)
+            self.from_geneve(b, True)
+        elif m.kind == COMMAND_TUNNEL_ACTIVE:
+            self.admission.tunnels.active = m.slot
+        elif m.kind == COMMAND_TUNNEL_DETACH:
+            self.admission.tunnels.detach(m.slot)
+        elif m.kind == COMMAND_TUNNEL_CONTROL:
+            self.admission.tunnels.send_bytes(m.slot, packet, m.packet_length)
+        elif m.kind == COMMAND_DRAIN:
+            self.admission.draining = m.value != 0
+        elif m.kind == COMMAND_RESET:
+            self.admission.forget(m.flow.protocol, m.address, m.flow.nat_port)
+        elif m.kind == COMMAND_EXCHANGE:
+            self.wants_exchange = 1
+
+    cdef void load(self, Message* m, const uint8_t* packet) noexcept nogil:
+        """Make row 0 the Geneve packet of a command, as if it had been received."""
+        cdef Columns* b = &self.batch.columns
+        reset(b, 1)
+        b.inner_start[0], b.inner_length[0] = HEADROOM + m.header_length, m.packet_length
+        memcpy(row(b, 0) + HEADROOM, m.header, m.header_length)
+        memcpy(row(b, 0) + b.inner_start[0], packet, m.packet_length)
+        b.start[0], b.length[0] = HEADROOM, m.header_length + m.packet_length
+        b.peer_address[0], b.peer_port[0] = m.peer_address, m.peer_port
+
+    # ---- from the workload ----
+
+    cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil:
+        cdef uint32_t[4096] location
+        cdef Endpoint* endpoint
+        cdef int i
+        decode_geneve(b)
+        decode_gwlb(b)
+        for i in range(b.count):
+            if b.reason[i] != DROP_NONE:
+                continue
+            endpoint = self.endpoints.find(b.endpoint[i])
+            if endpoint == NULL:
+                drop(b, i, DROP_GWLB_ENDPOINT_UNKNOWN)
+                continue
+            b.namespace[i], location[i] = endpoint.namespace, endpoint.location
+        parse(b)
+        build(b, &self.admission.secret)
+        self.admission.flows.lookup(b)
+        self.begin()
+        for i in range(b.count):
+            if b.reason[i] == DROP_NONE:
+                self.from_workload(b, i, location[i], resumed)
+        self.flush(b)
+
+    cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil:
+        cdef int32_t index
+        cdef FlowEntry* entry
+        cdef int way
+        if is_dns(b, i, b.destination_port[i]) and not resumed:
+            self.admission.punt(PUNT_DNS_QUERY, b, i, location, NULL, 0)
+            return
+        index = self.admission.current(b, i)
+        if index < 0:
+            index = self.admission.admit(b, i, location, resumed, 0)
+            if index < 0:
+                return
+        entry = &self.admission.flows.entries[index]
+        entry.header_length = b.geneve_length[i]
+        memcpy(entry.header, row(b, i) + b.geneve_start[i], b.geneve_length[i])
+        entry.peer_address, entry.peer_port = b.peer_address[i], b.peer_port[i]
+        self.admission.renew(index)
+        way = b.direction[i] != entry.initiator
+        self.admission.account(b, i, index, way)
+        if way and is_dns(b, i, b.source_port[i]) and not resumed:
+            self.admission.punt(PUNT_DNS_ANSWER, b, i, location, entry, 0)
+            return
+        self.forward(b, i, index)
+
+    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+        if entry.action == ACTION_LOCAL:
+            add(&self.to_geneve, i)      # the frame as it came, header and all
+        elif entry.action == ACTION_ZIA:
+            self.into_tunnel(b, i, entry)
+        elif entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA:
+            self.translate(b, i, entry)
+        else:
+            self.refuse(b, i, entry)
+
+    cdef void refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        # A synthetic address exists only here, so silence would leave the client to its time-out: it is told at once.
+        if b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i) and entry.header_length:
+            self.admission.punt(PUNT_REFUSED, b, i, entry.location, entry, 0)
+            drop(b, i, DROP_POLICY_STRAY)
+        else:
+            drop(b, i, DROP_POLICY)
+
+    cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil:
+        cdef uint8_t reason = rewrite(row(b, i) + b.inner_start[i], b.inner_length[i], b.ip_version[i], b.protocol[i],
+                                      b.fragment[i], b.l4_start[i] - b.inner_start[i], side, address, port)
+        if reason != DROP_NONE:
+            drop(b, i, reason)
+        return reason == DROP_NONE
+
+    cdef void translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        """Forward by the kernel: to its own listener (ZPA) or out of the service interface (DIRECT)."""
+        cdef uint8_t[16] local
+        cdef Plan* plan = &self.admission.plan
+        self.admission.local_end(entry, local)
+        if not self.rewrite_side(b, i, NAT_SOURCE, local, entry.nat_port):
+            return
+        if entry.action == ACTION_ZPA:
+            if not self.rewrite_side(b, i, NAT_DESTINATION, plan.listener, self.admission._listener_port(entry)):
+                return
+        else:
+            clamp(b, i, plan.direct_mtu)
+        add(&self.to_device, i)
+
+    cdef void into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        cdef Plan* plan = &self.admission.plan
+        entry.tunnel = self.admission.tunnels.choose(entry.tunnel)
+        if entry.tunnel == TUNNEL_NONE:
+            drop(b, i, DROP_ZIA_DOWN)
+            return
+        if b.inner_length[i] > plan.zia_mtu:
+            if entry.header_length:
+                self.admission.punt(PUNT_TOO_BIG, b, i, entry.location, entry, plan.zia_mtu)
+            drop(b, i, DROP_ZIA_TOO_BIG)
+            return
+        clamp(b, i, plan.zia_mtu)
+        self.admission.tunnels.encapsulate(b, i, entry.location, b.hash[i])
+        add(&self.to_tunnel[entry.tunnel], i)
+
+    # ---- towards the workload ----
+
+    cdef void from_device(self, Columns* b) noexcept nogil:
+        cdef int i
+        parse(b)
+        self.begin()
+        for i in range(b.count):
+            if b.reason[i] == DROP_NONE:
+                self.from_kernel(b, i)
+        self.flush(b)
+
+    cdef void from_kernel(self, Columns* b, int i) noexcept nogil:
+        cdef uint8_t* destination = b.destination + 16 * i
+        cdef Plan* plan = &self.admission.plan
+        cdef uint16_t remote_port = b.source_port[i]
+        cdef int32_t index
+        if b.ip_version[i] == 4:
+            if load_be32(b.source + 16 * i + 12) & plan.internal_mask == plan.internal and \
+                    load_be32(destination + 12) & plan.internal_mask != plan.internal:
+                self.from_kernel_inside(b, i)
+                return
+        if b.protocol[i] == PROTOCOL_ICMP or b.protocol[i] == PROTOCOL_ICMPV6:
+            remote_port = 0
+        index = self.admission.nat.find(b.protocol[i], destination, b.destination_port[i], b.source + 16 * i, remote_port)
+        if index < 0:
+            drop(b, i, DROP_NAT_NO_BINDING)
+            return
+        self.restore(b, i, index)
+
+    cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil:
+        """A packet that the connector itself sends on behalf of a workload: its source is that workload's alias."""
+        cdef Workload* workload = self.admission.aliases.find(load_be32(b.source + 16 * i + 12))
+        cdef int32_t index
+        if workload == NULL:
+            drop(b, i, DROP_NAT_NO_BINDING)
+            return
+        if not self.rewrite_side(b, i, NAT_SOURCE, workload.address, b.source_port[i]):
+            return
+        memcpy(b.source + 16 * i, workload.address, 16)
+        b.namespace[i] = workload.namespace
+        self.admission.key_row(b, i)
+        index = self.admission.current(b, i)
+        if index < 0:
+            index = self.admission.admit(b, i, 0, True, FLOW_KERNEL_INSIDE)
+            if index < 0:
+                return
+        if not self.admission.flows.entries[index].state & FLOW_KERNEL_INSIDE:
+            drop(b, i, DROP_NAT_EXHAUSTED)   # the workload itself holds this very 5-tuple
+            return
+        self.admission.renew(index)
+        self.admission.account(b, i, index, 0)
+        self.forward(b, i, index)
+
+    cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil:
+        """Undo the translation of a packet that comes back by the kernel, then deliver it."""
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        cdef FlowView f
+        view(&f, entry)
+        if not self.rewrite_side(b, i, NAT_DESTINATION, f.source, f.source_port):
+            return
+        if entry.action == ACTION_ZPA and not self.rewrite_side(b, i, NAT_SOURCE, f.destination, f.destination_port):
+            return
+        if entry.action == ACTION_DIRECT:
+            clamp(b, i, self.admission.plan.direct_mtu)
+        self.deliver(b, i, index)
+
+    cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil:
+        cdef int i, _, closed
+        cdef int32_t index
+        for _ in range(BURSTS):
+            if self.admission.tunnels.slots[slot].fd < 0 or self.admission.tunnels.recv(slot, b, &closed) == 0:
+                return
+            decode_geneve(b)
+            self.begin()
+            for i in range(b.count):
+                if b.reason[i] != DROP_NONE:
+                    continue
+                if b.geneve_flags[i] & GENEVE_FLAG_CONTROL:
+                    b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
+                    b.geneve_length[i] = 0
+                    self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
+                    continue
+                if parse_row(b, i) != DROP_NONE:
+                    continue
+                b.namespace[i] = b.vni[i] & 0xFFFF
+                self.admission.key_row(b, i)
+                b.entry[i] = -1
+                index = self.admission.current(b, i)
+                if index < 0 or self.admission.flows.entries[index].action != ACTION_ZIA:
+                    drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
+                    continue
+                clamp(b, i, self.admission.plan.zia_mtu)
+                self.deliver(b, i, index)
+            self.flush(b)
+            if closed:
+                reset(b, 1)
+                b.inner_length[0] = b.geneve_length[0] = 0
+                self.admission.punt(PUNT_TUNNEL_CLOSED, b, 0, 0, NULL, slot)
+                self.admission.tunnels.detach(slot)
+
+    cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        cdef uint8_t[16] alias
+        cdef FlowView f
+        self.admission.renew(index)
+        self.admission.account(b, i, index, 1)
+        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+        if entry.action == ACTION_DROP:
+            drop(b, i, DROP_POLICY)
+        elif entry.state & FLOW_KERNEL_INSIDE:
+            view(&f, entry)
+            mapped_alias(alias, self.admission.aliases.base + <uint32_t> self.admission.aliases.number(f.namespace, f.source))
+            if self.rewrite_side(b, i, NAT_DESTINATION, alias, f.source_port):
+                add(&self.to_device, i)
+        elif is_dns(b, i, b.source_port[i]):
+            self.admission.punt(PUNT_DNS_ANSWER, b, i, entry.location, entry, 0)
+        else:
+            put(b, i, entry.header, entry.header_length)
+            b.peer_address[i], b.peer_port[i] = entry.peer_address, entry.peer_port
+            add(&self.to_geneve, i)
+
+
+cdef uint64_t now() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
+
+
+cdef inline void add(Rows* rows, int i) noexcept nogil:
+    rows.index[rows.n] = i
+    rows.n += 1
+
+
+cdef inline bint is_dns(Columns* b, int i, uint16_t port) noexcept nogil:
+    return port == DNS_PORT and b.protocol[i] == PROTOCOL_UDP and b.fragment[i] == FRAGMENT_NONE
+
+
+cdef inline void clamp(Columns* b, int i, int mtu) noexcept nogil:
+    if b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
+        clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
+                  mtu - (IPV4_TCP_BYTES if b.ip_version[i] == 4 else IPV6_TCP_BYTES))
+
+
+cdef inline void mapped_alias(uint8_t* to, uint32_t address) noexcept nogil:
+    cdef int k
+    for k in range(10):
+        to[k] = 0
+    to[10] = to[11] = 0xFF
+    store_be32(to + 12, address)
