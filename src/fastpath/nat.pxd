@@ -13,6 +13,11 @@ cdef class NatTable:
     cdef readonly int size
     cdef readonly uint16_t port_low, port_high
     cdef void* _index
+    cdef void* _bindings                   # the module's own: Binding[capacity]
+    cdef void* _starts                     # where the search for a port goes on
+    cdef int32_t _free
+    cdef int32_t _fresh
+    cdef HashKey _secret
     # Binds (protocol, local, port; remote, remote_port) to flow. Tries `wanted` first if it lies in the range, then others
     # from a keyed start. ICMP echo: the identifier is the port, remote_port 0. Returns 0 and *port, or a DropReason.
     cdef uint8_t bind(self, uint8_t protocol, const uint8_t* local, const uint8_t* remote, uint16_t remote_port,
@@ -21,6 +26,8 @@ cdef class NatTable:
                       const uint8_t* remote, uint16_t remote_port) noexcept nogil      # flow or -1
     cdef int release(self, uint8_t protocol, const uint8_t* local, uint16_t port,
                      const uint8_t* remote, uint16_t remote_port) noexcept nogil       # 1 if it was there
+
+    cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil
 
 # Replaces one side of the packet at ip_packet (parsed: version, l4_offset, protocol): address (16 bytes, mapped if IPv4) and
 # port (ICMP echo: identifier), IP and transport checksums updated incrementally (RFC 1624; a UDP checksum of 0 stays 0,

@@ -1,0 +1,517 @@
+"""NatTable and rewrite: which flow a translated packet belongs to, and putting other addresses and ports into packets.
+
+Journey: DIRECT and the internet edge bind a flow when it begins, rewrite what leaves, find and rewrite what returns.
+Spec: RFC 3022 and RFC 4787 (NAT), RFC 5508 (ICMP identifiers), RFC 6056 §3.3.4 (choice of ports), RFC 1624 (checksums).
+Mapping and filtering depend on address and port of the remote end, so one local port serves many remote ends. One thread:
+the worker's. All memory is taken when the table is made. It does not translate fragments without ports, nor ICMP errors.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from fastpath.batch cimport Columns, PacketBatch, drop, row
+from fastpath.buckets cimport Buckets, add_slot, close_buckets, drop_slot, find_key, open_buckets
+from fastpath.checksum cimport update16, update_bytes
+from fastpath.flowkey cimport FlowKey, HashKey, hash_key, set_secret
+from fastpath.memory cimport give_pages, take_pages
+from fastpath.wire cimport load_be16, store_be16
+
+__all__ = ["DESTINATION", "SOURCE", "NatTable", "decrement_ttl_one", "decrement_ttl_rows", "rewrite_one", "rewrite_rows"]
+
+SOURCE = NAT_SOURCE
+DESTINATION = NAT_DESTINATION
+
+cdef enum:
+    CAPACITY_MAX = 1 << 28
+    STARTS = 1024               # RFC 6056 suggests a table of counters; one a group of remote ends
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    ICMPV6 = 58
+    ECHO_REPLY = 0              # RFC 792
+    ECHO_REQUEST = 8
+    ECHO_REQUEST_V6 = 128       # RFC 4443
+    ECHO_REPLY_V6 = 129
+    FRAGMENT_LATER = 2
+    REASON_EXHAUSTED = 24       # DROP_NAT_EXHAUSTED
+    REASON_PROTOCOL = 25        # DROP_NAT_PROTOCOL
+    REASON_FRAGMENT = 27        # DROP_NAT_FRAGMENT
+    REASON_FAMILY = 28          # DROP_NAT_FAMILY
+    REASON_TTL = 36             # DROP_TTL_EXPIRED
+
+cdef const uint8_t* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"      # RFC 4291 §2.5.5.2
+
+# 64 bytes. The key is a FlowKey: a = local, b = remote, namespace 0, ip_version 0.
+cdef struct Binding:
+    FlowKey key              # 0
+    uint64_t hash            # 40
+    int32_t flow             # 48
+    int32_t next             # 52, chain of free slots; -1 ends
+    uint64_t pad             # 56
+
+# Where the search for a port of some remote ends goes on, and whether the last one was in vain.
+cdef struct Start:
+    uint64_t vain            # hash of the remote end that had no free port left; 0 none
+    uint32_t next
+
+
+cdef inline uint8_t fill_key(FlowKey* key, uint8_t protocol, const uint8_t* local, uint16_t port,
+                             const uint8_t* remote, uint16_t remote_port) noexcept nogil:
+    memset(key, 0, sizeof(FlowKey))
+    memcpy(key.fields.a_address, local, 16)
+    memcpy(key.fields.b_address, remote, 16)
+    key.fields.a_port, key.fields.b_port = port, remote_port
+    key.fields.protocol = protocol
+    return 0
+
+
+cdef inline bint translatable(uint8_t protocol) noexcept nogil:
+    return protocol == TCP or protocol == UDP or protocol == ICMP or protocol == ICMPV6
+
+
+@cython.final
+cdef class NatTable:
+    """Up to `capacity` bindings.
+
+    Args:
+        capacity: bindings, 1 … 2^28; 74 bytes each.
+        ports: lowest and highest local port (and echo identifier) to give out.
+        seed: 32 secret bytes; whoever knows them can foresee ports and aim collisions.
+    Raises:
+        ValueError: capacity, ports or seed out of range.
+        MemoryError: the system has not that much memory.
+    """
+
+    def __cinit__(self, int64_t capacity, ports, seed):
+        low, high = ports
+        if not 1 <= capacity <= CAPACITY_MAX:
+            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
+        if not 1 <= low <= high <= 65535:
+            raise ValueError(f"ports must be (low, high) within 1 to 65535, not {ports!r}")
+        set_secret(&self._secret, seed)
+        self.capacity, self.size, self._free, self._fresh = <int> capacity, 0, -1, 0
+        self.port_low, self.port_high = low, high
+        self._index = calloc(1, sizeof(Buckets))
+        self._starts = calloc(STARTS, sizeof(Start))
+        self._bindings = take_pages(self.capacity, sizeof(Binding))
+        if self._index is NULL or self._starts is NULL or self._bindings is NULL \
+                or not open_buckets(<Buckets*> self._index, self.capacity):
+            raise MemoryError(f"no memory for {capacity} bindings of {sizeof(Binding)} bytes")
+
+    def __dealloc__(self):
+        if self._index is not NULL:
+            close_buckets(<Buckets*> self._index)
+            free(self._index)
+        free(self._starts)
+        give_pages(self._bindings, self.capacity, sizeof(Binding))
+
+    def __len__(self):
+        return self.size
+
+    # ---- leaves ----
+
+    cdef uint8_t bind(self, uint8_t protocol, const uint8_t* local, const uint8_t* remote, uint16_t remote_port,
+                      uint16_t wanted, int32_t flow, uint16_t* port) noexcept nogil:
+        cdef FlowKey key
+        cdef uint64_t hash, remote_hash
+        cdef Start* start
+        cdef uint32_t left, ports = self.port_high - self.port_low + 1
+        if not translatable(protocol):
+            return REASON_PROTOCOL
+        fill_key(&key, protocol, local, wanted, remote, remote_port)
+        hash = hash_key(&key, &self._secret)
+        if self.port_low <= wanted <= self.port_high and self._take(&key, hash, flow):
+            port[0] = wanted
+            return 0
+        key.fields.a_port = 0
+        remote_hash = hash_key(&key, &self._secret) | 1
+        start = &(<Start*> self._starts)[(remote_hash >> 8) % STARTS]
+        if self.size == self.capacity or start.vain == remote_hash:
+            return REASON_EXHAUSTED
+        left = ports
+        while left:
+            left -= 1
+            start.next += 1
+            key.fields.a_port = <uint16_t> (self.port_low + ((remote_hash >> 32) + start.next) % ports)
+            if self._take(&key, hash_key(&key, &self._secret), flow):
+                port[0] = key.fields.a_port
+                return 0
+        start.vain = remote_hash
+        return REASON_EXHAUSTED
+
+    cdef int32_t find(self, uint8_t protocol, const uint8_t* local, uint16_t port,
+                      const uint8_t* remote, uint16_t remote_port) noexcept nogil:
+        cdef FlowKey key
+        cdef int32_t slot
+        fill_key(&key, protocol, local, port, remote, remote_port)
+        slot = find_key(<Buckets*> self._index, hash_key(&key, &self._secret), key.words, <uint8_t*> self._bindings,
+                        sizeof(Binding))
+        return (<Binding*> self._bindings)[slot].flow if slot >= 0 else -1
+
+    cdef int release(self, uint8_t protocol, const uint8_t* local, uint16_t port,
+                     const uint8_t* remote, uint16_t remote_port) noexcept nogil:
+        cdef FlowKey key
+        cdef int32_t slot
+        cdef uint64_t hash
+        cdef Binding* binding
+        fill_key(&key, protocol, local, port, remote, remote_port)
+        hash = hash_key(&key, &self._secret)
+        slot = find_key(<Buckets*> self._index, hash, key.words, <uint8_t*> self._bindings, sizeof(Binding))
+        if slot < 0:
+            return 0
+        drop_slot(<Buckets*> self._index, hash, slot)
+        binding = &(<Binding*> self._bindings)[slot]
+        binding.next, self._free = self._free, slot
+        self.size -= 1
+        key.fields.a_port = 0
+        hash = hash_key(&key, &self._secret) | 1
+        (<Start*> self._starts)[(hash >> 8) % STARTS].vain = 0
+        return 1
+
+    cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil:
+        cdef const FlowKey* wanted = <const FlowKey*> key
+        cdef int32_t slot = self._free
+        cdef Binding* binding
+        if self.size == self.capacity or find_key(<Buckets*> self._index, hash, wanted.words,
+                                                  <uint8_t*> self._bindings, sizeof(Binding)) >= 0:
+            return 0
+        if slot >= 0:
+            self._free = (<Binding*> self._bindings)[slot].next
+        else:
+            slot = self._fresh
+            self._fresh += 1
+        binding = &(<Binding*> self._bindings)[slot]
+        binding.key, binding.hash, binding.flow, binding.next = wanted[0], hash, flow, -1
+        add_slot(<Buckets*> self._index, hash, slot)
+        self.size += 1
+        return 1
+
+    # ---- Python ----
+
+    def bind_one(self, uint8_t protocol, bytes local not None, bytes remote not None, uint16_t remote_port,
+                 uint16_t wanted, int32_t flow):
+        """Bind a local port to (protocol, local; remote, remote_port) for `flow`: `wanted` if it is free, else another.
+
+        Args:
+            local, remote: 16 bytes, IPv4 mapped.
+            remote_port: 0 for ICMP, whose port is the echo identifier.
+        Returns:
+            The port, or None when no port or no binding is left.
+        Raises:
+            ValueError: an address is not 16 bytes, or the protocol has no ports.
+        """
+        cdef uint16_t port = 0
+        if not translatable(protocol):
+            raise ValueError(f"protocol must be TCP, UDP, ICMP or ICMPv6, not {protocol}")
+        reason = self.bind(protocol, address_of(local, "local"), address_of(remote, "remote"), remote_port, wanted, flow,
+                           &port)
+        return None if reason else port
+
+    def find_one(self, uint8_t protocol, bytes local not None, uint16_t port, bytes remote not None,
+                 uint16_t remote_port):
+        """Return the flow of a binding, or -1.
+
+        Raises:
+            ValueError: an address is not 16 bytes.
+        """
+        return self.find(protocol, address_of(local, "local"), port, address_of(remote, "remote"), remote_port)
+
+    def release_one(self, uint8_t protocol, bytes local not None, uint16_t port, bytes remote not None,
+                    uint16_t remote_port):
+        """Take back a binding; return whether there was one.
+
+        Raises:
+            ValueError: an address is not 16 bytes.
+        """
+        return bool(self.release(protocol, address_of(local, "local"), port, address_of(remote, "remote"), remote_port))
+
+    def bind_rows(self, PacketBatch batch not None, const uint16_t[::1] rows not None,
+                  const uint8_t[:, ::1] addresses not None, const int32_t[::1] flows not None,
+                  uint16_t[::1] ports not None):
+        """Bind outbound packets: (protocol, addresses[k]; destination of row rows[k]) to flows[k], the row's port wanted.
+
+        Args:
+            rows: uint16[n], rows of the batch in use.
+            addresses: uint8[n, 16], the local address of each, IPv4 mapped.
+            flows: int32[n], what find_rows is to answer.
+            ports: uint16[n], written: the port of each.
+        Returns:
+            How many were bound; dead rows are passed over.
+        Raises:
+            ValueError: shapes differ, or a row is not in use.
+        Drops:
+            NAT_EXHAUSTED, NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY.
+        """
+        cdef Columns* b = &batch.columns
+        cdef int k, i, n = check_rows(b, rows), bound = 0
+        check_shapes(n, addresses, ports.shape[0], flows.shape[0])
+        if n == 0:
+            return 0
+        with nogil:
+            for k in range(n):
+                i = rows[k]
+                if b.reason[i] == 0:
+                    bound += bind_row(self, b, i, &addresses[k, 0], flows[k], &ports[k])
+        return bound
+
+    def find_rows(self, PacketBatch batch not None, const uint16_t[::1] rows not None, int32_t[::1] flows not None):
+        """Find the flows of inbound packets: bound to (protocol, destination and port; source and port) of row rows[k].
+
+        Args:
+            rows: uint16[n], rows of the batch in use.
+            flows: int32[n], written: the flow, or -1 (also for a dead row or a packet without ports).
+        Returns:
+            How many were found.
+        Raises:
+            ValueError: shapes differ, or a row is not in use.
+        """
+        cdef Columns* b = &batch.columns
+        cdef int k, n = check_rows(b, rows), found = 0
+        if flows.shape[0] != n:
+            raise ValueError(f"flows must have the {n} elements of rows, not {flows.shape[0]}")
+        with nogil:
+            for k in range(n):
+                flows[k] = find_row(self, b, rows[k])
+                found += flows[k] >= 0
+        return found
+
+
+cdef const uint8_t* address_of(bytes address, str name) except NULL:
+    if len(address) != 16:
+        raise ValueError(f"{name} must be 16 bytes, not {len(address)}")
+    return address
+
+
+cdef int check_rows(Columns* b, const uint16_t[::1] rows) except -1:
+    cdef Py_ssize_t k
+    for k in range(rows.shape[0]):
+        if rows[k] >= b.count:
+            raise ValueError(f"rows[{k}]: {rows[k]} is not below the batch's count {b.count}")
+    return <int> rows.shape[0]
+
+
+cdef int check_shapes(int n, const uint8_t[:, ::1] addresses, Py_ssize_t ports, Py_ssize_t flows) except -1:
+    if addresses.shape[0] != n or addresses.shape[1] != 16:
+        raise ValueError(f"addresses must be [{n}, 16], not [{addresses.shape[0]}, {addresses.shape[1]}]")
+    if ports != n:
+        raise ValueError(f"ports must have the {n} elements of rows, not {ports}")
+    if flows != n:
+        raise ValueError(f"flows must have the {n} elements of rows, not {flows}")
+    return 0
+
+
+cdef bint is_echo(Columns* b, int i) noexcept nogil:
+    """Whether an ICMP row carries an identifier; other rows: whether they carry ports."""
+    cdef uint8_t kind
+    if b.fragment[i] == FRAGMENT_LATER:
+        return False
+    if b.protocol[i] == TCP or b.protocol[i] == UDP:
+        return True
+    kind = row(b, i)[b.l4_start[i]]
+    if b.protocol[i] == ICMP:
+        return kind == ECHO_REQUEST or kind == ECHO_REPLY
+    return b.protocol[i] == ICMPV6 and (kind == ECHO_REQUEST_V6 or kind == ECHO_REPLY_V6)
+
+
+cdef bint bind_row(NatTable table, Columns* b, int i, const uint8_t* local, int32_t flow, uint16_t* port) noexcept nogil:
+    cdef uint8_t reason
+    cdef uint16_t remote_port = b.destination_port[i]
+    if b.fragment[i] == FRAGMENT_LATER:
+        reason = REASON_FRAGMENT
+    elif (memcmp(local, MAPPED, 12) == 0) != (b.ip_version[i] == 4):
+        reason = REASON_FAMILY
+    elif not is_echo(b, i):
+        reason = REASON_PROTOCOL
+    else:
+        if b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
+            remote_port = 0
+        reason = table.bind(b.protocol[i], local, b.destination + <size_t> i * 16, remote_port, b.source_port[i], flow,
+                            port)
+    if reason:
+        drop(b, i, reason)
+    return reason == 0
+
+
+cdef int32_t find_row(NatTable table, Columns* b, int i) noexcept nogil:
+    cdef uint16_t remote_port = b.source_port[i]
+    if b.reason[i] or not is_echo(b, i):
+        return -1
+    if b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
+        remote_port = 0
+    return table.find(b.protocol[i], b.destination + <size_t> i * 16, b.destination_port[i],
+                      b.source + <size_t> i * 16, remote_port)
+
+
+cdef uint8_t rewrite(uint8_t* ip_packet, int length, uint8_t ip_version, uint8_t protocol, uint8_t fragment, int l4_offset,
+                     int side, const uint8_t* address, uint16_t port) noexcept nogil:
+    cdef uint8_t* at = ip_packet + l4_offset
+    cdef uint8_t* old = ip_packet + (8 + 16 * side if ip_version == 6 else 12 + 4 * side)
+    cdef const uint8_t* new = address if ip_version == 6 else address + 12
+    cdef int n = 16 if ip_version == 6 else 4
+    cdef int port_at, sum_at
+    cdef uint16_t checksum
+    if (memcmp(address, MAPPED, 12) == 0) != (ip_version == 4):
+        return REASON_FAMILY
+    if fragment == FRAGMENT_LATER:
+        return REASON_FRAGMENT
+    if not places(at, length - l4_offset, protocol, side, &port_at, &sum_at):
+        return REASON_PROTOCOL
+    checksum = load_be16(at + sum_at)
+    if protocol != UDP or checksum != 0:
+        checksum = update16(checksum, load_be16(at + port_at), port)
+        if protocol != ICMP:                       # the only one without a pseudo header
+            checksum = update_bytes(checksum, old, new, n)
+        if protocol == UDP and checksum == 0:
+            checksum = 0xFFFF
+        store_be16(at + sum_at, checksum)
+    if ip_version == 4:
+        store_be16(ip_packet + 10, update_bytes(load_be16(ip_packet + 10), old, new, 4))
+    store_be16(at + port_at, port)
+    memcpy(old, new, n)
+    return 0
+
+
+cdef bint places(const uint8_t* at, int n, uint8_t protocol, int side, int* port_at, int* sum_at) noexcept nogil:
+    """Where port or identifier and checksum are in the n bytes of a transport header; false when it has none."""
+    port_at[0] = 2 * side
+    if protocol == TCP:
+        sum_at[0] = 16
+        return n >= 20
+    if protocol == UDP:
+        sum_at[0] = 6
+        return n >= 8
+    port_at[0], sum_at[0] = 4, 2
+    if n < 8:
+        return False
+    if protocol == ICMP:
+        return at[0] == ECHO_REQUEST or at[0] == ECHO_REPLY
+    return protocol == ICMPV6 and (at[0] == ECHO_REQUEST_V6 or at[0] == ECHO_REPLY_V6)
+
+
+cdef int decrement_ttl(uint8_t* ip_packet, uint8_t ip_version) noexcept nogil:
+    cdef uint8_t* at = ip_packet + (7 if ip_version == 6 else 8)
+    cdef uint16_t old
+    if at[0] <= 1:
+        return 0
+    if ip_version == 6:
+        at[0] -= 1
+        return 1
+    old = load_be16(at)
+    at[0] -= 1
+    store_be16(ip_packet + 10, update16(load_be16(ip_packet + 10), old, load_be16(at)))
+    return 1
+
+
+def rewrite_rows(PacketBatch batch not None, const uint16_t[::1] rows not None, int side,
+                 const uint8_t[:, ::1] addresses not None, const uint16_t[::1] ports not None):
+    """Replace source or destination of the inner packet of each row, and its address and port columns.
+
+    Args:
+        rows: uint16[n], rows of the batch in use, parsed.
+        side: SOURCE or DESTINATION.
+        addresses: uint8[n, 16], IPv4 mapped.
+        ports: uint16[n]; for ICMP echo the identifier.
+    Returns:
+        How many were rewritten; dead rows are passed over.
+    Raises:
+        ValueError: side or shapes wrong, or a row is not in use.
+    Drops:
+        NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY; the packet is as it was.
+    """
+    cdef Columns* b = &batch.columns
+    cdef int k, i, n = check_rows(b, rows), done = 0
+    check_shapes(n, addresses, ports.shape[0], n)
+    check_side(side)
+    if n == 0:
+        return 0
+    with nogil:
+        for k in range(n):
+            i = rows[k]
+            if b.reason[i] == 0:
+                done += rewrite_row(b, i, side, &addresses[k, 0], ports[k])
+    return done
+
+
+def decrement_ttl_rows(PacketBatch batch not None, const uint16_t[::1] rows not None):
+    """Take one from the TTL or hop limit of the inner packet of each row; return how many may go on.
+
+    Raises:
+        ValueError: a row is not in use.
+    Drops:
+        TTL_EXPIRED.
+    """
+    cdef Columns* b = &batch.columns
+    cdef int k, i, n = check_rows(b, rows), done = 0
+    with nogil:
+        for k in range(n):
+            i = rows[k]
+            if b.reason[i]:
+                continue
+            if decrement_ttl(row(b, i) + b.inner_start[i], b.ip_version[i]):
+                done += 1
+            else:
+                drop(b, i, REASON_TTL)
+    return done
+
+
+def rewrite_one(uint8_t[::1] packet not None, uint8_t protocol, int l4_offset, int side, bytes address not None,
+                uint16_t port, uint8_t fragment=0):
+    """Replace source or destination of one IP packet in place.
+
+    Args:
+        packet: bytearray or uint8[n], from the IP header on.
+        l4_offset: where the transport header begins.
+        side: SOURCE or DESTINATION.
+        address: 16 bytes, IPv4 mapped.
+        fragment: Fragment.
+    Returns:
+        A DropReason value; 0 = rewritten, else the packet is as it was.
+    Raises:
+        ValueError: side, address, or an l4_offset that does not lie behind an IP header within the packet.
+    """
+    cdef const uint8_t* new = address_of(address, "address")
+    cdef int version = version_of(packet)
+    check_side(side)
+    if not (40 if version == 6 else 20) <= l4_offset <= packet.shape[0]:
+        raise ValueError(f"l4_offset must lie behind the IP header, within {packet.shape[0]} bytes, not {l4_offset}")
+    return rewrite(&packet[0], <int> packet.shape[0], version, protocol, fragment, l4_offset, side, new, port)
+
+
+def decrement_ttl_one(uint8_t[::1] packet not None):
+    """Take one from TTL or hop limit in place; False = it must not go on, and is as it was.
+
+    Raises:
+        ValueError: packet has no whole IP header.
+    """
+    cdef int version = version_of(packet)
+    return bool(decrement_ttl(&packet[0], version))
+
+
+cdef int version_of(uint8_t[::1] packet) except -1:
+    cdef int version = packet[0] >> 4 if packet.shape[0] else 0
+    if version not in (4, 6) or packet.shape[0] < (40 if version == 6 else 20):
+        raise ValueError(f"packet must begin with an IPv4 or IPv6 header; it has {packet.shape[0]} bytes")
+    return version
+
+
+cdef int check_side(int side) except -1:
+    if side not in (NAT_SOURCE, NAT_DESTINATION):
+        raise ValueError(f"side must be SOURCE ({NAT_SOURCE}) or DESTINATION ({NAT_DESTINATION}), not {side}")
+    return 0
+
+
+cdef bint rewrite_row(Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil:
+    cdef uint8_t* column = b.source if side == NAT_SOURCE else b.destination
+    cdef uint8_t reason = rewrite(row(b, i) + b.inner_start[i], b.inner_length[i], b.ip_version[i], b.protocol[i],
+                                  b.fragment[i], b.l4_start[i] - b.inner_start[i], side, address, port)
+    if reason:
+        drop(b, i, reason)
+        return False
+    memcpy(column + <size_t> i * 16, address, 16)
+    if side == NAT_SOURCE or b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
+        b.source_port[i] = port
+    if side == NAT_DESTINATION or b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
+        b.destination_port[i] = port
+    return True
