@@ -1,0 +1,41 @@
+import enum
+from typing import NamedTuple
+
+from _typeshed import ReadableBuffer
+
+UDP_PAYLOAD_BYTES: int
+SOA_NAMES: bytes
+
+class DnsError(enum.IntFlag):
+    DNS_OK = 0
+    DNS_SHORT = 1
+    DNS_NOT_QUERY = 2
+    DNS_OPCODE = 3
+    DNS_QUESTIONS = 4
+    DNS_NAME = 5
+    DNS_RECORDS = 6
+
+class QueryRecord(NamedTuple):
+    id: int
+    flags: int
+    name: str
+    type: int
+    klass: int
+    udp_size: int
+    has_opt: bool
+    dnssec_ok: bool
+    edns_version: int
+
+def read_query(message: ReadableBuffer) -> QueryRecord | DnsError: ...
+def build_answer(
+    message: ReadableBuffer,
+    *,
+    rcode: int = 0,
+    type: int = 0,
+    data: ReadableBuffer = b"",
+    ttl: int = 0,
+    extended_error: int | None = None,
+    text: str = "",
+    limit: int | None = 1232,
+) -> bytes: ...
+def read_addresses(message: ReadableBuffer) -> list[tuple[tuple[str, ...], bytes, int]]: ...
