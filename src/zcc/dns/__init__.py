@@ -1,1 +1,1 @@
-"""DNS as bytes: what to do with a query, answers by record type, what an answer teaches. Pure; no sockets, no clock."""
+"""DNS as bytes: what to do with a query, answers by record type, what an answer teaches. Pure."""

@@ -1,0 +1,164 @@
+"""Intercept: what becomes of one DNS query that crosses the connector, whatever server it was sent to.
+
+Journey: punted query → here → an answer from us, a lease to fetch first, or on along the forwarding policy.
+
+    query                                         verdict
+    too short, response, other opcode             Forward: not a query of ours to judge
+    two questions, unreadable question            Answer FORMERR
+    class other than IN and ANY                   Forward
+    name nobody owns                              Forward, even if the rest is broken: the server decides
+    owned, broken behind the question             Answer FORMERR
+    owned, EDNS version above 0                   Answer BADVERS
+    owned, A                                      Answer from the lease, or NeedLease
+    owned, AXFR or IXFR                           Answer REFUSED
+    owned, any other type                         Answer NODATA
+    _service._label below an owned name           Answer NODATA: such names belong to the one they qualify,
+                                                  and their HTTPS and SRV would lead past the connector
+    PTR of an address of the pool                 NeedName
+    other type of such a reverse name             Answer NODATA
+
+Who owns a name and which leases are known come in as callables: no policy, socket or clock is known here.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+import dns.name
+import dns.rdataclass
+import dns.rdatatype
+import dns.reversename
+
+from zcc.dns import answers
+from zcc.dns.question import Malformed, Question, parse_question
+
+ONLY_ADDRESSES = "name of a private application: it has type A only"
+NO_TRANSFER = "names of private applications are not transferred"
+
+_TRANSFERS = (dns.rdatatype.AXFR, dns.rdatatype.IXFR)
+_REVERSE = dns.name.from_text("in-addr.arpa.")
+_REVERSE_LABELS = 7  # four octets, in-addr, arpa, root
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send these bytes back."""
+
+    message: bytes
+    question: Question | None  # None = it could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class NeedLease:
+    """Fetch the name's synthetic address, then `answers.address`."""
+
+    question: Question
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedName:
+    """Ask which name has the pool's address, then `answers.pointer` or `answers.absent`."""
+
+    question: Question
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Not ours: on along the forwarding policy."""
+
+    question: Question | None  # None = it could not be read
+
+
+Verdict = Answer | NeedLease | NeedName | Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Interceptor:
+    """The rules above over one connector's names."""
+
+    owner_of: Callable[[str], str | None]  # lower case without dot → application; None = nobody
+    pool: IPv4Network | None  # synthetic addresses; None = this connector has none
+    ttl: int  # seconds, of our answers
+
+    def decide(self, wire: bytes, lease_of: Callable[[str], IPv4Address | None]) -> Verdict:
+        """Decide on one query.
+
+        Args:
+            wire: the DNS message.
+            lease_of: name → its synthetic address if already known to this connector.
+        Source: RFC 1035 §4.1.2, RFC 8552 §1.1.
+        """
+        question = parse_question(wire)
+        if question is None:
+            return Forward(None)
+        if isinstance(question, Malformed):
+            return Answer(answers.form_error(question), None)
+        if question.klass not in (dns.rdataclass.IN, dns.rdataclass.ANY):
+            return Forward(question)
+        reverse = self._pool_address(question.name)
+        if reverse is not None:
+            return self._decide_reverse(question, reverse)
+        base = below_service_labels(question.name)
+        if self.owner_of(base.canonicalize().to_text(omit_final_dot=True)) is None:
+            return Forward(question)
+        return self._decide_owned(question, base, lease_of)
+
+    def _decide_owned(
+        self, question: Question, base: dns.name.Name, lease_of: Callable[[str], IPv4Address | None]
+    ) -> Verdict:
+        early = _complaint(question)
+        if early is not None:
+            return Answer(early, question)
+        if question.type in _TRANSFERS:
+            return Answer(answers.refused(question, NO_TRANSFER), question)
+        if question.type != dns.rdatatype.A or len(base) != len(question.name):
+            return Answer(answers.nodata(question, base, self.ttl, ONLY_ADDRESSES), question)
+        known = lease_of(question.text)
+        if known is None:
+            return NeedLease(question, question.text)
+        return Answer(answers.address(question, known, self.ttl), question)
+
+    def _decide_reverse(self, question: Question, address: IPv4Address) -> Verdict:
+        early = _complaint(question)
+        if early is not None:
+            return Answer(early, question)
+        if question.type == dns.rdatatype.PTR:
+            return NeedName(question, address)
+        return Answer(answers.nodata(question, reverse_zone(address), self.ttl, ONLY_ADDRESSES), question)
+
+    def _pool_address(self, name: dns.name.Name) -> IPv4Address | None:
+        if self.pool is None or len(name) != _REVERSE_LABELS or not name.is_subdomain(_REVERSE):
+            return None
+        try:
+            address = ipaddress.ip_address(dns.reversename.to_address(name))
+        except Exception:
+            # Labels that are no octets: a name like any other, and nobody's.
+            return None
+        return address if isinstance(address, IPv4Address) and address in self.pool else None
+
+
+def below_service_labels(name: dns.name.Name) -> dns.name.Name:
+    """Strip the leading labels that begin with an underscore: the name that they say something about.
+
+    Source: RFC 8552 §1.1, RFC 9460 §2.3.
+    """
+    labels = list(name.labels)
+    while labels and labels[0].startswith(b"_"):
+        labels.pop(0)
+    return dns.name.Name(labels)
+
+
+def reverse_zone(address: IPv4Address) -> dns.name.Name:
+    """Name the /24 of an address below in-addr.arpa, the zone that denials of pool addresses speak for."""
+    return dns.reversename.from_address(str(address)).parent()
+
+
+def _complaint(question: Question) -> bytes | None:
+    if question.broken:
+        return answers.form_error(question)
+    if question.edns > 0:
+        return answers.bad_version(question)
+    return None
