@@ -1,0 +1,392 @@
+"""packetio: batches of packets in from the kernel and out to it, many a system call.
+
+Journey: the first and the last stage. GeneveSocket speaks to a gateway load balancer (received on UDP, sent through a raw socket so
+that the peer's own source port comes back), UdpSocket to tunnel peers, Device to the kernel's IP (TUN, or AF_PACKET on one
+end of a veth pair where /dev/net/tun may not be opened). One thread owns an object at a time.
+Received bytes lie behind HEADROOM of a row. It neither parses packets nor makes interfaces or routes.
+
+Source: socket(7), packet(7), raw(7), udp(7); RFC 791 §3.1, RFC 768 for the outer headers.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+from posix.unistd cimport close
+
+from fastpath.batch cimport Columns, PacketBatch
+from fastpath.mmsg cimport (
+    Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun, send_udp,
+)
+
+import errno as errors
+import fcntl
+import os
+import socket
+import struct
+
+import numpy as np
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t c_send "send"(int fd, const void* data, size_t n, int flags)
+    int MSG_DONTWAIT
+
+cdef enum:
+    BUFFER_BYTES = 1 << 26
+    ETH_P_ALL = 0x0003
+
+# linux/if_tun.h, linux/if_packet.h, linux/rtnetlink.h
+_TUNSETIFF = 0x400454CA
+_IFF_TUN, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0001, 0x1000, 0x0100
+_SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
+_RTM_GETLINK, _IFLA_ADDRESS, _IFLA_LINK, _IFLA_LINK_NETNSID = 18, 1, 5, 37
+
+
+cdef object chosen(PacketBatch batch, object rows):
+    """The rows to send as a checked uint16 array: all live ones for None."""
+    if rows is None:
+        return np.flatnonzero(batch.reason[:batch.columns.count] == 0).astype(np.uint16)
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint16 or rows.ndim != 1:
+        raise TypeError("rows must be a one-dimensional uint16 array")
+    if len(rows) and int(rows.max()) >= batch.columns.count:
+        raise ValueError(f"rows must be below the batch's count {batch.columns.count}, not {int(rows.max())}")
+    return np.ascontiguousarray(rows)
+
+
+def _grow(sock, int size):
+    """Ask for large kernel buffers, past the system's limit where we may."""
+    for force, plain in ((33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)):      # SO_RCVBUFFORCE, SO_SNDBUFFORCE
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, size)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, plain, size)
+
+
+def _bound_udp(address, int port, bint reuse_port, int buffer_bytes):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _grow(sock, buffer_bytes)
+        sock.bind((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@cython.final
+cdef class GeneveSocket:
+    """Geneve as a gateway load balancer speaks it, on one IPv4 address.
+
+    Args:
+        address: own IPv4 address in dotted form; also the source of what is sent.
+        port: UDP port, 6081 unless told.
+        reuse_port: let several sockets share the port (one a worker).
+        buffer_bytes: kernel buffer asked for, each way.
+    Raises:
+        ValueError: address is not one IPv4 address.
+        OSError: the address is taken or not ours; CAP_NET_RAW is missing.
+    """
+
+    def __cinit__(self, str address not None, uint16_t port=6081, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES):
+        self.fd = self.send_fd = -1
+        self._ring = new_ring()
+        try:
+            packed = socket.inet_pton(socket.AF_INET, address)
+        except OSError:
+            raise ValueError(f"address must be an IPv4 address, not {address!r}") from None
+        self.address = int.from_bytes(packed, "big")
+        if self.address == 0:
+            raise ValueError("address must be one of this host's, not 0.0.0.0: it is the source of what is sent")
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
+        with raw, _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
+            _grow(raw, buffer_bytes)
+            self.port = sock.getsockname()[1]
+            self.fd, self.send_fd = sock.detach(), raw.detach()
+
+    def __dealloc__(self):
+        self.close()
+        free(self._ring)
+
+    cdef int recv(self, Columns* b) noexcept nogil:
+        return receive_named(self.fd, <Ring*> self._ring, b)
+
+    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        return send_geneve(self.send_fd, <Ring*> self._ring, b, rows, n, self.address, self.port)
+
+    def recv(self, PacketBatch batch not None):
+        """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
+
+        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
+        """
+        cdef int n
+        with nogil:
+            n = receive_named(self.fd, <Ring*> self._ring, &batch.columns)
+        return n
+
+    def send(self, PacketBatch batch not None, rows=None):
+        """Send start … start+length of `rows` (uint16; None = every live row) to peer_address:port from peer_port.
+
+        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
+        """
+        array = chosen(batch, rows)
+        cdef const uint16_t[::1] view = array
+        cdef int n = len(view), left = 0
+        if n:
+            with nogil:
+                left = send_geneve(self.send_fd, <Ring*> self._ring, &batch.columns, &view[0], n, self.address, self.port)
+        return left
+
+    def fileno(self):
+        """Return the receiving descriptor, for select."""
+        return self.fd
+
+    def close(self):
+        """Close both sockets; again is no error."""
+        if self.fd >= 0:
+            close(self.fd)
+        if self.send_fd >= 0:
+            close(self.send_fd)
+        self.fd = self.send_fd = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+@cython.final
+cdef class UdpSocket:
+    """A UDP socket for batches; UdpSocket.bind makes one.
+
+    Args:
+        fd: an open UDP socket; it is duplicated, the caller keeps its own.
+    Raises:
+        OSError: fd is not a socket.
+    """
+
+    def __cinit__(self, int fd, *):
+        self.fd = -1
+        self._ring = new_ring()
+        own = socket.socket(fileno=os.dup(fd))
+        with own:
+            if own.type != socket.SOCK_DGRAM:
+                raise ValueError(f"fd must be a datagram socket, not {own.type!r}")
+            try:
+                own.getpeername()
+                self.connected = True
+            except OSError as error:
+                if error.errno != errors.ENOTCONN:
+                    raise
+            self.fd = own.detach()
+
+    @staticmethod
+    def bind(str address not None, uint16_t port, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES):
+        """Return an unconnected UdpSocket bound to address:port. Raises OSError when it is taken or not ours."""
+        with _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
+            return UdpSocket(sock.fileno())
+
+    def __dealloc__(self):
+        self.close()
+        free(self._ring)
+
+    cdef int recv(self, Columns* b) noexcept nogil:
+        return receive_named(self.fd, <Ring*> self._ring, b)
+
+    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        return send_udp(self.fd, <Ring*> self._ring, b, rows, n, self.connected)
+
+    cdef int send_bytes(self, const uint8_t* data, int n) noexcept nogil:
+        return <int> c_send(self.fd, data, n, MSG_DONTWAIT)
+
+    def recv(self, PacketBatch batch not None):
+        """Fill the batch with what is there, at most 256 datagrams. Return how many; 0 = nothing there.
+
+        Drops: DROP_IO_TRUNCATED for a datagram longer than a row.
+        """
+        cdef int n
+        with nogil:
+            n = receive_named(self.fd, <Ring*> self._ring, &batch.columns)
+        return n
+
+    def send(self, PacketBatch batch not None, rows=None):
+        """Send start … start+length of `rows` (uint16; None = every live row) to the peer of each row, or the connected one.
+
+        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
+        """
+        array = chosen(batch, rows)
+        cdef const uint16_t[::1] view = array
+        cdef int n = len(view), left = 0
+        if n:
+            with nogil:
+                left = send_udp(self.fd, <Ring*> self._ring, &batch.columns, &view[0], n, self.connected)
+        return left
+
+    def send_bytes(self, const uint8_t[::1] data not None):
+        """Send one datagram to the connected peer. Return the bytes sent, -1 when the kernel refused it."""
+        cdef int n = len(data)
+        return <int> c_send(self.fd, &data[0] if n else NULL, n, MSG_DONTWAIT)
+
+    def fileno(self):
+        """Return the descriptor, for select."""
+        return self.fd
+
+    def close(self):
+        """Close the socket; again is no error."""
+        if self.fd >= 0:
+            close(self.fd)
+        self.fd = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def _link(int index):
+    """Return {attribute number: bytes} of interface `index`, asked over rtnetlink (sysfs may show another namespace)."""
+    request = struct.pack("=IHHII BxHiII", 32, _RTM_GETLINK, 1, 1, 0, 0, 0, index, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as route:
+        route.send(request)
+        answer = route.recv(1 << 16)
+    if struct.unpack_from("=H", answer, 4)[0] != 16:      # RTM_NEWLINK; else an error message
+        raise OSError(errors.ENODEV, f"interface {index} does not exist")
+    attributes, at = {}, 32
+    while at + 4 <= len(answer):
+        size, kind = struct.unpack_from("=HH", answer, at)
+        if size < 4:
+            break
+        attributes[kind] = answer[at + 4:at + size]
+        at += (size + 3) & ~3
+    return attributes
+
+
+def _peer_mac(str name):
+    """Return the MAC address of the other end of veth `name`."""
+    attributes = _link(socket.if_nametoindex(name))
+    if _IFLA_LINK not in attributes:
+        raise ValueError(f"name must be one end of a veth pair: {name!r} has no other end")
+    if _IFLA_LINK_NETNSID in attributes:
+        raise ValueError(f"the other end of {name!r} is in another network namespace: pass peer_mac")
+    return _link(struct.unpack("=i", attributes[_IFLA_LINK])[0])[_IFLA_ADDRESS]
+
+cdef int receive_device(Device device, Columns* b) noexcept nogil:
+    cdef int i, n
+    n = receive_tun(device.fd, b) if device._is_tun else receive(device.fd, <Ring*> device._ring, b)
+    for i in range(n):
+        b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
+    return n
+
+
+cdef int send_device(Device device, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+    if device._is_tun:
+        return send_tun(device.fd, b, rows, n)
+    return send_ethernet(device.fd, <Ring*> device._ring, b, rows, n)
+
+
+@cython.final
+cdef class Device:
+    """IP packets to and from the kernel; made by Device.tun or Device.veth."""
+
+    def __cinit__(self, int fd, str name not None, str kind not None, bytes peer_mac=b""):
+        self.fd = -1
+        if kind not in ("tun", "veth"):
+            raise ValueError(f"kind must be 'tun' or 'veth', not {kind!r}")
+        if kind == "veth" and len(peer_mac) != 6:
+            raise ValueError(f"peer_mac must be 6 bytes, not {len(peer_mac)}")
+        self._ring = new_ring()
+        self.name, self.kind, self._is_tun = name, kind, kind == "tun"
+        if kind == "veth":      # sockaddr_ll: family, protocol, index, hardware type, packet type, address length, address
+            address = struct.pack("=HHiHBB6s2x", socket.AF_PACKET, 0, socket.if_nametoindex(name), 0, 0, 6, peer_mac)
+            memcpy((<Ring*> self._ring).name, <const uint8_t*> address, len(address))
+        self.fd = fd
+
+    @staticmethod
+    def tun(str name not None, *, bint multi_queue=True):
+        """Open one queue of TUN interface `name`, without packet information; made if it does not exist.
+
+        Raises:
+            OSError: /dev/net/tun may not be opened, or the interface is of another kind (multi_queue included).
+        """
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            flags = _IFF_TUN | _IFF_NO_PI | (_IFF_MULTI_QUEUE if multi_queue else 0)
+            fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+            return Device(fd, name, "tun")
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @staticmethod
+    def veth(str name not None, *, bytes peer_mac=None, int buffer_bytes=BUFFER_BYTES):
+        """Open `name`, our end of a veth pair; packets go to and come from the kernel that holds the other end.
+
+        Checksum and segmentation offloads must be off on the other end: else packets come unfinished and oversized.
+
+        Args:
+            peer_mac: of the other end; asked from the kernel when it is in the same network namespace.
+        Raises:
+            OSError: no such interface; CAP_NET_RAW is missing.
+            ValueError: not a veth end, or its other end is elsewhere and peer_mac was not given.
+        """
+        mac = _peer_mac(name) if peer_mac is None else peer_mac
+        with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
+            sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            _grow(sock, buffer_bytes)
+            sock.bind((name, ETH_P_ALL))
+            made = Device(sock.fileno(), name, "veth", mac)
+            sock.detach()
+            return made
+
+    def __dealloc__(self):
+        self.close()
+        free(self._ring)
+
+    cdef int recv(self, Columns* b) noexcept nogil:
+        return receive_device(self, b)
+
+    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        return send_device(self, b, rows, n)
+
+    def recv(self, PacketBatch batch not None):
+        """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
+
+        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
+        """
+        cdef int n
+        with nogil:
+            n = receive_device(self, &batch.columns)
+        return n
+
+    def send(self, PacketBatch batch not None, rows=None):
+        """Send the inner packet of `rows` (uint16; None = every live row) to the kernel.
+
+        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
+        """
+        array = chosen(batch, rows)
+        cdef const uint16_t[::1] view = array
+        cdef int n = len(view), left = 0
+        if n:
+            with nogil:
+                left = send_device(self, &batch.columns, &view[0], n)
+        return left
+
+    def fileno(self):
+        """Return the descriptor, for select."""
+        return self.fd
+
+    def close(self):
+        """Close the descriptor; again is no error."""
+        if self.fd >= 0:
+            close(self.fd)
+        self.fd = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
