@@ -1,0 +1,215 @@
+"""Datapath: the connector's one doorway to fastpath. It owns the worker's thread, its rings and its tables.
+
+Journey: services of the control plane call `learn`, `reply`, `resume` …; each becomes one command, carried out in order.
+The worker's events come out of `pump` as Punts and go to whoever subscribed to their reason. It decides nothing.
+"""
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from fastpath.action import Action, DropReason, PuntReason
+from fastpath.admission import Admission
+from fastpath.alias import AliasTable
+from fastpath.classify import NameTable, RuleSet
+from fastpath.dtls import Session
+from fastpath.endpoint import EndpointMap
+from fastpath.flowtable import FlowTable, TimeoutClass
+from fastpath.message import Command, Event, Flow, command, drain
+from fastpath.nat import NatTable
+from fastpath.packetio import Device, GeneveSocket, UdpSocket
+from fastpath.ring import Ring
+from fastpath.tunnels import Tunnels
+from fastpath.worker import Worker
+from zcc.connector.ports import Counters, FlowRecord, Punt
+
+log = logging.getLogger(__name__)
+
+EVERY_NAMESPACE = 0xFFFF
+ALIASES = 65_000
+NAMES = 1 << 18
+EVENT_RING_BYTES = 1 << 24
+COMMAND_RING_BYTES = 1 << 23
+NO_TUNNEL = 255
+
+_METHODS = {action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE}
+_DROPS = {reason: reason.name.removeprefix("DROP_").lower() for reason in DropReason
+          if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)}
+_PUNTS = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker is built for; final once it runs."""
+
+    address: IPv4Address  # service address: GWLB's packets come here
+    port: int
+    endpoints: tuple[tuple[int, int, int], ...]  # (endpoint id, namespace id, location id)
+    device: str  # name and kind of the device that the doorway made
+    device_kind: str
+    flows: int
+    idle: dict[TimeoutClass, float]  # seconds
+    pool: IPv4Network
+    internal: IPv4Network
+    ports: tuple[int, int, int]  # listeners: ZPA TCP, ZPA UDP, DNS TCP
+    egress: tuple[IPv4Address | IPv6Address, ...]
+    zia_mtu: int
+    direct_mtu: int
+    zia_fail_open: bool
+
+
+class Datapath:
+    """One worker and the control plane's end of it. All methods are for the control plane's thread."""
+
+    def __init__(self, plan: Plan, rules: RuleSet) -> None:
+        """Open the sockets and make the tables.
+
+        Raises:
+            OSError: the service address or the device can not be opened.
+        """
+        self._base = plan.internal[2]
+        tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
+        admission = Admission(
+            FlowTable(plan.flows, plan.idle), NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)), NameTable(NAMES),
+            AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)), rules, tunnels, events,
+            secret=secrets.token_bytes(32), pool=plan.pool, internal=plan.internal, ports=plan.ports, egress=plan.egress,
+            mtus=(plan.zia_mtu, plan.direct_mtu), zia_fail_open=plan.zia_fail_open)
+        device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
+        self._worker = Worker(GeneveSocket(str(plan.address), plan.port), device, EndpointMap(plan.endpoints), admission,
+                              Ring(COMMAND_RING_BYTES))
+        self._plan, self._tunnels, self._events = plan, tunnels, events
+        self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
+        self._subscribers: dict[int, Callable[[Punt], None]] = {}
+        self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
+
+    def subscribe(self, reason: int, handler: Callable[[Punt], None]) -> None:
+        """Have `handler` called with each Punt of that reason; one handler a reason."""
+        self._subscribers[reason] = handler
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the worker; its events are pumped whenever the loop sees them."""
+        loop.add_reader(self._events.fileno(), self.pump)
+        self._thread.start()
+
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop the worker, wait for its thread, and hand on what it had still to say."""
+        loop.remove_reader(self._events.fileno())
+        self._worker.stop()
+        self._thread.join(timeout=5)
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand every waiting event to its subscriber."""
+        for event in drain(self._events):
+            punt = self._punt(event)
+            self._track(punt)
+            handler = self._subscribers.get(punt.reason)
+            if handler is not None:
+                handler(punt)
+
+    # ---- commands ----
+
+    def learn(self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float) -> None:
+        """Make `address` belong to the name for `ttl_s`; None = every namespace. In force before what is queued after it."""
+        self._command(Command.COMMAND_LEARN, namespace=EVERY_NAMESPACE if namespace is None else namespace,
+                      address=address, value=name_id, until_ns=time.monotonic_ns() + int(ttl_s * 1e9))
+
+    def reply(self, punt: Punt, packet: bytes) -> None:
+        """Send an inner packet back to the workload under the punt's header."""
+        self._command(Command.COMMAND_DELIVER, packet=packet, header=punt.header, peer=punt.peer)
+
+    def resume(self, punt: Punt) -> None:
+        """Let the punted packet go on as if it had not been punted: answers to the workload, the rest by policy."""
+        kind = Command.COMMAND_DELIVER if punt.reason == PuntReason.PUNT_DNS_ANSWER else Command.COMMAND_RESUME
+        self._command(kind, packet=punt.packet, header=punt.header, peer=punt.peer)
+
+    def close_flow(self, protocol: int, alias: IPv4Address, port: int) -> None:
+        """Forget the flow bound to (protocol, alias, port)."""
+        self._command(Command.COMMAND_RESET, bound=(protocol, alias, port))
+
+    def refuse_new_flows(self, refuse: bool) -> None:
+        """Drop first packets (draining), or take them again."""
+        self._command(Command.COMMAND_DRAIN, value=int(refuse))
+
+    def exchange_rules(self, rules: RuleSet) -> None:
+        """Decide by a new rule set; live flows are decided again at their next packet."""
+        self._worker.exchange(lambda: self._worker.admission.exchange_rules(rules))
+        self._command(Command.COMMAND_EXCHANGE)
+
+    def attach_tunnel(self, slot: int, session: Session, sock_fd: int) -> None:
+        """Give a session whose handshake is done, and its connected socket, to the worker."""
+        socket = UdpSocket(sock_fd)
+        self._worker.exchange(lambda: self._tunnels.attach(slot, session, socket))
+        self._command(Command.COMMAND_EXCHANGE)
+
+    def detach_tunnel(self, slot: int) -> None:
+        """Take a session back; what is on its way in it is lost."""
+        self._command(Command.COMMAND_TUNNEL_DETACH, slot=slot)
+        self._worker.exchange(lambda: self._tunnels.release(slot))
+        self._command(Command.COMMAND_EXCHANGE)
+
+    def activate_tunnel(self, slot: int | None) -> None:
+        """Send new ZIA flows by `slot`; None = no edge is up."""
+        self._command(Command.COMMAND_TUNNEL_ACTIVE, slot=NO_TUNNEL if slot is None else slot)
+
+    def send_control(self, slot: int, packet: bytes) -> None:
+        """Seal a Geneve packet on a slot as it is and send it."""
+        self._command(Command.COMMAND_TUNNEL_CONTROL, slot=slot, packet=packet)
+
+    def _command(self, kind: Command, **fields: object) -> None:
+        if not command(self._worker.commands, kind, **fields):  # type: ignore[arg-type]
+            log.warning("command ring is full: %s is lost", kind.name)
+
+    # ---- what is known ----
+
+    def flow_of(self, protocol: int, alias: IPv4Address, port: int) -> FlowRecord | None:
+        """Find the live flow bound to (protocol, alias, port), unread events included."""
+        self.pump()
+        return self._bound.get((protocol, alias, port))
+
+    def counters(self) -> Counters:
+        """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""
+        raw = self._worker.counters()
+        return Counters(
+            packets=_named(_METHODS, raw["packets"]), bytes=_named(_METHODS, raw["bytes"]),
+            drops=_named(_DROPS, raw["drops"]), punts=_named(_PUNTS, raw["events"]),
+            rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"]},
+            flows=raw["flows"], flows_opened=raw["opened"], heartbeat_ns=raw["heartbeat_ns"])
+
+    def _punt(self, event: Event) -> Punt:
+        slot = event.value if event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED) else event.slot
+        return Punt(event.reason, event.namespace, event.location, event.endpoint, event.packet, event.header,
+                    (event.peer_address, event.peer_port), slot, None if event.flow is None else self._record(event.flow),
+                    event.value)
+
+    def _record(self, flow: Flow) -> FlowRecord:
+        alias = self._base + flow.nat_slot if flow.action == Action.ACTION_ZPA else None
+        return FlowRecord(
+            flow.namespace, flow.ip_version, flow.protocol, flow.source, flow.source_port, flow.destination,
+            flow.destination_port, flow.action, flow.rule, flow.name_id, flow.location, flow.packets, flow.bytes,
+            flow.started_ns, flow.last_seen_ns, self._egress(flow), flow.nat_port, flow.tunnel, alias)
+
+    def _egress(self, flow: Flow) -> IPv4Address | IPv6Address | None:
+        if flow.action != Action.ACTION_DIRECT:
+            return None
+        return next((address for address in self._plan.egress if address.version == flow.ip_version), None)
+
+    def _track(self, punt: Punt) -> None:
+        flow = punt.flow
+        if flow is None or flow.alias is None:
+            return
+        key = (flow.protocol, flow.alias, flow.nat_port)
+        if punt.reason == PuntReason.PUNT_FLOW_OPENED:
+            self._bound[key] = flow
+        elif punt.reason == PuntReason.PUNT_FLOW_CLOSED:
+            self._bound.pop(key, None)
+
+
+def _named(names: dict[Action, str] | dict[DropReason, str] | dict[PuntReason, str], values: Iterable[int]) -> dict[str, int]:
+    numbers = list(values)
+    return {name: numbers[int(key)] for key, name in names.items()}
