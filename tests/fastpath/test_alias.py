@@ -49,7 +49,9 @@ def test_namespace_out_of_range_is_named(impl):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))), max_size=40))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))), max_size=40)
+)
 def test_both_give_the_same_aliases(asked):
     fast, slow = compiled.AliasTable("198.18.0.2", 20), model.AliasTable("198.18.0.2", 20)
     for namespace, address in asked:

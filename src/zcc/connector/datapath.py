@@ -38,8 +38,11 @@ COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
 
 _METHODS = {action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE}
-_DROPS = {reason: reason.name.removeprefix("DROP_").lower() for reason in DropReason
-          if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)}
+_DROPS = {
+    reason: reason.name.removeprefix("DROP_").lower()
+    for reason in DropReason
+    if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)
+}
 _PUNTS = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
 
 
@@ -75,13 +78,29 @@ class Datapath:
         self._base = plan.internal[2]
         tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
         admission = Admission(
-            FlowTable(plan.flows, plan.idle), NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)), NameTable(NAMES),
-            AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)), rules, tunnels, events,
-            secret=secrets.token_bytes(32), pool=plan.pool, internal=plan.internal, ports=plan.ports, egress=plan.egress,
-            mtus=(plan.zia_mtu, plan.direct_mtu), zia_fail_open=plan.zia_fail_open)
+            FlowTable(plan.flows, plan.idle),
+            NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)),
+            NameTable(NAMES),
+            AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)),
+            rules,
+            tunnels,
+            events,
+            secret=secrets.token_bytes(32),
+            pool=plan.pool,
+            internal=plan.internal,
+            ports=plan.ports,
+            egress=plan.egress,
+            mtus=(plan.zia_mtu, plan.direct_mtu),
+            zia_fail_open=plan.zia_fail_open,
+        )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
-        self._worker = Worker(GeneveSocket(str(plan.address), plan.port), device, EndpointMap(plan.endpoints), admission,
-                              Ring(COMMAND_RING_BYTES))
+        self._worker = Worker(
+            GeneveSocket(str(plan.address), plan.port),
+            device,
+            EndpointMap(plan.endpoints),
+            admission,
+            Ring(COMMAND_RING_BYTES),
+        )
         self._plan, self._tunnels, self._events = plan, tunnels, events
         self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
         self._subscribers: dict[int, Callable[[Punt], None]] = {}
@@ -114,10 +133,17 @@ class Datapath:
 
     # ---- commands ----
 
-    def learn(self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float) -> None:
+    def learn(
+        self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float
+    ) -> None:
         """Make `address` belong to the name for `ttl_s`; None = every namespace. In force before what is queued after it."""
-        self._command(Command.COMMAND_LEARN, namespace=EVERY_NAMESPACE if namespace is None else namespace,
-                      address=address, value=name_id, until_ns=time.monotonic_ns() + int(ttl_s * 1e9))
+        self._command(
+            Command.COMMAND_LEARN,
+            namespace=EVERY_NAMESPACE if namespace is None else namespace,
+            address=address,
+            value=name_id,
+            until_ns=time.monotonic_ns() + int(ttl_s * 1e9),
+        )
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""
@@ -125,7 +151,9 @@ class Datapath:
 
     def resume(self, punt: Punt) -> None:
         """Let the punted packet go on as if it had not been punted: answers to the workload, the rest by policy."""
-        kind = Command.COMMAND_DELIVER if punt.reason == PuntReason.PUNT_DNS_ANSWER else Command.COMMAND_RESUME
+        kind = (
+            Command.COMMAND_DELIVER if punt.reason == PuntReason.PUNT_DNS_ANSWER else Command.COMMAND_RESUME
+        )
         self._command(kind, packet=punt.packet, header=punt.header, peer=punt.peer)
 
     def close_flow(self, protocol: int, alias: IPv4Address, port: int) -> None:
@@ -176,23 +204,58 @@ class Datapath:
         """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""
         raw = self._worker.counters()
         return Counters(
-            packets=_named(_METHODS, raw["packets"]), bytes=_named(_METHODS, raw["bytes"]),
-            drops=_named(_DROPS, raw["drops"]), punts=_named(_PUNTS, raw["events"]),
+            packets=_named(_METHODS, raw["packets"]),
+            bytes=_named(_METHODS, raw["bytes"]),
+            drops=_named(_DROPS, raw["drops"]),
+            punts=_named(_PUNTS, raw["events"]),
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"]},
-            flows=raw["flows"], flows_opened=raw["opened"], heartbeat_ns=raw["heartbeat_ns"])
+            flows=raw["flows"],
+            flows_opened=raw["opened"],
+            heartbeat_ns=raw["heartbeat_ns"],
+        )
 
     def _punt(self, event: Event) -> Punt:
-        slot = event.value if event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED) else event.slot
-        return Punt(event.reason, event.namespace, event.location, event.endpoint, event.packet, event.header,
-                    (event.peer_address, event.peer_port), slot, None if event.flow is None else self._record(event.flow),
-                    event.value)
+        slot = (
+            event.value
+            if event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED)
+            else event.slot
+        )
+        return Punt(
+            event.reason,
+            event.namespace,
+            event.location,
+            event.endpoint,
+            event.packet,
+            event.header,
+            (event.peer_address, event.peer_port),
+            slot,
+            None if event.flow is None else self._record(event.flow),
+            event.value,
+        )
 
     def _record(self, flow: Flow) -> FlowRecord:
         alias = self._base + flow.nat_slot if flow.action == Action.ACTION_ZPA else None
         return FlowRecord(
-            flow.namespace, flow.ip_version, flow.protocol, flow.source, flow.source_port, flow.destination,
-            flow.destination_port, flow.action, flow.rule, flow.name_id, flow.location, flow.packets, flow.bytes,
-            flow.started_ns, flow.last_seen_ns, self._egress(flow), flow.nat_port, flow.tunnel, alias)
+            flow.namespace,
+            flow.ip_version,
+            flow.protocol,
+            flow.source,
+            flow.source_port,
+            flow.destination,
+            flow.destination_port,
+            flow.action,
+            flow.rule,
+            flow.name_id,
+            flow.location,
+            flow.packets,
+            flow.bytes,
+            flow.started_ns,
+            flow.last_seen_ns,
+            self._egress(flow),
+            flow.nat_port,
+            flow.tunnel,
+            alias,
+        )
 
     def _egress(self, flow: Flow) -> IPv4Address | IPv6Address | None:
         if flow.action != Action.ACTION_DIRECT:
@@ -210,6 +273,8 @@ class Datapath:
             self._bound.pop(key, None)
 
 
-def _named(names: dict[Action, str] | dict[DropReason, str] | dict[PuntReason, str], values: Iterable[int]) -> dict[str, int]:
+def _named(
+    names: dict[Action, str] | dict[DropReason, str] | dict[PuntReason, str], values: Iterable[int]
+) -> dict[str, int]:
     numbers = list(values)
     return {name: numbers[int(key)] for key, name in names.items()}
