@@ -104,7 +104,7 @@ class Flows(Protocol):
     """Who is behind a peer address that the kernel accepted."""
 
     def flow_of(self, protocol: int, alias: IPv4Address, port: int) -> FlowRecord | None:
-        """Find the live flow bound to (protocol, alias, port), unread events included; None = no such flow."""
+        """Find the live flow bound to (protocol, alias, port), unread events included; None = none."""
 
 
 class Names(Protocol):
