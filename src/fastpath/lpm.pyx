@@ -133,7 +133,7 @@ cdef void find_all6(Table* table, const uint8_t* addresses, uint32_t* out, Py_ss
 
 # ---- what both classes do ----
 
-cdef tuple parse_prefix(object prefix, int address_bits):
+cdef tuple parse_prefix(object prefix, object address_bits):
     """(high, low, length) of a network, str or (int, length); ValueError names what is wrong."""
     version = 4 if address_bits == 32 else 6
     if isinstance(prefix, tuple):
