@@ -1,7 +1,7 @@
 """The criteria of a RuleSet, checked and frozen: what a caller hands to fastpath.classify.
 
 Journey: before it, once a policy edit. Whoever compiles rules makes Networks, Services and Names; RuleSet's
-constructor checks them here and keeps private copies, so that the decision itself trusts every index. It decides
+constructor checks them here and keeps private copies, so that the decision trusts every index. It decides
 nothing.
 """
 
@@ -96,9 +96,10 @@ def networks(value: Networks, name: str, words: int, last: int) -> npt.NDArray[n
         raise TypeError(f"{name} must be Networks(Lpm4, Lpm6, rows)")
     array = rows(value.rows, f"{name}.rows", words, last)
     for family in ("v4", "v6"):
-        default = getattr(value, family).default
-        if default >= len(array):
-            raise ValueError(f"{name}.{family}.default must be below {len(array)}, the rows, not {default}")
+        table = getattr(value, family)
+        most = max((row for _, row in table), default=0)
+        if max(most, table.default) >= len(array):
+            raise ValueError(f"{name}.{family} must hold row numbers below {len(array)}, not {max(most, table.default)}")
     return array
 
 
