@@ -140,7 +140,7 @@ cdef int copy_address(uint8_t* to, object address) except -1:
     return copy_in(to, packed, 16, "address")
 
 
-def command(Ring ring not None, int kind, *, int namespace=0, object location=0, object endpoint=0, int slot=255,
+def command(Ring ring not None, int kind, *, object namespace=0, object location=0, object endpoint=0, object slot=255,
             bytes packet=b"", bytes header=b"", object peer=(0, 0), object address=None, object value=0,
             object until_ns=0, object bound=None):
     """Post one command and wake the worker.

@@ -34,9 +34,9 @@ def test_full_ring_posts_nothing():
     [
         ({"packet": bytes(9217)}, ValueError, "packet"),
         ({"header": bytes(49)}, ValueError, "header"),
-        ({"namespace": 70000}, OverflowError, "value|convert|large"),
-        ({"namespace": -1}, OverflowError, "value|convert|large"),
-        ({"slot": 256}, OverflowError, "value|convert|large"),
+        ({"namespace": 70000}, OverflowError, "value|convert|large|range"),
+        ({"namespace": -1}, OverflowError, "value|convert|large|range"),
+        ({"slot": 256}, OverflowError, "value|convert|large|range"),
         ({"packet": "text"}, TypeError, "packet"),
     ],
 )
