@@ -1,0 +1,243 @@
+"""The connector's end of the private path: one edge at a time, leases asked, streams opened.
+
+Journey: the connector's DNS service resolves, its relay opens, its stray handling asks who-is. One event
+loop. It stays with the first edge of its list that answers and moves on when that one is lost or drains;
+streams alive on a draining edge run to their end. It keeps no lease: that is zcc.synthetic.leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from zcc.clock import Clock
+from zcc.errors import ZccError
+from zcc.fields import HostPort
+from zcc.mtunnel.backoff import Backoff
+from zcc.mtunnel.control import read_control, read_open_reply, send
+from zcc.mtunnel.dial import Dialled, Dialler
+from zcc.mtunnel.errors import Code, EdgeDown, Refused, StreamGone
+from zcc.mtunnel.messages import (
+    BadMessage,
+    Failure,
+    Hello,
+    Lease,
+    Message,
+    OpenRequest,
+    Resolve,
+    Resolved,
+    SourceIdentity,
+    WhoIs,
+)
+from zcc.mtunnel.settings import ClientSettings
+from zcc.mtunnel.stream import MuxStream
+
+__all__ = ["ClientSettings", "EdgeClient", "Hello", "Lease", "OpenRequest", "SourceIdentity"]
+
+# Requests in flight: a flood of names asked waits here, not in the edge.
+REQUEST_LIMIT = 1024
+
+log = logging.getLogger(__name__)
+
+
+class EdgeClient:
+    """A connection to the private side, renewed as long as run() runs."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        tls: ssl.SSLContext,
+        verify: Callable[[bytes], object],
+        hello: Hello,
+        clock: Clock,
+    ) -> None:
+        """Prepare; nothing is dialled before run().
+
+        Args:
+            tls: a client context with the ALPN of zcc.mtunnel.transport.
+            verify: given the edge's certificate in DER, returns who it is or raises PeerRefused.
+            hello: what we say first; name and group as in our certificate and settings.
+        """
+        self.changed = asyncio.Event()  # set at every connect and loss; whoever waits on it clears it
+        self.last_error = ""  # of the newest failed attempt; "" = none since the last success
+        self._settings = settings
+        self._dialler = Dialler(
+            tls, verify, hello, clock, settings.keepalive, settings.connect_timeout.total_seconds()
+        )
+        self._current: Dialled | None = None
+        self._edge: HostPort | None = None
+        self._requests: dict[int, asyncio.Future[Lease | None]] = {}
+        self._ids = itertools.count(1)
+        self._draining: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether an edge has welcomed us and is alive."""
+        return self._current is not None and self._current.connection.alive
+
+    @property
+    def edge(self) -> str | None:
+        """Address of the connected edge; None = not connected."""
+        return str(self._edge) if self.connected else None
+
+    @property
+    def round_trip_ns(self) -> int:
+        """Round trip of the last ping to the edge; 0 = unknown."""
+        return self._current.connection.round_trip_ns if self._current is not None else 0
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        backoff = Backoff(
+            self._settings.backoff_floor.total_seconds(),
+            self._settings.backoff_ceiling.total_seconds(),
+            random.random,
+        )
+        try:
+            while True:
+                if await self._connect_any():
+                    backoff.reset()
+                    await self._serve()
+                await asyncio.sleep(backoff.next_s())
+        finally:
+            self._drop("the connector ends")
+            for task in self._draining:
+                task.cancel()
+
+    async def resolve(self, namespace: str, name: str) -> Lease | None:
+        """Return the lease of a name; None = no application of the namespace covers it.
+
+        Raises:
+            EdgeDown: nobody could be asked.
+            Refused: an application covers it and the answer is still no (access rules, pool full).
+        """
+        return await self._ask(Resolve(id=next(self._ids), namespace=namespace, name=name))
+
+    async def who_is(self, address: IPv4Address) -> Lease | None:
+        """Return the lease that an address of the pool belongs to; None = nobody's.
+
+        Raises:
+            EdgeDown: nobody could be asked.
+        """
+        return await self._ask(WhoIs(id=next(self._ids), address=address))
+
+    async def open(self, request: OpenRequest) -> MuxStream:
+        """Open a stream to an application, end to end.
+
+        Raises:
+            Refused: the edge, the app connector or the server said no.
+            EdgeDown: there is no edge, or it went away.
+        """
+        current = self._usable()
+        stream: MuxStream | None = None
+        try:
+            async with asyncio.timeout(self._settings.open_timeout.total_seconds()):
+                stream = await current.connection.open()
+                await send(stream, request)
+                reply = await read_open_reply(stream)
+        except BaseException as error:
+            if stream is not None:
+                stream.reset()
+            if isinstance(error, TimeoutError):
+                raise Refused(Code.TIMEOUT, "no answer from the private edge") from None
+            if isinstance(error, StreamGone | BadMessage):
+                raise EdgeDown(f"private edge {self._edge}: {error}") from error
+            raise
+        if reply.code != Code.OK:
+            stream.reset()
+            raise Refused(reply.code, reply.text)
+        return stream
+
+    def _usable(self) -> Dialled:
+        if self._current is None or not self._current.connection.alive:
+            raise EdgeDown(f"no private edge is connected; last: {self.last_error or 'not yet tried'}")
+        return self._current
+
+    async def _ask(self, request: Resolve | WhoIs) -> Lease | None:
+        current = self._usable()
+        if len(self._requests) >= REQUEST_LIMIT:
+            raise EdgeDown(f"private edge {self._edge}: {REQUEST_LIMIT} requests wait for an answer")
+        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+        self._requests[request.id] = waiter
+        try:
+            async with asyncio.timeout(self._settings.request_timeout.total_seconds()):
+                await send(current.control, request)
+                return await waiter
+        except (StreamGone, TimeoutError) as error:
+            raise EdgeDown(f"private edge {self._edge}: {str(error) or 'no answer in time'}") from None
+        finally:
+            del self._requests[request.id]
+
+    async def _connect_any(self) -> bool:
+        for edge in self._settings.edges:
+            try:
+                dialled = await self._dialler.dial(edge)
+            except ZccError as error:
+                self.last_error = str(error)
+                log.warning("%s", error)
+                continue
+            self._current, self._edge, self.last_error = dialled, edge, ""
+            self.changed.set()
+            log.info("connected to private edge %s (%s)", dialled.welcome.edge, edge)
+            return True
+        return False
+
+    async def _serve(self) -> None:
+        """Take answers until the edge is lost or drains."""
+        current = self._usable()
+        reader = asyncio.create_task(self._take_answers(current))
+        draining = asyncio.create_task(current.connection.going_away.wait())
+        try:
+            await asyncio.wait({reader, draining}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            draining.cancel()
+        if current.connection.alive and current.connection.going_away.is_set():
+            # Streams on it may end in their own time; the next edge is dialled meanwhile.
+            self._draining.add(reader)
+            reader.add_done_callback(self._draining.discard)
+            log.info("private edge %s drains", self._edge)
+            self._forget(current)
+        else:
+            reader.cancel()
+            self._drop("connection lost")
+
+    async def _take_answers(self, dialled: Dialled) -> None:
+        try:
+            while (message := await read_control(dialled.control)) is not None:
+                self._on_message(message)
+        except (StreamGone, BadMessage) as error:
+            log.warning("private edge %s: %s", dialled.welcome.edge, error)
+        finally:
+            if dialled.connection.alive and not dialled.connection.going_away.is_set():
+                dialled.connection.close("the control stream ended")
+
+    def _on_message(self, message: Message) -> None:
+        match message:
+            case Resolved(id=request, lease=lease):
+                if (waiter := self._requests.get(request)) is not None and not waiter.done():
+                    waiter.set_result(lease)
+            case Failure(id=int(request), code=code, text=text):
+                if (waiter := self._requests.get(request)) is not None and not waiter.done():
+                    waiter.set_exception(Refused(code, text))
+            case Failure(code=code, text=text):
+                log.warning("private edge %s says %s: %s", self._edge, code, text)
+            case _:
+                log.debug("message out of place: %s", type(message).__name__)
+
+    def _drop(self, reason: str) -> None:
+        current = self._current
+        if current is not None:
+            current.connection.close(reason)
+            self._forget(current)
+
+    def _forget(self, current: Dialled) -> None:
+        if self._current is current:
+            self._current = None
+            self.changed.set()
+        for waiter in self._requests.values():
+            if not waiter.done():
+                waiter.set_exception(StreamGone("the edge was lost before it answered"))

@@ -1,0 +1,236 @@
+"""What the ends of a microtunnel say to each other: JSON behind a 32-bit length.
+
+Journey: the first stream of a connection carries control messages; every other stream begins with one
+OpenRequest and one OpenReply and then carries bytes, or datagrams behind 16-bit lengths. control and client
+send and read them. Pure; decode is total: any bytes give a message or BadMessage.
+
+    agent ─▶ edge   hello                     edge ─▶ agent   welcome | error
+    agent ─▶ edge   resolve, who-is (id)      edge ─▶ agent   resolved | error (same id)
+    app connector ─▶ edge   register, status  edge ─▶ agent   registered | error
+
+Unknown fields are ignored, so that a newer peer may say more.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from zcc.fields import DnsName
+from zcc.synthetic.lease import Lease
+
+__all__ = [
+    "LENGTH_BYTES",
+    "MESSAGE_LIMIT",
+    "BadMessage",
+    "Control",
+    "Failure",
+    "Hello",
+    "Lease",
+    "Message",
+    "OpenReply",
+    "OpenRequest",
+    "Register",
+    "Registered",
+    "Resolve",
+    "Resolved",
+    "SourceIdentity",
+    "Status",
+    "Welcome",
+    "WhoIs",
+    "decode_control",
+    "decode_open_reply",
+    "decode_open_request",
+    "encode",
+]
+
+LENGTH_BYTES = 4
+# A hello with a few hundred namespaces is some 10 KiB; nothing else comes near.
+MESSAGE_LIMIT = 64 * 1024
+
+Name = Annotated[str, Field(max_length=255)]
+RequestId = Annotated[int, Field(ge=0, lt=1 << 53)]  # exact in every JSON implementation
+
+
+M = TypeVar("M", bound="Message")
+
+
+class BadMessage(ValueError):
+    """The peer's bytes are no such message; the stream or connection that carried them is closed."""
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Hello(Message):
+    """First word of an agent; what it claims is checked against its certificate."""
+
+    type: Literal["hello"] = "hello"
+    version: int = 1
+    name: Name
+    group: Name = ""
+    software: Name = ""
+
+
+class Welcome(Message):
+    """The edge takes the agent."""
+
+    type: Literal["welcome"] = "welcome"
+    edge: Name
+    pool: IPv4Network
+
+
+class Resolve(Message):
+    """Which address stands for a name, asked on behalf of a namespace."""
+
+    type: Literal["resolve"] = "resolve"
+    id: RequestId
+    namespace: Name
+    name: DnsName
+
+
+class WhoIs(Message):
+    """Whose address is this; for an answer that another connector gave."""
+
+    type: Literal["who-is"] = "who-is"
+    id: RequestId
+    address: IPv4Address
+
+
+class Resolved(Message):
+    """Answer to resolve and who-is; no lease = no application's name, or nobody's address."""
+
+    type: Literal["resolved"] = "resolved"
+    id: RequestId
+    lease: Lease | None = None
+    former: Name = ""  # who-is without a lease: the last name that the address stood for
+
+
+class Register(Message):
+    """An app connector offers itself for its group."""
+
+    type: Literal["register"] = "register"
+    group: Name
+
+
+class Registered(Message):
+    """The edge will choose it."""
+
+    type: Literal["registered"] = "registered"
+    group: Name
+
+
+class Status(Message):
+    """What an app connector carries now."""
+
+    type: Literal["status"] = "status"
+    streams: int = Field(ge=0)
+    draining: bool = False
+
+
+class Failure(Message):
+    """A request, or without an id the connection, is refused."""
+
+    type: Literal["error"] = "error"
+    id: RequestId | None = None
+    code: Name
+    text: Annotated[str, Field(max_length=1024)] = ""
+
+
+class SourceIdentity(Message):
+    """On whose behalf a connector opens a stream."""
+
+    namespace: Name
+    address: IPv4Address | IPv6Address
+    connector: Name
+    group: Name = ""
+    location: Name = ""
+
+
+class OpenRequest(Message):
+    """What a data stream is for; host is the name asked for, or a literal address."""
+
+    application: Name = ""
+    host: Name
+    port: int = Field(ge=1, le=65_535)
+    protocol: Literal["tcp", "udp"]
+    source: SourceIdentity
+    trace: Annotated[str, Field(max_length=64)] = ""
+
+
+class OpenReply(Message):
+    """Whether it is open; codes other than ok are those of zcc.mtunnel.errors."""
+
+    code: Name = "ok"
+    text: Annotated[str, Field(max_length=1024)] = ""
+    server: Name = ""  # address and port at the far end, valid iff ok
+
+
+Control = Annotated[
+    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure,
+    Field(discriminator="type"),
+]
+_CONTROL: TypeAdapter[
+    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure
+] = TypeAdapter(Control)
+
+
+def encode(message: Message) -> bytes:
+    """Lay out a message behind its length.
+
+    Raises:
+        ValueError: longer than MESSAGE_LIMIT.
+    """
+    body = message.model_dump_json(exclude_none=True).encode()
+    if len(body) > MESSAGE_LIMIT:
+        raise ValueError(f"message: {len(body)} octets, at most {MESSAGE_LIMIT} are sent")
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def decode_control(
+    body: bytes,
+) -> Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure:
+    """Read the body of a control message.
+
+    Raises:
+        BadMessage: no JSON, an unknown type, or fields that do not fit it.
+    """
+    try:
+        return _CONTROL.validate_json(body)
+    except ValidationError as error:
+        raise BadMessage(_first(error)) from None
+
+
+def decode_open_request(body: bytes) -> OpenRequest:
+    """Read the first message of a data stream.
+
+    Raises:
+        BadMessage: it is none.
+    """
+    return _decode(OpenRequest, body)
+
+
+def decode_open_reply(body: bytes) -> OpenReply:
+    """Read the answer to an OpenRequest.
+
+    Raises:
+        BadMessage: it is none.
+    """
+    return _decode(OpenReply, body)
+
+
+def _decode(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise BadMessage(_first(error)) from None
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
