@@ -1,0 +1,53 @@
+"""Which internet edge takes new flows: the first that is up, with patience before going back. Pure; time is
+an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["Choice"]
+
+
+class Choice:
+    """The active one of a list of edges in order of preference. One thread."""
+
+    def __init__(self, edges: int, hold_down_ns: int) -> None:
+        """Begin with none active.
+
+        Args:
+            edges: how many there are.
+            hold_down_ns: how long an edge must have been up before it takes over from a living one behind it.
+        """
+        self._up_since: list[int | None] = [None] * edges
+        self._hold_down_ns = hold_down_ns
+        self.active: int | None = None
+
+    def update(self, up: Sequence[bool], now_ns: int) -> int | None:
+        """Return the edge for new flows, None = none is up.
+
+        Args:
+            up: of each edge, whether it is.
+            now_ns: monotonic.
+        """
+        for edge, is_up in enumerate(up):
+            if not is_up:
+                self._up_since[edge] = None
+            elif self._up_since[edge] is None:
+                self._up_since[edge] = now_ns
+        alive = [edge for edge, since in enumerate(self._up_since) if since is not None]
+        if self.active not in alive:      # nothing to lose: no patience
+            self.active = alive[0] if alive else None
+            return self.active
+        for edge in alive:
+            since = self._up_since[edge]
+            if edge == self.active or (since is not None and now_ns - since >= self._hold_down_ns):
+                self.active = edge
+                break
+        return self.active
+
+    def next_ns(self, now_ns: int) -> int | None:
+        """Return when a waiting edge may take over; None = nothing waits."""
+        due = [since + self._hold_down_ns for edge, since in enumerate(self._up_since)
+               if since is not None and self.active is not None and edge < self.active]
+        return max(min(due), now_ns) if due else None
