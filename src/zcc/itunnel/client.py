@@ -1,7 +1,7 @@
 """The connector's end of the internet tunnel: a session to every edge, kept alive, and the choice between
 them.
 
-    per edge:  connect ─▶ handshake ─▶ peer check ─▶ attach to the data plane ─▶ probes ─▶ lost: detach, wait, again
+    per edge:  connect ─▶ handshake ─▶ peer check ─▶ attach to the data plane ─▶ probes ─▶ lost: detach, again
     all edges: Choice says which one takes new flows; the data plane is told when that changes
 
 Sessions to all edges stay up, so that moving is one command and not a handshake. Once attached, a session
@@ -19,6 +19,7 @@ import random
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -85,6 +86,9 @@ class _Edge:
     @property
     def up(self) -> bool:
         return self.probes is not None and self.probes.up and not self.closed
+
+    def __str__(self) -> str:
+        return f"{self.settings.name} at {self.settings.address}"
 
 
 class TunnelClient:
@@ -168,7 +172,7 @@ class TunnelClient:
             except (HandshakeFailed, PeerRefused, OSError, TimeoutError) as error:
                 edge.reason = str(error) or "no answer within the time for a handshake"
                 edge.failures += 1
-                log.warning("internet edge %s at %s: %s", edge.settings.name, edge.settings.address, edge.reason)
+                log.warning("internet edge %s: %s", edge, edge.reason)
             wait = min(BACKOFF_S[0] * 2 ** min(edge.failures, 10), BACKOFF_S[1])
             await asyncio.sleep(wait * (0.5 + self._jitter() / 2))
 
@@ -214,8 +218,8 @@ class TunnelClient:
             raise
 
     async def _watch(self, edge: _Edge) -> None:
-        settings = self._settings
-        edge.probes = ProbeSession(_ns(settings.probe_interval), settings.probe_lost, self._clock.monotonic_ns())
+        interval_ns, now_ns = _ns(self._settings.probe_interval), self._clock.monotonic_ns()
+        edge.probes = ProbeSession(interval_ns, self._settings.probe_lost, now_ns)
         edge.closed = ""
         self._datapath.send_control(edge.slot, wire.encode(wire.Hello(wire.VERSION)))
         while not edge.closed:
@@ -267,8 +271,10 @@ class TunnelClient:
         if edge.up:
             edge.failures, edge.reason = 0, ""
         reason = "None" if edge.up else edge.closed
-        log.log(logging.INFO if edge.up else logging.WARNING, "internet edge %s at %s is %s%s", edge.settings.name,
-                address, "up" if edge.up else "down: ", "" if edge.up else reason)
+        if edge.up:
+            log.info("internet edge %s is up", edge)
+        else:
+            log.warning("internet edge %s is down: %s", edge, reason)
         self._report(tunnelactionname="Tunnel Event", event="UP" if edge.up else "DOWN", eventreason=reason,
                      tunneltype="DTLS", protocol="DTLSv1.2", destvip=address.address, destport=address.port,
                      sourceip=edge.source[0], srcport=edge.source[1], peer=edge.settings.name)
@@ -280,10 +286,11 @@ class TunnelClient:
             state = "up" if edge.up else "probing"
         return EdgeStatus(
             name=edge.settings.name, address=str(edge.settings.address), state=state,
-            active=edge.slot == self._choice.active, rtt_ms=probes.rtt_ns / 1e6 if probes is not None else 0.0,
+            active=edge.slot == self._choice.active,
+            rtt_ms=probes.rtt_ns / 1e6 if probes is not None else 0.0,
             probes_sent=probes.sent if probes is not None else 0,
             probes_answered=probes.answered if probes is not None else 0, reason=edge.reason)
 
 
-def _ns(duration: Any) -> int:
+def _ns(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1e9)

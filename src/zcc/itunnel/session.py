@@ -32,7 +32,7 @@ class ProbeSession:
         if interval_ns <= 0 or limit <= 0:
             raise ValueError(f"interval_ns and limit must be positive, not {interval_ns} and {limit}")
         self._interval_ns, self._limit = interval_ns, limit
-        self._open: OrderedDict[int, int] = OrderedDict()       # sequence → time sent; the last `limit` of them
+        self._open: OrderedDict[int, int] = OrderedDict()       # sequence → time sent; the last `limit`
         self._next_ns = now_ns
         self._sequence = 0
         self.up = False
@@ -51,8 +51,8 @@ class ProbeSession:
         return self._next_ns
 
     def probe(self, now_ns: int) -> Probe | None:
-        """Return the probe to send now; None = not yet. The one before counts as lost if it is still
-        unanswered.""" if now_ns < self._next_ns:
+        """Return the probe to send now; None = not yet. One still unanswered before it counts as lost."""
+        if now_ns < self._next_ns:
             return None
         if self._sequence in self._open:
             self.lost += 1

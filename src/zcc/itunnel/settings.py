@@ -25,26 +25,29 @@ class EdgeSettings(Settings):
 class TunnelSettings(Settings):
     """Internet edges in order of preference, and the probes that watch them."""
 
-    edges: tuple[EdgeSettings, ...] = Field(min_length=1, max_length=SLOTS, description="in order of
-        preference")
+    edges: tuple[EdgeSettings, ...] = Field(
+        min_length=1, max_length=SLOTS, description="in order of preference"
+    )
     fail: Literal["closed", "open"] = Field(
         default="closed", description="when no edge is up: closed drops, open forwards as DIRECT"
     )
     probe_interval: Duration = Field(default=timedelta(milliseconds=500), description="between two probes")
-    probe_lost: int = Field(default=4, ge=2, le=20, description="unanswered probes after which an edge is
-        down")
-    hold_down: Duration = Field(
-        default=timedelta(seconds=5), description="how long an edge must have been up before flows return to it"
+    probe_lost: int = Field(
+        default=4, ge=2, le=20, description="unanswered probes after which an edge is down"
     )
-    inner_mtu: int = Field(default=1400, ge=1280, le=8900, description="largest packet that the tunnel
-        carries")
+    hold_down: Duration = Field(
+        default=timedelta(seconds=5), description="how long an edge must be up before flows return to it"
+    )
+    inner_mtu: int = Field(
+        default=1400, ge=1280, le=8900, description="largest packet that the tunnel carries"
+    )
 
     @model_validator(mode="after")
     def _moves_in_time(self) -> TunnelSettings:
         if not timedelta(milliseconds=20) <= self.probe_interval:
             raise ValueError("probe_interval must be at least 20ms")
         if self.probe_interval * (self.probe_lost + 1) > MOVE_LIMIT:
-            raise ValueError("probe_interval times probe_lost must leave one interval of 5s: flows move within 5s")
+            raise ValueError("probe_interval times (probe_lost + 1) must be at most 5s: flows move by then")
         names = [edge.name for edge in self.edges]
         if len(set(names)) != len(names):
             raise ValueError("edges: every edge needs a name of its own")

@@ -92,7 +92,9 @@ def decode(packet: bytes) -> Message | None:
     first, flags, _, _, option_class, kind, length = HEADER.unpack_from(packet)
     data = packet[HEADER.size:]
     words = length & 0x1F
-    if first != 1 + words or not flags & FLAG_CONTROL or option_class != OPTION_CLASS or len(data) != 4 * words:
+    if first != 1 + words or not flags & FLAG_CONTROL or option_class != OPTION_CLASS:
+        return None
+    if len(data) != 4 * words:
         return None
     if kind == HELLO and words >= 1:
         return Hello(WORD.unpack_from(data)[0])
