@@ -83,6 +83,7 @@ cdef class FlowTable:
     cdef void _unlink(self, int32_t index) noexcept nogil
     cdef int _set_idle(self, dict idle) except -1
     cdef int _check(self, int32_t index, str name) except -1       # ValueError unless index is a flow of this table
+    cdef int _check_entries(self, Columns* b) except -1
 
 # The class of a flow of this protocol in this state (FlowState bits).
 cdef uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil

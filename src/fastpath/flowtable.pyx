@@ -246,7 +246,8 @@ cdef class FlowTable:
     def insert_misses(self, PacketBatch batch not None, uint64_t now_ns, timeout_class=None):
         """Make a flow for every live row whose entry is -1, this row being its initiator; rows of one flow share it.
 
-        A full table gives up its least recently used flow that is not pinned.
+        A full table gives up its least recently used flow that is neither pinned nor used by this batch: the hits of the
+        batch count as used now, so that no row is left pointing at another flow's slot.
 
         Args:
             now_ns: the clock, read once for the batch.
@@ -256,14 +257,17 @@ cdef class FlowTable:
         Raises:
             ValueError: timeout_class is not a TimeoutClass.
         Drops:
-            FLOW_TABLE_FULL: every flow is pinned.
+            FLOW_TABLE_FULL: every flow is pinned or was used at now_ns.
         """
         cdef int wanted = -1 if timeout_class is None else timeout_class
         if wanted >= TIMEOUT_CLASSES or wanted < -1:
             raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
         cdef Columns* b = &batch.columns
         cdef int i, made = 0
+        self._check_entries(b)
         with nogil:
+            if self.size > self.capacity - b.count:
+                touch_hits(self, b, now_ns)
             for i in range(b.count):
                 if b.reason[i] == 0 and b.entry[i] < 0:
                     made += enter_row(self, b, i, wanted, now_ns)
@@ -279,9 +283,7 @@ cdef class FlowTable:
         """
         cdef Columns* b = &batch.columns
         cdef int i, n = 0
-        for i in range(b.count):
-            if b.reason[i] == 0 and b.entry[i] >= 0:
-                self._check(b.entry[i], "entry")
+        self._check_entries(b)
         with nogil:
             for i in range(b.count):
                 if b.reason[i] == 0 and b.entry[i] >= 0:
@@ -366,6 +368,13 @@ cdef class FlowTable:
             raise ValueError(f"{name}: {index} is not a flow of this table")
         return 0
 
+    cdef int _check_entries(self, Columns* b) except -1:
+        cdef int i
+        for i in range(b.count):
+            if b.reason[i] == 0 and b.entry[i] >= 0:
+                self._check(b.entry[i], "entry")
+        return 0
+
 
 cdef int look_up_chunk(Buckets* index, FlowEntry* entries, Columns* b, int begin, int end) noexcept nogil:
     """Three passes, so that the cache misses of up to 64 rows overlap: buckets, first candidates, comparison."""
@@ -397,6 +406,7 @@ cdef int enter_row(FlowTable table, Columns* b, int i, int wanted, uint64_t now_
     """The flow of row i, found (an earlier row of the batch made it) or made: 1 if made."""
     cdef FlowKey key
     cdef uint8_t timeout_class
+    cdef int32_t victim
     memcpy(&key, b.key + <size_t> i * KEY_BYTES, KEY_BYTES)
     b.entry[i] = table.find(&key, b.hash[i])
     if b.entry[i] >= 0:
@@ -404,10 +414,18 @@ cdef int enter_row(FlowTable table, Columns* b, int i, int wanted, uint64_t now_
     timeout_class = class_of(b.protocol[i], 0) if wanted < 0 else <uint8_t> wanted
     b.entry[i] = table.insert(&key, b.hash[i], timeout_class, now_ns)
     if b.entry[i] < 0:
-        if table.oldest() < 0:
+        victim = table.oldest()
+        if victim < 0 or table.entries[victim].last_seen_ns >= now_ns:
             drop(b, i, REASON_FULL)
             return 0
-        table.remove(table.oldest())
+        table.remove(victim)
         b.entry[i] = table.insert(&key, b.hash[i], timeout_class, now_ns)
     table.entries[b.entry[i]].initiator = b.direction[i]
     return 1
+
+
+cdef void touch_hits(FlowTable table, Columns* b, uint64_t now_ns) noexcept nogil:
+    cdef int i
+    for i in range(b.count):
+        if b.reason[i] == 0 and b.entry[i] >= 0:
+            table.touch(b.entry[i], table.entries[b.entry[i]].timeout_class, now_ns)
