@@ -1,0 +1,148 @@
+"""The ledger's records in a SQLite file: a record is on the disk before anybody hears of the lease.
+
+Journey: the private edge loads it once and appends to it, one writer thread. WAL with synchronous=FULL: what
+append() returned for survives kill -9 and a power cut. Records cannot be changed or deleted, triggers see to
+it. When names were last asked for is kept beside them, some minutes behind: little beside the idle time.
+PostgreSQL, for an edge that runs as more than one, is not here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from zcc.errors import LedgerError
+from zcc.synthetic.record import Record, RecordKind
+
+__all__ = ["LedgerStore"]
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+SCHEMA = """
+CREATE TABLE record (
+    sequence INTEGER PRIMARY KEY CHECK (sequence > 0),
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    address INTEGER NOT NULL,
+    configured INTEGER NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+CREATE TABLE seen (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TRIGGER record_is_never_changed BEFORE UPDATE ON record
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER record_is_never_deleted BEFORE DELETE ON record
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class LedgerStore:
+    """An open ledger file. One thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            LedgerError: it cannot be opened, is damaged, or was written by a newer version.
+        """
+        self._path = path
+        with self._operator_words():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._operator_words():
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._migrate()
+        except LedgerError:
+            self._database.close()
+            raise
+
+    def records(self) -> list[Record]:
+        """Return all records by sequence.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        with self._operator_words():
+            rows = self._database.execute(
+                "SELECT sequence, kind, name, address, configured, at FROM record ORDER BY sequence"
+            ).fetchall()
+            return [
+                Record(sequence, RecordKind(kind), name, address, bool(configured), at)
+                for sequence, kind, name, address, configured, at in rows
+            ]
+
+    def seen(self) -> dict[str, float]:
+        """Return when names were last asked for, seconds since 1970.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        with self._operator_words():
+            return dict(self._database.execute("SELECT name, at FROM seen").fetchall())
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Store records, all or none; when this returns they are on the disk.
+
+        Raises:
+            LedgerError: they cannot be written, or another writer has used their sequence.
+        """
+        rows = [
+            (one.sequence, int(one.kind), one.name, one.address, int(one.configured), one.at)
+            for one in records
+        ]
+        with self._operator_words(), self._transaction():
+            self._database.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def mark_seen(self, seen: Mapping[str, float]) -> None:
+        """Note when names were last asked for.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self._operator_words(), self._transaction():
+            self._database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", list(seen.items()))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _migrate(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise LedgerError(
+                f"{self._path}: written by a newer zcc (schema {version}, here {SCHEMA_VERSION}); "
+                "upgrade zcc or restore the older file"
+            )
+        if version < SCHEMA_VERSION:
+            # executescript commits by itself; the version is set in the same transaction as the tables.
+            self._database.executescript(
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    @contextmanager
+    def _operator_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise LedgerError(
+                f"{self._path}: {error}; does another private edge write the same file? Give each its own"
+            ) from error
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise LedgerError(
+                f"{self._path}: {error}; check the disk and the file's owner, or restore it from a backup"
+            ) from error
