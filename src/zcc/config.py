@@ -153,7 +153,7 @@ def _explain(document: Document, errors: Sequence[ErrorDetails], kind: type[Sett
         inner = (other["loc"][: len(error["loc"])] == error["loc"] for other in errors if other is not error)
         if error["type"] == "too_short" and any(inner):
             continue
-        location = _in_document(document.value, error)
+        location = _in_document(document.value, error["loc"], shape)
         messages = found.setdefault(location, [])
         message = _message(error, location, shape)
         if messages:
@@ -164,29 +164,25 @@ def _explain(document: Document, errors: Sequence[ErrorDetails], kind: type[Sett
         document.add(location, " or ".join(messages))
 
 
-def _in_document(value: object, error: ErrorDetails) -> Location:
-    """Return the error's location without the names of union members, which no file contains."""
+def _in_document(value: object, where: Location, shape: dict[str, Any]) -> Location:
+    """Return the location without the names of union members, which no file contains."""
     location: list[str | int] = []
-    for part in error["loc"]:
-        if _holds(value, part):
-            value = value[part]  # type: ignore[index]
-        elif error["type"] != "missing" or part != error["loc"][-1]:
-            continue
-        location.append(part)
+    for part in where:
+        holds = isinstance(part, int) if isinstance(value, list) else isinstance(value, dict)
+        inside = holds and (isinstance(part, int) or part in value)  # type: ignore[operator]
+        if inside or part in _field(shape, tuple(location)).get("properties", {}):
+            location.append(part)
+            value = value[part] if inside else None  # type: ignore[index]
     return tuple(location)
-
-
-def _holds(value: object, part: str | int) -> bool:
-    if isinstance(value, list):
-        return isinstance(part, int) and part < len(value)
-    return isinstance(value, dict) and part in value
 
 
 def _message(error: ErrorDetails, location: Location, shape: dict[str, Any]) -> str:
     kind, text = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "missing":
-        described = _field(shape, location).get("description")
-        return f"missing{f': {described}' if described else ''}"
+        wanted = _field(shape, location)
+        fields = ", ".join(wanted.get("properties", {}))
+        allowed = f"a mapping of {fields}" if fields else wanted.get("description", "")
+        return f"missing; allowed: {allowed}" if allowed else "missing"
     if kind == "extra_forbidden":
         known = _field(shape, location[:-1]).get("properties", {})
         return "unknown field" + _nearest(str(location[-1]), known)

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 
-__all__ = ["ready", "send", "status", "stopping", "watchdog"]
+__all__ = ["ready", "send", "status", "stopping", "watchdog", "watchdog_interval_s"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,17 @@ def stopping() -> None:
 def watchdog() -> None:
     """Say that the event loop still turns; due at least every WatchdogSec of the unit."""
     send("WATCHDOG=1")
+
+
+def watchdog_interval_s() -> float | None:
+    """Return how often watchdog() is due, half of what the manager allows; None = it does not watch.
+
+    Source: sd_watchdog_enabled(3).
+    """
+    allowed, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not allowed.isdecimal() or int(allowed) == 0 or process not in ("", str(os.getpid())):
+        return None
+    return int(allowed) / 2e6
 
 
 def status(text: str) -> None:

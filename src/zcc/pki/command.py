@@ -18,6 +18,7 @@ __all__ = ["pki"]
 
 pki = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="The tenant's certificate authority and the agents' certificates.\n\n"
     "Example: zcc pki init ca --tenant acme, then zcc pki issue ca connector cc-1 --out /etc/zcc/identity",
 )

@@ -1,0 +1,5 @@
+"""`python -m zcc` is `zcc`."""
+
+from zcc.cli import main
+
+main()

@@ -1,0 +1,194 @@
+"""The command line: argv → frozen settings → a role's run(), or one of the tools.
+
+Exit codes: 0 done · 1 failed · 2 the configuration or the command line is wrong.
+Everything heavy is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zcc import __version__
+from zcc.commands import LazyGroup, lazy
+from zcc.errors import ConfigurationError, ZccError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="An open zero-trust gateway for cloud workloads.\n\n"
+    "Begin with [bold]zcc lab[/]: the whole system on this machine.",
+)
+
+Config = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The YAML file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+DEFAULT_CONFIG = Path("zcc.yaml")
+
+
+def main() -> None:
+    """Run the command line; the console script and `python -m zcc` call this."""
+    try:
+        app(prog_name="zcc")
+    except ZccError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"zcc {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+]
+
+
+@app.callback()
+def root(version: Version = False) -> None:
+    """Take the options that stand before any command."""
+
+
+@app.command("connector", rich_help_panel="Roles")
+def connector_command(config: Config = DEFAULT_CONFIG) -> None:
+    """Take workload traffic from GWLB, decide per flow, forward.
+
+    Example: zcc connector --config /etc/zcc/connector.yaml
+    """
+    _serve("connector", config)
+
+
+@app.command("private-edge", rich_help_panel="Roles")
+def private_edge_command(config: Config = DEFAULT_CONFIG) -> None:
+    """Join connectors to app connectors: authenticate, authorise, splice microtunnels.
+
+    Example: zcc private-edge --config /etc/zcc/private-edge.yaml
+    """
+    _serve("private-edge", config)
+
+
+@app.command("app-connector", rich_help_panel="Roles")
+def app_connector_command(config: Config = DEFAULT_CONFIG) -> None:
+    """Open the last hop to the applications beside which it runs.
+
+    Example: zcc app-connector --config /etc/zcc/app-connector.yaml
+    """
+    _serve("app-connector", config)
+
+
+@app.command("internet-edge", rich_help_panel="Roles")
+def internet_edge_command(config: Config = DEFAULT_CONFIG) -> None:
+    """End the internet tunnels and translate their traffic to the internet.
+
+    Example: zcc internet-edge --config /etc/zcc/internet-edge.yaml
+    """
+    _serve("internet-edge", config)
+
+
+@app.command("check", rich_help_panel="Tools")
+def check_command(
+    config: Config = DEFAULT_CONFIG,
+    schema: Annotated[
+        str | None, typer.Option(metavar="ROLE", help="Print the JSON Schema of a role's file instead.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Validate a configuration file: every mistake with its line, the field and what is allowed.
+
+    Examples: zcc check --config zcc.yaml  ·  zcc check --schema connector > connector.json
+    """
+    from zcc import config as configuration  # noqa: PLC0415
+
+    if schema is not None:
+        try:
+            typer.echo(json.dumps(configuration.schema(schema), indent=2))
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--schema") from None
+        return
+    try:
+        configuration.load(config)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        problems = [dataclasses.asdict(problem) for problem in error.problems]
+        typer.echo(json.dumps({"ok": False, "problems": problems}))
+        raise typer.Exit(error.exit_code) from None
+    typer.echo(json.dumps({"ok": True, "problems": []}) if as_json else f"{config}: OK")
+
+
+@app.command("explain", rich_help_panel="Tools")
+def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that is how typer reads them
+    src: Annotated[str, typer.Option(metavar="ADDRESS", help="The workload's address.")],
+    dst: Annotated[str, typer.Option(metavar="ADDRESS", help="Where it wants to go.")],
+    service: Annotated[str | None, typer.Option(help="tcp/443, udp/53, tcp, udp or icmp.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that the address was learned for.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="The workload's namespace.")] = None,
+    location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
+    group: Annotated[str | None, typer.Option(help="The connector group; default: the file's.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Say which rule decides a flow, and for each rule above it the criterion that did not match.
+
+    Example: zcc explain --src 10.8.6.4 --dst 203.0.113.9 --service tcp/443 --name updates.example
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from zcc.config import load  # noqa: PLC0415
+    from zcc.policy.explain import explain, parse_flow  # noqa: PLC0415
+
+    settings: Any = load(config, "connector")
+    try:
+        group = group or settings.group
+        flow = parse_flow(src, dst, service, name=name, namespace=namespace, location=location, group=group)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    explanation = explain(settings.policy(), flow)
+    if as_json:
+        typer.echo(json.dumps(explanation.to_dict()))
+    else:
+        Console().print(explanation)
+
+
+@app.command("replay", rich_help_panel="Tools")
+def replay_command(
+    capture: Annotated[Path, typer.Argument(metavar="FILE", help="A .pcap or .pcapng capture.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Send a capture through decode, key and classify; print its flows with rule, method and counters.
+
+    Example: zcc replay field.pcapng --config zcc.yaml --json
+    """
+    from zcc.config import load  # noqa: PLC0415
+
+    settings = load(config, "connector")
+    replay = importlib.import_module("zcc.connector.replay")
+    replay.run(settings, capture, as_json, sys.stdout)
+
+
+lazy(app, "lab", "zcc.lab.command:lab_command", "The whole system on this machine, in network namespaces.")
+lazy(app, "gwlb", "zcc.lab.command:gwlb_command", "Emulate AWS Gateway Load Balancer on an interface.")
+lazy(app, "pki", "zcc.pki.command:pki", "The tenant's CA: init, issue, revoke, list.")
+
+
+def _serve(role: str, config: Path) -> None:
+    """Load a role's file, then run its daemon; the file is right before anything else is imported."""
+    from zcc.config import load  # noqa: PLC0415
+
+    settings: Any = load(config, role)
+    from zcc.serve import serve  # noqa: PLC0415
+
+    daemon = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon")
+    raise typer.Exit(serve(daemon.run, settings, settings.logs))
