@@ -27,3 +27,6 @@ cdef uint64_t hash_key(const FlowKey* key, const HashKey* secret) noexcept nogil
 # Fills key, direction and hash of every live row; `namespace` must be set.
 cdef int build(Columns* b, const HashKey* secret) noexcept nogil
 cdef int set_secret(HashKey* secret, object seed) except -1     # seed: 32 bytes
+
+cdef class Secret:
+    cdef HashKey key

@@ -1,0 +1,51 @@
+"""The Internet checksum (RFC 1071) and its incremental update (RFC 1624)."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastpath.wire cimport load_be16
+
+
+cdef uint32_t add(const uint8_t* at, int n, uint32_t start) noexcept nogil:
+    cdef uint32_t total = start
+    cdef int k
+    for k in range(0, n - 1, 2):
+        total += load_be16(at + k)
+    if n & 1:
+        total += <uint32_t> at[n - 1] << 8
+    return total
+
+
+cdef uint16_t fold(uint32_t total) noexcept nogil:
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return <uint16_t> ~total
+
+
+cdef uint16_t update16(uint16_t checksum, uint16_t old, uint16_t new) noexcept nogil:
+    cdef uint32_t total = <uint32_t> (<uint16_t> ~checksum) + <uint16_t> ~old + new
+    return fold(total)
+
+
+cdef uint16_t update_bytes(uint16_t checksum, const uint8_t* old, const uint8_t* new, int n) noexcept nogil:
+    cdef int k
+    cdef uint32_t total = <uint16_t> ~checksum
+    for k in range(0, n, 2):
+        total += <uint16_t> ~load_be16(old + k)
+        total += load_be16(new + k)
+    return fold(total)
+
+
+def checksum(const uint8_t[::1] data not None):
+    """Return the Internet checksum of `data` in host order; over a header that holds its checksum it is 0 (RFC 1071).
+
+    Raises:
+        ValueError: data is longer than 65,535 bytes.
+    """
+    if len(data) > 65535:
+        raise ValueError(f"data must be at most 65535 bytes, not {len(data)}")
+    return fold(add(&data[0], len(data), 0)) if len(data) else 0xFFFF
+
+
+def updated(uint16_t checksum, uint16_t old, uint16_t new):
+    """Return `checksum` after one 16-bit word changed from `old` to `new` (RFC 1624, equation 3)."""
+    return update16(checksum, old, new)
