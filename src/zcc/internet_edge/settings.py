@@ -1,0 +1,95 @@
+"""The file of an internet service edge."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from zcc.doorway import DeviceSettings
+from zcc.fields import Duration, HostPort, PortRange, Settings
+from zcc.pki.settings import IdentitySettings
+from zcc.telemetry.settings import LogSettings, MetricSettings
+
+__all__ = ["IdleSettings", "InternetEdgeSettings", "LimitSettings", "NatSettings"]
+
+SHORTEST_IDLE = timedelta(milliseconds=100)
+
+
+class NatSettings(Settings):
+    """Addresses that the internet sees; not the kernel's own."""
+
+    addresses: tuple[IPv4Address | IPv6Address, ...] = Field(
+        min_length=1, max_length=16, description="egress addresses, one or more of each family"
+    )
+    ports: PortRange = Field(default=PortRange(1024, 65535), description="ports that flows leave from")
+
+    @model_validator(mode="after")
+    def _are_usable(self) -> Self:
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError("addresses: an address is there twice")
+        for address in self.addresses:
+            if address.is_multicast or address.is_unspecified or address.is_loopback:
+                raise ValueError(f"addresses: {address} cannot be the source of packets to the internet")
+        if self.ports.low == 0:
+            raise ValueError("ports: port 0 cannot be used")
+        return self
+
+
+class IdleSettings(Settings):
+    """How long a flow without packets is kept."""
+
+    tcp: Duration = Field(default=timedelta(seconds=400), description="established")
+    tcp_opening: Duration = Field(default=timedelta(seconds=30), description="no answer seen yet")
+    tcp_closing: Duration = Field(default=timedelta(seconds=5), description="both ends finished, or a reset")
+    udp: Duration = timedelta(seconds=130)
+    icmp: Duration = timedelta(seconds=30)
+    other: Duration = Field(default=timedelta(seconds=130), description="any other protocol")
+
+    @model_validator(mode="after")
+    def _none_is_zero(self) -> Self:
+        for name in type(self).model_fields:
+            if getattr(self, name) < SHORTEST_IDLE:
+                raise ValueError(f"{name} must be 100ms or more")
+        return self
+
+
+class LimitSettings(Settings):
+    """What strangers and connectors may make this edge hold."""
+
+    half_open: int = Field(default=256, ge=1, le=65_536, description="handshakes in progress")
+    half_open_per_address: int = Field(default=16, ge=1, le=65_536, description="of them from one address")
+    sessions: int = Field(default=4096, ge=1, le=65_536, description="established sessions")
+
+
+class InternetEdgeSettings(Settings):
+    """An internet edge's whole file."""
+
+    role: Literal["internet-edge"] = "internet-edge"
+    name: str = Field(min_length=1, max_length=255)
+    state: Path | None = Field(default=None, description="directory of this agent; nothing is kept in it")
+    identity: IdentitySettings
+    logs: LogSettings = LogSettings()
+    metrics: MetricSettings | None = None
+    listen: HostPort = Field(description="IPv4 address and UDP port of the DTLS listener")
+    kernel: DeviceSettings = DeviceSettings()
+    nat: NatSettings
+    flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time")
+    idle: IdleSettings = IdleSettings()
+    inner_mtu: int = Field(
+        default=1400, ge=1280, le=8900, description="largest packet in the tunnel; TCP's MSS is held to it"
+    )
+    limits: LimitSettings = LimitSettings()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.listen.address.version != 4:
+            raise ValueError("listen: an IPv4 address is needed here")
+        if self.listen.address in self.nat.addresses:
+            raise ValueError("nat.addresses: the listener's address belongs to the kernel; give another")
+        if self.kernel.internal is not None:
+            raise ValueError("kernel.internal: an internet edge has no listeners inside; leave it out")
+        return self
