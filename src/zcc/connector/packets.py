@@ -1,8 +1,8 @@
 """Packets: reads a punted inner packet and builds what goes back to the workload.
 
-Journey: punted packet → `parse` → answer built here → `Datapath.reply`; `dns` sends UDP answers, `stray` resets
-and ICMP errors. A transparent gateway speaks as the host that the workload addressed: every packet built here
-carries the offender's destination as its source.
+Journey: punted packet → `parse` → answer built here → `Datapath.reply`. `dns` sends UDP answers, `stray`
+resets and ICMP errors. A transparent gateway speaks as the host that the workload addressed: every packet
+built here carries the offender's destination as its source.
 Spec: RFC 791, RFC 8200, RFC 768, RFC 9293 §3.5.2, RFC 792 and RFC 1812 §4.3.2, RFC 1191, RFC 4443.
 `parse` is total on any bytes. Nothing here does I/O or keeps state.
 """

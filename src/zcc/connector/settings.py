@@ -1,0 +1,219 @@
+"""Settings of the connector: its whole file, and what its parts must agree on.
+
+Journey: `zcc.config` reads the file into ConnectorSettings; the daemon gives each part to its owner.
+Problems between parts are reported at the field that is wrong, all at once. It reads no file itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from zcc.dns.settings import DnsSettings
+from zcc.doorway import DeviceSettings
+from zcc.fields import Duration, EndpointId, Settings
+from zcc.itunnel.settings import TunnelSettings
+from zcc.mtunnel.settings import ClientSettings
+from zcc.pki.settings import IdentitySettings
+from zcc.policy.model import Application, Method, Policy, Rule, reference_problems
+from zcc.telemetry.settings import LogSettings, MetricSettings
+
+__all__ = [
+    "ConnectorSettings",
+    "DirectSettings",
+    "DrainSettings",
+    "EndpointSettings",
+    "HealthSettings",
+    "IdleSettings",
+    "IngressSettings",
+    "NamespaceSettings",
+]
+
+Place = tuple[str | int, ...]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class NamespaceSettings(Settings):
+    """One customer or environment whose addresses are its own."""
+
+    name: Name
+    id: int = Field(ge=1, le=65_000, description="VNI on the internet tunnel; the same on all connectors")
+
+
+class EndpointSettings(Settings):
+    """A GWLB endpoint: where a packet's namespace and location come from."""
+
+    id: EndpointId
+    namespace: str = Field(description="name of one of the namespaces")
+    location: str = Field(description="one of the locations")
+
+
+class IdleSettings(Settings):
+    """How long a flow without packets is kept; above GWLB's 350 s and 120 s, so that ours outlives its."""
+
+    tcp: Duration = Field(default=timedelta(seconds=400), description="established")
+    tcp_opening: Duration = Field(default=timedelta(seconds=30), description="no answer seen yet")
+    tcp_closing: Duration = Field(default=timedelta(seconds=5), description="both ends finished, or a reset")
+    udp: Duration = timedelta(seconds=130)
+    icmp: Duration = timedelta(seconds=30)
+    other: Duration = Field(default=timedelta(seconds=130), description="any other protocol")
+
+    @model_validator(mode="after")
+    def _none_is_zero(self) -> Self:
+        for name in type(self).model_fields:
+            if getattr(self, name) < timedelta(milliseconds=100):
+                raise ValueError(f"{name} must be 100ms or more")
+        return self
+
+
+class IngressSettings(Settings):
+    """Where GWLB's packets arrive, and how many flows are kept."""
+
+    address: IPv4Address = Field(description="service address, registered as GWLB's target")
+    port: Port = 6081
+    flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each")
+    idle: IdleSettings = IdleSettings()
+
+
+class DirectSettings(Settings):
+    """How DIRECT flows leave."""
+
+    address: IPv4Address | None = Field(default=None, description="IPv4 egress address, not the kernel's")
+    address6: IPv6Address | None = Field(default=None, description="IPv6 egress address, likewise")
+    mtu: int = Field(default=1500, ge=1280, le=9_000, description="largest packet out of the service side")
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        if self.address is None and self.address6 is None:
+            raise ValueError("give address or address6")
+        return self
+
+
+class HealthSettings(Settings):
+    """Where GWLB's health checks are answered."""
+
+    address: IPv4Address | IPv6Address
+    port: Port = 50_000
+
+
+class DrainSettings(Settings):
+    """How the connector ends: 503 at once, new flows refused after delay, streams may finish until limit."""
+
+    delay: Duration = timedelta(seconds=5)
+    limit: Duration = timedelta(seconds=30)
+
+
+class ConnectorSettings(Settings):
+    """The connector's file."""
+
+    role: Literal["connector"] = "connector"
+    name: Name
+    group: str = ""
+    state: Path = Field(description="directory for what must survive a restart")
+    identity: IdentitySettings
+    logs: LogSettings = LogSettings()
+    metrics: MetricSettings | None = None
+    namespaces: Annotated[tuple[NamespaceSettings, ...], Field(min_length=1)]
+    locations: Annotated[tuple[Name, ...], Field(min_length=1)]
+    endpoints: tuple[EndpointSettings, ...] = ()
+    ingress: IngressSettings
+    kernel: DeviceSettings = DeviceSettings()
+    zpa: ClientSettings | None = None
+    zia: TunnelSettings | None = None
+    direct: DirectSettings | None = None
+    applications: tuple[Application, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    dns: DnsSettings = DnsSettings()
+    health: HealthSettings
+    drain: DrainSettings = DrainSettings()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        problems = [_problem(place, message) for place, message in self._problems()]
+        if problems:
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[Place, str]]:
+        yield from reference_problems(self.applications, self.rules, self.locations)
+        yield from _repeated(("namespaces", "name"), [namespace.name for namespace in self.namespaces])
+        yield from _repeated(("namespaces", "id"), [namespace.id for namespace in self.namespaces])
+        yield from _repeated(("locations",), self.locations)
+        yield from _repeated(("endpoints", "id"), [endpoint.id for endpoint in self.endpoints])
+        yield from self._endpoint_problems()
+        yield from self._method_problems()
+        yield from self._network_problems()
+
+    def _endpoint_problems(self) -> Iterator[tuple[Place, str]]:
+        names = [namespace.name for namespace in self.namespaces]
+        for i, endpoint in enumerate(self.endpoints):
+            if endpoint.namespace not in names:
+                yield ("endpoints", i, "namespace"), unknown("namespace", endpoint.namespace, names)
+            if endpoint.location not in self.locations:
+                yield ("endpoints", i, "location"), unknown("location", endpoint.location, self.locations)
+
+    def _method_problems(self) -> Iterator[tuple[Place, str]]:
+        sections = {Method.ZPA: self.zpa, Method.DIRECT: self.direct, Method.ZIA: self.zia}
+        for i, rule in enumerate(self.rules):
+            if rule.enabled and sections.get(rule.method, True) is None:
+                section = f"{rule.method.lower()}:"
+                yield ("rules", i, "method"), f"method {rule.method} needs the section {section}"
+
+        if self.zia is not None and self.zia.fail == "open" and self.direct is None:
+            yield ("zia", "fail"), "open forwards as DIRECT and needs the section direct:"
+
+    def _network_problems(self) -> Iterator[tuple[Place, str]]:
+        internal = self.kernel.internal
+        if internal is None:
+            yield ("kernel", "internal"), "a connector needs it; allowed: a network such as 198.18.0.0/16"
+            return
+        if internal.prefixlen > 28:
+            yield ("kernel", "internal"), f"{internal} is too small; allowed: a /28 or larger"
+        if internal.overlaps(self.pool):
+            yield ("kernel", "internal"), f"{internal} overlaps the pool {self.pool}; choose another"
+        held = [(("ingress", "address"), self.ingress.address), (("health", "address"), self.health.address)]
+        if self.direct is not None and self.direct.address is not None:
+            held.append((("direct", "address"), self.direct.address))
+        for place, address in held:
+            for network, name in ((self.pool, "synthetic pool"), (internal, "internal network")):
+                if address in network:
+                    yield place, f"{address} lies in the {name} {network}; choose an address outside"
+
+    @property
+    def pool(self) -> IPv4Network:
+        """Synthetic addresses; without a zpa section the default ones, so that strays are dropped anyway."""
+        return Policy().pool if self.zpa is None else self.zpa.pool
+
+    def policy(self) -> Policy:
+        """Make the policy that the rules are compiled from."""
+        return Policy(
+            applications=self.applications, rules=self.rules, locations=self.locations, pool=self.pool
+        )
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """Say that a name does not exist, with the nearest that does."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(known[:10])}"
+    return f"{kind} {name!r} does not exist; {hint}"
+
+
+def _problem(place: Place, message: str) -> InitErrorDetails:
+    kind = PydanticCustomError("disagreement", "{problem}", {"problem": message})
+    return InitErrorDetails(type=kind, loc=place, input=None)
+
+
+def _repeated(field: tuple[str, ...], values: Sequence[str | int]) -> Iterator[tuple[Place, str]]:
+    seen: set[str | int] = set()
+    for i, value in enumerate(values):
+        if value in seen:
+            yield (field[0], i, *field[1:]), f"{' '.join(field)} {value!r} is used twice"
+        seen.add(value)
