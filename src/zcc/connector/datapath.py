@@ -80,7 +80,7 @@ class Datapath:
         admission = Admission(
             FlowTable(plan.flows, plan.idle),
             NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)),
-            NameTable(NAMES),
+            NameTable(NAMES, secrets.token_bytes(32)),
             AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)),
             rules,
             tunnels,

@@ -1,0 +1,262 @@
+"""The data path with a real kernel: every method, and what Python is asked, in a network namespace of its own."""
+
+import asyncio
+import gc
+import ipaddress
+import socket
+import struct
+import sys
+import time
+import traceback
+
+import pytest
+from pyroute2 import IPRoute
+
+from fastpath import gwlb
+from fastpath.action import PuntReason
+from fastpath.flowtable import TimeoutClass
+from zcc.connector.datapath import Datapath, Plan
+from zcc.connector.ruleset import build_ruleset
+from zcc.doorway import DeviceSettings, Doorway
+from zcc.lab.namespaces import isolate
+from zcc.policy.compile import compile_policy
+from zcc.policy.model import Policy
+from zcc.policy.names import NameBook
+
+SERVICE, GWLB = "127.0.0.11", "127.0.0.5"
+ENDPOINT = 0x0AAA
+POOL, INTERNAL = ipaddress.ip_network("10.254.0.0/19"), ipaddress.ip_network("198.18.0.0/16")
+APPLICATION = ipaddress.ip_address("10.254.0.9")
+TCP_PORT, UDP_PORT, DNS_PORT = 5080, 5080, 5353
+RULES = [
+    {"name": "apps", "method": "ZPA", "applications": ["portal"]},
+    {"name": "no-evil", "method": "DROP", "destinations": ["203.0.113.66"]},
+    {"name": "east-west", "method": "LOCAL", "destinations": ["10.8.0.0/16", "fd00:8::/32"]},
+    {"name": "updates", "method": "DIRECT", "destinations": ["203.0.113.0/24"]},
+]
+APPLICATIONS = [{"name": "portal", "domains": ["portal.corp.example"], "tcp": [80], "udp": [7]}]
+
+
+def policy(rules=RULES):
+    return Policy.model_validate({"applications": APPLICATIONS, "rules": rules, "pool": str(POOL)})
+
+
+def udp4(source, destination, sport, dport, payload=b"hello"):
+    """An IPv4/UDP packet without a UDP checksum."""
+    body = struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
+    head = struct.pack(
+        ">BBHHHBBH4s4s",
+        0x45,
+        0,
+        20 + len(body),
+        1,
+        0,
+        64,
+        17,
+        0,
+        ipaddress.ip_address(source).packed,
+        ipaddress.ip_address(destination).packed,
+    )
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return head[:10] + struct.pack(">H", total) + head[12:] + body
+
+
+class Rig:
+    """GWLB's end of the wire, and the data path under test."""
+
+    def __init__(self, loop):
+        with IPRoute() as ip:
+            ip.link("set", index=1, state="up")
+        self.doorway = Doorway(DeviceSettings(device="auto", name="zcc0", mtu=8500, internal=INTERNAL))
+        device = self.doorway.open()
+        self.gwlb = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.gwlb.bind((GWLB, 6081))
+        self.gwlb.settimeout(3)
+        self.names = NameBook(policy().applications)
+        self.names.id_of("portal.corp.example")
+        compiled = compile_policy(policy(), "group", self.names)
+        idle = dict.fromkeys(TimeoutClass, 60.0)
+        plan = Plan(
+            ipaddress.ip_address(SERVICE),
+            6081,
+            ((ENDPOINT, 1, 0),),
+            device,
+            self.doorway.kind,
+            1024,
+            idle,
+            POOL,
+            INTERNAL,
+            (TCP_PORT, UDP_PORT, DNS_PORT),
+            (ipaddress.ip_address("198.51.100.9"),),
+            1400,
+            1500,
+            False,
+        )
+        self.path = Datapath(plan, build_ruleset(compiled, 1))
+        self.punts = []
+        for reason in PuntReason:
+            self.path.subscribe(reason, self.punts.append)
+        self.path.start(loop)
+        self.loop = loop
+
+    def send(self, packet, cookie=7, endpoint=ENDPOINT):
+        self.gwlb.sendto(gwlb.header(endpoint, 2, cookie, packet[0] >> 4) + packet, (SERVICE, 6081))
+
+    def wait(self, check):
+        limit = time.monotonic() + 3
+        while not check():
+            assert time.monotonic() < limit, f"{check} did not come true; {self.path.counters()}"
+            self.loop.run_until_complete(asyncio.sleep(0.01))
+
+    def punt(self, reason):
+        self.wait(lambda: any(p.reason == reason for p in self.punts))
+        return next(p for p in self.punts if p.reason == reason)
+
+
+def in_namespace(body):
+    """Run body(rig) in a namespace of its own; a failure there fails here."""
+
+    def world():
+        loop = asyncio.new_event_loop()
+        try:
+            rig = Rig(loop)
+            body(rig)
+            rig.path.stop(loop)
+            rig.doorway.close()
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            return 1
+        return 0
+
+    assert isolate(world) == 0
+
+
+def test_local_packet_comes_back_under_its_own_header():
+    def body(rig):
+        packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
+        rig.send(packet, cookie=99)
+        answer, sender = rig.gwlb.recvfrom(9000)
+        assert answer == gwlb.header(ENDPOINT, 2, 99, 4) + packet
+        assert sender[0] == SERVICE
+
+    in_namespace(body)
+
+
+def test_drop_and_unknown_endpoint_and_hostile_bytes_are_counted():
+    def body(rig):
+        rig.send(udp4("10.8.6.4", "203.0.113.66", 1, 2))
+        rig.send(udp4("10.8.6.4", "10.8.7.4", 1, 2), endpoint=5)
+        rig.gwlb.sendto(b"\x00", (SERVICE, 6081))
+        rig.gwlb.sendto(gwlb.header(ENDPOINT, 2, 1, 4) + b"\x45", (SERVICE, 6081))
+        rig.wait(lambda: sum(rig.path.counters().drops.values()) >= 4)
+        drops = {name: n for name, n in rig.path.counters().drops.items() if n}
+        assert drops == {"policy": 1, "gwlb_endpoint_unknown": 1, "geneve_short": 1, "packet_short": 1}
+
+    in_namespace(body)
+
+
+def test_zia_without_an_edge_is_dropped_and_counted():
+    def body(rig):
+        rig.send(udp4("10.8.6.4", "192.0.2.1", 1, 2))
+        rig.wait(lambda: rig.path.counters().drops["zia_down"] == 1)
+
+    in_namespace(body)
+
+
+def test_dns_query_is_punted_and_answered_under_its_header():
+    def body(rig):
+        rig.send(udp4("10.8.6.4", "192.0.2.53", 4000, 53, b"query"), cookie=5)
+        punt = rig.punt(PuntReason.PUNT_DNS_QUERY)
+        assert (punt.namespace, punt.endpoint, punt.packet[-5:]) == (1, ENDPOINT, b"query")
+        rig.path.reply(punt, udp4("192.0.2.53", "10.8.6.4", 53, 4000, b"answer"))
+        answer = rig.gwlb.recv(9000)
+        assert answer[:40] == gwlb.header(ENDPOINT, 2, 5, 4)
+        assert answer.endswith(b"answer")
+
+    in_namespace(body)
+
+
+def test_unknown_synthetic_address_is_asked_for_then_goes_to_the_kernel_listener():
+    def body(rig):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind((str(INTERNAL[1]), UDP_PORT))
+        listener.settimeout(3)
+        rig.send(udp4("10.8.6.4", str(APPLICATION), 3000, 7, b"ping"))
+        punt = rig.punt(PuntReason.PUNT_UNKNOWN_SYNTHETIC)
+        rig.path.learn(None, APPLICATION, rig.names.id_of("portal.corp.example"), 60)
+        rig.path.resume(punt)
+        data, (alias, port) = listener.recvfrom(100)
+        assert data == b"ping"
+        flow = rig.path.flow_of(17, ipaddress.ip_address(alias), port)
+        assert (str(flow.source), flow.source_port, flow.destination, flow.destination_port) == (
+            "10.8.6.4",
+            3000,
+            APPLICATION,
+            7,
+        )
+        listener.sendto(b"pong", (alias, port))
+        answer = rig.gwlb.recv(9000)[40:]
+        assert answer[12:20] == APPLICATION.packed + ipaddress.ip_address("10.8.6.4").packed
+        assert answer[20:24] == struct.pack(">HH", 7, 3000)
+        assert answer.endswith(b"pong")
+
+    in_namespace(body)
+
+
+def test_policy_edit_reaches_a_live_flow_on_its_next_packet():
+    def body(rig):
+        packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
+        rig.send(packet)
+        assert rig.gwlb.recv(9000)[40:] == packet
+        edited = policy([{"name": "none", "method": "DROP", "destinations": ["10.8.0.0/16"]}])
+        rig.path.exchange_rules(build_ruleset(compile_policy(edited, "group", rig.names), 2))
+        rig.wait(lambda: _sent_and_dropped(rig, packet))
+
+    def _sent_and_dropped(rig, packet):
+        rig.send(packet)
+        return rig.path.counters().drops["policy"] > 0
+
+    in_namespace(body)
+
+
+def test_draining_refuses_new_flows_and_keeps_old_ones():
+    def body(rig):
+        old, new = udp4("10.8.6.4", "10.8.7.4", 1, 2), udp4("10.8.6.4", "10.8.7.4", 3, 4)
+        rig.send(old)
+        assert rig.gwlb.recv(9000)[40:] == old
+        rig.path.refuse_new_flows(True)
+        rig.wait(lambda: rig.send(new) or rig.path.counters().drops["draining"] > 0)
+        rig.gwlb.setblocking(False)
+        while True:
+            try:
+                rig.gwlb.recv(9000)
+            except BlockingIOError:
+                break
+        rig.gwlb.settimeout(3)
+        rig.send(old)
+        assert rig.gwlb.recv(9000)[40:] == old
+
+    in_namespace(body)
+
+
+def test_loop_allocates_nothing():
+    def body(rig):
+        packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
+        rig.send(packet)
+        rig.gwlb.recv(9000)
+        gc.collect()
+        before = sys.getallocatedblocks()
+        for _ in range(1000):
+            rig.send(packet)
+            rig.gwlb.recv(9000)
+        assert abs(sys.getallocatedblocks() - before) < 50
+
+    in_namespace(body)
+
+
+@pytest.mark.parametrize("ip_version", [4, 6])
+def test_headers_of_both_families_name_the_protocol(ip_version):
+    assert gwlb.header(1, 2, 3, ip_version)[2:4] == {4: b"\x08\x00", 6: b"\x86\xdd"}[ip_version]
