@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from zcc.errors import ZccError
 from zcc.lab import kernel
+from zcc.lab.enter import HOST_VARIABLE
 
 _OUTSIDE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "notify_socket", "home")
 
@@ -117,7 +118,7 @@ class Host:
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """The caller's environment without what would lead commands astray: proxies, the service manager, home."""
         kept = {name: value for name, value in os.environ.items() if name.lower() not in _OUTSIDE}
-        return {**kept, "HOME": str(self.state), "LC_ALL": "C.UTF-8", "ZCC_LAB_HOST": self.name, **extra}
+        return {**kept, "HOME": str(self.state), "LC_ALL": "C.UTF-8", HOST_VARIABLE: self.name, **extra}
 
 
 def _make_namespaces(covers: Sequence[tuple[str, str]]) -> tuple[int, int]:

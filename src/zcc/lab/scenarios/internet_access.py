@@ -1,0 +1,67 @@
+"""Rows about the internet and the cloud: through the internet edges, straight out, east-west, or not at all."""
+
+from zcc.lab import topology as plan
+from zcc.lab.configuration import ECHO_PORT
+from zcc.lab.probe import Watch
+from zcc.lab.scenarios.scenario import Lab, Seen
+from zcc.lab.scenarios.traffic import curl, download, say_once
+from zcc.lab.servers.content import checksum
+
+
+def bulk_download(lab: Lab) -> Seen:
+    """A large download from the internet."""
+    got = download(lab, "workload-co2", f"http://{plan.WWW}/download/{lab.download_bytes}", limit_s=280)
+    return Seen(got.checksum == checksum(lab.download_bytes), f"{got}, SHA-256 {got.checksum[:12]}…")
+
+
+def https(lab: Lab) -> Seen:
+    """HTTPS with the server's certificate verified; the server says whom it sees."""
+    authority = str(lab.deployment.state / "web" / "web-ca.pem")
+    seen = {company: curl(lab, f"workload-{company}", f"https://{plan.WWW}/", "-4", "--cacert", authority).client
+            for company in plan.COMPANIES}
+    return Seen(all(address == plan.EDGE_EGRESS["ie-1"] for address in seen.values()),
+                ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()))
+
+
+def direct(lab: Lab) -> Seen:
+    """A destination that policy sends out of the connector itself."""
+    seen = {company: curl(lab, f"workload-{company}", "http://updates.example/").client for company in plan.COMPANIES}
+    return Seen(all(address in plan.CONNECTOR_EGRESS.values() for address in seen.values()),
+                ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()))
+
+
+def local(lab: Lab) -> Seen:
+    """The peer workload says whom it sees."""
+    got = {company: curl(lab, f"workload-{company}", f"http://{plan.PEER}/") for company in plan.COMPANIES}
+    ok = all(answer.client == plan.WORKLOAD and answer.identity["server"] == f"peer-{company}"
+             for company, answer in got.items())
+    return Seen(ok, ", ".join(f"{answer.identity.get('server', company)} saw {answer.client}" for company, answer in got.items()))
+
+
+def drop_by_name(lab: Lab) -> Seen:
+    """curl to a name that policy drops, and a watch on the server's interface."""
+    watch = Watch(lab.deployment.hosts["internet"], "eth0", plan.EVIL)
+    try:
+        got = curl(lab, "workload-co1", f"http://{plan.EVIL_NAME}/", "-4", limit_s=4)
+    finally:
+        packets = watch.count()
+    resolved = str(got.figures.get("remote_ip") or "") == plan.EVIL or plan.EVIL in got.complaint or "resolve" not in got.complaint
+    return Seen(got.exit_status != 0 and packets == 0 and resolved, f"{packets} packets arrived; curl: {got.complaint[:70]}")
+
+
+def datagrams(lab: Lab) -> Seen:
+    """UDP echo on the internet."""
+    answers = [say_once(lab, f"workload-{company}", plan.INTERNET, ECHO_PORT, f"hello {company}") for company in plan.COMPANIES]
+    return Seen(answers == [f"hello {company}" for company in plan.COMPANIES], ", ".join(answers))
+
+
+def local_ipv6(lab: Lab) -> Seen:
+    """The peer workload says whom it sees, over IPv6."""
+    got = curl(lab, "workload-co1", f"http://[{plan.PEER_6}]/")
+    return Seen(got.client == plan.WORKLOAD_6, f"{got.identity.get('server', '')} saw {got.client}")
+
+
+def internet_ipv6(lab: Lab) -> Seen:
+    """A server on the internet says whom it sees, over IPv6."""
+    got = curl(lab, "workload-co1", f"http://{plan.WWW}/", "-6")
+    return Seen(got.client in plan.EDGE_EGRESS_6.values(), f"the server saw {got.client}")
