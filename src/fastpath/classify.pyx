@@ -1,17 +1,19 @@
 """RuleSet: which rule is the first that matches a packet. NameTable: which name an address was learned for.
 
-Journey: after flowtable.lookup, for missed rows only; before flowtable.insert. Python compiles the rules (zcc.policy) into
-bitmaps; this module ANDs one row per criterion and takes the lowest set bit (Lakshman and Stiliadis, SIGCOMM 1998):
+Journey: after flowtable.lookup, for missed rows only; before flowtable.insert. Python compiles the rules (zcc.policy)
+into bitmaps; this module ANDs one row per criterion and takes the lowest set bit (Lakshman and Stiliadis, SIGCOMM
+1998):
 
     location row  &  source row  &  service row  &  (destination row | name row)   →  clause  →  rule
 
-A bit is a clause; a rule has one clause or more (an application's names go with that application's ports only), numbered in rule
-order. The destination criterion is one criterion of two kinds of value, networks and names, hence the OR: a clause without that
-criterion has its bit in every destination row. A later fragment has no ports: only clauses that want no port match it.
+A bit is a clause; a rule has one clause or more (an application's names go with that application's ports only),
+numbered in rule order. The destination criterion is one criterion of two kinds of value, networks and names, hence
+the OR: a clause without that criterion has its bit in every destination row. A later fragment has no ports: only
+clauses that want no port match it.
 
-A RuleSet is immutable and read by any thread; bind_name and add_name_row append into spare room and are safe with one writer and
-readers that go on. A NameTable has one thread. No clock: the time is an argument. It does not know names, only their ids.
-"""
+A RuleSet is immutable and read by any thread; bind_name and add_name_row append into spare room and are safe with one
+writer and readers that go on. A NameTable has one thread. No clock: the time is an argument. It does not know names,
+only their ids."""
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -24,9 +26,11 @@ from fastpath.flowkey cimport FlowKey, hash_key, set_secret
 from fastpath.lpm cimport Lpm4, Lpm6
 from fastpath.wire cimport load_be32
 
-from fastpath import criteria
+import os
 
 import numpy as np
+
+from fastpath import criteria
 
 cdef extern from *:
     """
@@ -255,22 +259,23 @@ def _address(value):
 cdef class NameTable:
     """Names learned for addresses, each until it expires.
 
-    A keyed hash gives an address two groups of four neighbouring slots. A new address takes, of these eight, the slot that is
-    empty or else expires first; an address that loses its slot so is forgotten and counted in `replaced`. There is no clock
-    here, so an expired name keeps its slot, unseen, until another address takes it; `size` counts it.
+    A keyed hash gives an address two groups of four neighbouring slots. A new address takes an empty slot of the emptier
+    group or, of eight taken ones, that which expires first; the address that loses its slot so is forgotten and counted in
+    `replaced`. There is no clock here, so an expired name keeps its slot, unseen, until another address takes it; `size`
+    counts it.
 
     Args:
         capacity: slots, 8 … 2**26; rounded up to a power of two. Twice the names expected keeps losses rare.
-        seed: 32 secret bytes, so that nobody can aim at the slots of another's address.
+        seed: 32 secret bytes, so that nobody can aim at the slots of another's address; None draws them.
     Raises:
         ValueError: capacity or seed is out of range.
         MemoryError: no memory.
     """
 
-    def __cinit__(self, int capacity, seed):
+    def __cinit__(self, int capacity, seed=None):
         if not 2 * GROUP <= capacity <= CAPACITY_MAX:
             raise ValueError(f"capacity must be {2 * GROUP} to {CAPACITY_MAX}, not {capacity}")
-        set_secret(&self._secret, seed)
+        set_secret(&self._secret, os.urandom(32) if seed is None else seed)
         self.capacity = 2 * GROUP
         while self.capacity < capacity:
             self.capacity *= 2
@@ -290,16 +295,22 @@ cdef class NameTable:
         cdef uint64_t hash = hash_key(&key, &self._secret)
         cdef uint64_t mask = <uint64_t> (self.capacity - 1) & ~<uint64_t> (GROUP - 1)
         cdef NameSlot* slot
-        cdef int i
-        soonest[0] = NULL
+        cdef NameSlot* first[2]
+        cdef int empty[2]
+        cdef int i, g
         for i in range(2 * GROUP):
-            if i == GROUP:
-                hash >>= 32
-            slot = <NameSlot*> self._index + (hash & mask) + (i & (GROUP - 1))
+            g = i // GROUP
+            slot = <NameSlot*> self._index + ((hash >> (32 * g)) & mask) + i % GROUP
             if slot.expires_ns and slot.namespace == namespace and memcmp(slot.address, address, 16) == 0:
                 return slot
-            if soonest[0] == NULL or slot.expires_ns < soonest[0].expires_ns:
-                soonest[0] = slot
+            if i % GROUP == 0:
+                first[g], empty[g] = slot, 0
+            if slot.expires_ns < first[g].expires_ns:
+                first[g] = slot
+            empty[g] += slot.expires_ns == 0
+        # The emptier group: with two to choose from, both fill evenly (Azar et al., STOC 1994).
+        g = empty[1] > empty[0] or (empty[0] == 0 and first[1].expires_ns < first[0].expires_ns)
+        soonest[0] = first[g]
         return NULL
 
     cdef uint32_t find(self, uint16_t namespace, const uint8_t* address, uint64_t now_ns) noexcept nogil:

@@ -97,9 +97,10 @@ def networks(value: Networks, name: str, words: int, last: int) -> npt.NDArray[n
     array = rows(value.rows, f"{name}.rows", words, last)
     for family in ("v4", "v6"):
         table = getattr(value, family)
-        most = max((row for _, row in table), default=0)
-        if max(most, table.default) >= len(array):
-            raise ValueError(f"{name}.{family} must hold row numbers below {len(array)}, not {max(most, table.default)}")
+        most = max((row for _, row in table), default=table.default)
+        most = max(most, table.default)
+        if most >= len(array):
+            raise ValueError(f"{name}.{family} must hold row numbers below {len(array)}, not {most}")
     return array
 
 

@@ -1,9 +1,9 @@
 """DNS messages on the hot path: read one query, write one answer, read the addresses of an answer.
 
-Journey: a workload's UDP packet to port 53, after packet.parse; the answer leaves through gwlb. Answers that cross the connector
-teach which name an address belongs to (classify.NameTable).
-Spec: RFC 1035 §4.1 (messages), §4.1.4 (compression), §2.3.4 (sizes); RFC 6891 (OPT); RFC 8914 (extended errors); RFC 2308 §5
-(negative answers carry the SOA); RFC 2181 §8 (TTL).
+Journey: a workload's UDP packet to port 53, after packet.parse; the answer leaves through gwlb. Answers that cross
+the connector teach which name an address belongs to (classify.NameTable). Spec: RFC 1035 §4.1 (messages), §4.1.4
+(compression), §2.3.4 (sizes); RFC 6891 (OPT); RFC 8914 (extended errors); RFC 2308 §5 (negative answers carry the
+SOA); RFC 2181 §8 (TTL).
 
      0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15
     |                      ID                       |   0
@@ -16,16 +16,13 @@ Any thread. Total on any bytes; no state, no clock, no allocation in the leaves.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from fastpath.dnsname cimport LABEL_MAX, NAME_MAX, lower, read_name, skip_name
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 from typing import NamedTuple
 
 cdef enum:
     HEADER = 12
-    NAME_MAX = 255           # RFC 1035 §2.3.4, with the root label
-    LABEL_MAX = 63
-    POINTER = 0xC0           # RFC 1035 §4.1.4: the top two bits set
-    JUMPS_MAX = 128          # pointers followed in one name: one a label at most makes sense
     FLAG_QR = 0x8000
     FLAG_OPCODE = 0x7800
     FLAG_AA = 0x0400
@@ -59,51 +56,8 @@ cdef enum:
 cdef uint8_t soa_names[47]
 if len(SOA_NAMES) != SOA_NAMES_BYTES:
     raise ImportError(f"fastpath.dns: SOA names are {len(SOA_NAMES)} bytes, not {SOA_NAMES_BYTES}")
-memcpy(soa_names, <const uint8_t*> SOA_NAMES, SOA_NAMES_BYTES)
-
-
-cdef inline uint8_t lower(uint8_t c) noexcept nogil:
-    return c + 32 if 65 <= c <= 90 else c
-
-
-cdef int skip_name(const uint8_t* message, int n, int at) noexcept nogil:
-    """Offset after the name at `at`, or -1 when it overruns. A pointer ends a name."""
-    while at < n:
-        if message[at] == 0:
-            return at + 1
-        if message[at] >= POINTER:
-            return at + 2 if at + 2 <= n else -1
-        if message[at] > LABEL_MAX:
-            return -1
-        at += 1 + message[at]
-    return -1
-
-
-cdef int read_name(const uint8_t* message, int n, int at, uint8_t* out) noexcept nogil:
-    """The name at `at`, lower case and uncompressed, in out (255 bytes); its length, or -1.
-
-    A pointer must lead to before the labels it ends, so that the walk always goes down; the number of jumps is bounded too,
-    because a message may be nothing but pointers.
-    """
-    cdef int length = 0, jumps = 0, run = at, size, i
-    while at < n:
-        if message[at] >= POINTER:
-            jumps += 1
-            if at + 2 > n or jumps > JUMPS_MAX or (load_be16(message + at) & 0x3FFF) >= run:
-                return -1
-            at = run = load_be16(message + at) & 0x3FFF
-            continue
-        size = 1 + message[at]
-        if size > 1 + LABEL_MAX or at + size > n or length + size > NAME_MAX:
-            return -1
-        out[length] = message[at]
-        for i in range(1, size):
-            out[length + i] = lower(message[at + i])
-        length += size
-        at += size
-        if size == 1:
-            return length
-    return -1
+for position, octet in enumerate(SOA_NAMES):
+    soa_names[position] = octet
 
 
 cdef int parse_question(const uint8_t* message, int n, Query* out) noexcept nogil:
@@ -432,7 +386,7 @@ def read_addresses(message):
     """
     data = bytes(message)
     cdef const uint8_t* at = data
-    cdef int i, error, n = min(len(data), MESSAGE_MAX)
+    cdef int error, n = min(len(data), MESSAGE_MAX)
     cdef AddressScan scan
     with nogil:
         error = scan_addresses(at, n, &scan)

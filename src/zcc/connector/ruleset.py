@@ -10,8 +10,8 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 
 import numpy as np
-
 from fastpath.action import Action
+
 from fastpath.classify import RuleSet
 from fastpath.criteria import Names, Networks, Services
 from fastpath.lpm import Lpm4, Lpm6
@@ -69,7 +69,7 @@ class NameBinder:
         self.adopt(compiled, rules)
 
     def adopt(self, compiled: CompiledPolicy, rules: RuleSet) -> None:
-        """Go on with another policy. It was compiled with the same NameBook, so it knows all names up to now."""
+        """Go on with another policy, compiled with the same NameBook, so that it knows all names so far."""
         self._compiled, self._rules = compiled, rules
 
     def __call__(self, number: int, name: str) -> None:
