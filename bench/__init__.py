@@ -1,1 +1,1 @@
-"""Measurements: `python -m bench NAME|all [--json] [--quick]`; how to read them is in README.md beside this file."""
+"""Measurements: `python -m bench NAME|all [--json] [--quick]`; README.md beside this says how to read them."""

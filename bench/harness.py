@@ -1,6 +1,7 @@
 """Measure cases: how often to repeat, what to report, how to print it.
 
-A bench module `bench/<name>.py` has `cases(quick: bool) -> Iterator[Case]`. Nothing here knows what is measured.
+A bench module `bench/<name>.py` has `cases(quick: bool) -> Iterator[Case]`. Nothing here knows
+what is measured.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from rich.table import Table
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 REPEAT, REPEAT_QUICK = 7, 3
-SPAN_S, SPAN_QUICK_S = 0.1, 0.005      # least time of one repetition; shorter functions run several times in it
+SPAN_S, SPAN_QUICK_S = 0.1, 0.005      # least time of one repetition; short functions run often in it
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One thing to measure.
 
-    `unit` ns, us, ms or s: the time of `function` divided by `n`. Any other unit (MiB, kpps): what `function` returns.
+    `unit` ns, us, ms or s: the time of `function` divided by `n`. Any other unit (MiB, kpps): what `function`
+    returns.
     """
 
     impl: str
@@ -57,7 +59,7 @@ def measure(bench: str, case: Case, quick: bool) -> Result:
 
 
 def times(case: Case, repeat: int, quick: bool) -> list[float]:
-    """Return the time of one operation in the case's unit, `repeat` times; the first call, not counted, warms up."""
+    """Return the time of one operation in the case's unit, `repeat` times; the first call only warms up."""
     collecting = gc.isenabled()
     gc.disable()
     try:
