@@ -16,6 +16,7 @@ Source: ethtool(8), packet(7), arp(7).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -48,6 +49,8 @@ SYSCTL = Path("/proc/sys/net")
 TUN = Path("/dev/net/tun")
 INNER_SUFFIX = "-fp"          # of our end of a veth pair
 NAME_LIMIT = 15 - len(INNER_SUFFIX)
+TABLE_IN, TABLE_OUT = 60811, 60812   # routing tables of stand_in
+RULE_PRIORITY = 6081                 # before the main table's
 IFF_NOARP = 0x80              # linux/if.h
 NTF_PROXY = 0x08              # linux/neighbour.h
 SIOCETHTOOL = 0x8946
@@ -121,6 +124,35 @@ class Doorway:
             nothing to answer.
         """
         return self._with_netlink(lambda ip: self._own(ip, address))
+
+    def stand_in(self) -> None:
+        """Let this host's own sockets speak as any address of the internal range (with IP_TRANSPARENT).
+
+        What such a socket sends goes into the device, and what comes out of the device for it is delivered
+        here instead of being forwarded.
+
+        Raises:
+            DeviceError: the settings have no internal range, or the kernel refuses.
+        """
+        if self._settings.internal is None:
+            raise DeviceError("kernel.internal is missing; give a network such as 198.18.0.0/16")
+        internal = str(self._settings.internal)
+        self._with_netlink(lambda ip: self._stand_in(ip, internal))
+
+    def _stand_in(self, ip: Any, internal: str) -> None:
+        ip.route("replace", dst=internal, oif=ip.link_lookup(ifname="lo")[0], type="local", scope="host",
+                 table=TABLE_IN)
+        ip.route("replace", dst="0.0.0.0/0", oif=self.index, table=TABLE_OUT)
+        for rule in self._rules(internal):
+            try:
+                ip.rule("add", **rule)
+            except NetlinkError as error:
+                if error.code != errno.EEXIST:     # one left by a crash is as good
+                    raise
+
+    def _rules(self, internal: str) -> list[dict[str, Any]]:
+        return [{"iifname": self.name, "dst": internal, "table": TABLE_IN, "priority": RULE_PRIORITY},
+                {"src": internal, "table": TABLE_OUT, "priority": RULE_PRIORITY + 1}]
 
     def close(self) -> None:
         """Remove the device, its routes and what was answered for; again is no error."""
@@ -209,6 +241,10 @@ class Doorway:
             except NetlinkError as error:
                 log.debug("proxy entry of %s is gone already: %s", address, error)
         self._proxies.clear()
+        if self._settings.internal is not None:
+            for rule in self._rules(str(self._settings.internal)):
+                with contextlib.suppress(NetlinkError):
+                    ip.rule("del", **rule)
         for index in ip.link_lookup(ifname=self.name):
             kind = ip.get_links(index)[0].get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
             if kind not in ("tun", "veth"):
