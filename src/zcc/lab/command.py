@@ -1,23 +1,20 @@
-"""`zcc lab` and `zcc gwlb` on the command line. Hooked into the program by zcc.cli; imports the heavy parts only when needed."""
+"""`zcc lab` and `zcc gwlb` on the command line. Hooked into the program by zcc.cli; imports the heavy parts
+only when needed.
+"""
 
-import asyncio
 import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from zcc.errors import ZccError
-
-if TYPE_CHECKING:
-    from zcc.lab.emulator.settings import GwlbSettings
+from zcc.errors import ConfigurationError, Problem, ZccError
 
 __all__ = ["gwlb_command", "lab_command"]
 
@@ -27,12 +24,22 @@ _PACKAGES = {"curl": "curl", "dig": "dnsutils"}
 
 
 def lab_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of the table.")] = False,
-    shell: Annotated[str, typer.Option(metavar="HOST", help="Bring the lab up and open a shell in a host.")] = "",
-    enter: Annotated[str, typer.Option(metavar="HOST", help="Open a shell in a host of a lab that already runs.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a row instead of the table.")
+    ] = False,
+    shell: Annotated[
+        str, typer.Option(metavar="HOST", help="Bring the lab up and open a shell in a host.")
+    ] = "",
+    enter: Annotated[
+        str, typer.Option(metavar="HOST", help="Open a shell in a host of a lab that already runs.")
+    ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="Stay up after the rows, until Ctrl-C.")] = False,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this row only; may be repeated.")] = None,
-    list_rows: Annotated[bool, typer.Option("--list", help="List the rows and hosts, and start nothing.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Run this row only; may be repeated.")
+    ] = None,
+    list_rows: Annotated[
+        bool, typer.Option("--list", help="List the rows and hosts, and start nothing.")
+    ] = False,
     size: Annotated[str, typer.Option(help="Size of the large downloads, such as 64MiB.")] = "1GiB",
 ) -> None:
     """Run the whole system on this machine, in namespaces, and drive real traffic along every path.
@@ -40,10 +47,12 @@ def lab_command(
     Example: zcc lab --only zpa-download --size 64MiB
     """
     if enter:
-        from zcc.lab.enter import enter as enter_host
+        from zcc.lab.enter import enter as enter_host  # noqa: PLC0415
+
         raise typer.Exit(enter_host(enter))
-    from zcc.lab.scenarios.table import SCENARIOS
-    from zcc.lab.topology import build
+    from zcc.lab.scenarios.table import SCENARIOS  # noqa: PLC0415
+    from zcc.lab.topology import build  # noqa: PLC0415
+
     names = {scenario.name: scenario for scenario in SCENARIOS}
     hosts = {machine.name: machine.purpose for machine in build().machines}
     if list_rows:
@@ -54,11 +63,14 @@ def lab_command(
             raise typer.BadParameter(f"no {what} {unknown[0]!r}; there are: {', '.join(known)}")
     bytes_wanted = _parse_size(size)
     _need_programs()
-    from zcc.lab import namespaces
-    from zcc.lab.runner import Options, run
+    from zcc.lab import namespaces  # noqa: PLC0415
+    from zcc.lab.runner import Options, run  # noqa: PLC0415
+
     # Outside the lab's own file system, which vanishes with it; made only when there is something to keep.
     logs = Path(tempfile.gettempdir()) / f"zcc-lab-logs-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    options = Options([names[name] for name in only] if only else SCENARIOS, bytes_wanted, as_json, keep, shell, logs)
+    options = Options(
+        [names[name] for name in only] if only else SCENARIOS, bytes_wanted, as_json, keep, shell, logs
+    )
     raise typer.Exit(namespaces.isolate(lambda: run(options)))
 
 
@@ -69,28 +81,34 @@ def gwlb_command(
 
     Example: zcc gwlb --config gwlb.yaml
     """
-    from zcc.config import validate
-    from zcc.document import read_document
-    from zcc.lab.emulator.settings import GwlbSettings as Kind
-    settings = validate(read_document(config.read_bytes(), str(config)), Kind)
-    if not isinstance(settings, Kind):
-        raise TypeError(f"config: {type(settings).__name__} is no GwlbSettings")
-    asyncio.run(_balance(settings))
+    from zcc.config import validate  # noqa: PLC0415
+    from zcc.document import read_document  # noqa: PLC0415
+    from zcc.lab.emulator.daemon import run  # noqa: PLC0415
+    from zcc.lab.emulator.settings import GwlbSettings  # noqa: PLC0415
+    from zcc.serve import serve  # noqa: PLC0415
+    from zcc.telemetry.settings import LogSettings  # noqa: PLC0415
 
-
-async def _balance(settings: "GwlbSettings") -> None:
-    from zcc.lab.emulator.daemon import run
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await run(settings, stop=stop)
+    try:
+        data = config.read_bytes()
+    except OSError as error:
+        raise ConfigurationError([Problem(str(config), 1, "", f"cannot be read: {error.strerror}")]) from None
+    settings = validate(read_document(data, str(config)), GwlbSettings)
+    raise typer.Exit(serve(run, settings, LogSettings()))
 
 
 def _list_rows(as_json: bool, rows: dict[str, tuple[str, str]], hosts: dict[str, str]) -> None:
     if as_json:
-        print(json.dumps({"rows": [{"name": name, "title": title, "expected": expected}
-                                   for name, (title, expected) in rows.items()], "hosts": hosts}))
+        print(
+            json.dumps(
+                {
+                    "rows": [
+                        {"name": name, "title": title, "expected": expected}
+                        for name, (title, expected) in rows.items()
+                    ],
+                    "hosts": hosts,
+                }
+            )
+        )
         return
     for name, (title, expected) in rows.items():
         print(f"{name:22} {title}: {expected}")
@@ -108,6 +126,8 @@ def _need_programs() -> None:
     missing = [program for program in _PACKAGES if shutil.which(program) is None]
     if missing:
         packages = " ".join(_PACKAGES[program] for program in missing)
-        raise ZccError(f"the lab needs {' and '.join(missing)}; install them with: sudo apt-get install {packages}")
+        raise ZccError(
+            f"the lab needs {' and '.join(missing)}; install them with: sudo apt-get install {packages}"
+        )
     if sys.platform != "linux":
         raise ZccError("the lab needs Linux: it is made of network namespaces")

@@ -1,6 +1,8 @@
-"""The configuration of every daemon of the lab, from the topology: what would be /etc/zcc/zcc.yaml on each machine.
+"""The configuration of every daemon of the lab, from the topology: what would be /etc/zcc/zcc.yaml on each
+machine.
 
-Pure: returns plain structures for YAML. Called by deployment; the scenarios edit the connectors' rules through it.
+Pure: returns plain structures for YAML. Called by deployment; the scenarios edit the connectors' rules
+through it.
 """
 
 from pathlib import Path
@@ -10,18 +12,30 @@ from zcc.lab import topology as plan
 
 Yaml = dict[str, Any]
 
-LATE_PORT = 7000            # the application that answers after its client has finished
-MIRROR_PORT = 5007          # UDP: says whom it sees
+LATE_PORT = 7000  # the application that answers after its client has finished
+MIRROR_PORT = 5007  # UDP: says whom it sees
 ECHO_PORT = 7
-STATUS_PORT = 8080          # of the load balancer, on its own loopback
+STATUS_PORT = 8080  # of the load balancer, on its own loopback
 HEALTH_PORT = 50000
 METRICS_PORT = 9100
 POOL = "10.254.0.0/19"
 
-ROLES = {**dict.fromkeys(plan.CONNECTORS, "connector"), **dict.fromkeys(plan.INTERNET_EDGES, "internet-edge"),
-         "pe-1": "private-edge", "appc-1": "app-connector", "gwlb": "gwlb"}
+ROLES = {
+    **dict.fromkeys(plan.CONNECTORS, "connector"),
+    **dict.fromkeys(plan.INTERNET_EDGES, "internet-edge"),
+    "pe-1": "private-edge",
+    "appc-1": "app-connector",
+    "gwlb": "gwlb",
+}
 _ADDRESS = {**plan.CONNECTOR, **plan.INTERNET_EDGE, "pe-1": plan.PRIVATE_EDGE, "appc-1": "10.0.5.10"}
-_IDLE = {"tcp": "400s", "tcp_opening": "30s", "tcp_closing": "5s", "udp": "130s", "icmp": "30s", "other": "130s"}
+_IDLE = {
+    "tcp": "400s",
+    "tcp_opening": "30s",
+    "tcp_closing": "5s",
+    "udp": "130s",
+    "icmp": "30s",
+    "other": "130s",
+}
 
 
 def rules() -> list[Yaml]:
@@ -29,10 +43,18 @@ def rules() -> list[Yaml]:
     return [
         {"name": "apps", "method": "ZPA", "all_applications": True},
         {"name": "no-evil", "method": "DROP", "destinations": [plan.EVIL_NAME]},
-        {"name": "east-west", "method": "LOCAL", "sources": ["10.8.0.0/16", "fd00:8::/32"],
-         "destinations": ["10.8.0.0/16", "fd00:8::/32"]},
-        {"name": "updates", "method": "DIRECT", "connector_groups": ["cc-group-1"],
-         "destinations": [f"{plan.UPDATES}/32"]},
+        {
+            "name": "east-west",
+            "method": "LOCAL",
+            "sources": ["10.8.0.0/16", "fd00:8::/32"],
+            "destinations": ["10.8.0.0/16", "fd00:8::/32"],
+        },
+        {
+            "name": "updates",
+            "method": "DIRECT",
+            "connector_groups": ["cc-group-1"],
+            "destinations": [f"{plan.UPDATES}/32"],
+        },
     ]
 
 
@@ -40,21 +62,32 @@ def of_daemon(name: str, state: Path) -> Yaml:
     """Return the configuration of the daemon on host `name`.
 
     Args:
-        state: the lab's directory; identities lie in identity/NAME, logs go to log/NAME, the daemon's own state to var/NAME.
+        state: the lab's directory; identities lie in identity/NAME, logs go to log/NAME, the daemon's own
+            state to var/NAME.
     """
     role = ROLES[name]
     if role == "gwlb":
         return _gwlb()
     identity = state / "identity" / name
     shared: Yaml = {
-        "role": role, "name": name, "state": str(state / "var" / name),
-        "identity": {"certificate": str(identity / "certificate.pem"), "key": str(identity / "key.pem"),
-                     "ca": str(identity / "ca.pem"), "crl": str(identity / "crl.pem")},
+        "role": role,
+        "name": name,
+        "state": str(state / "var" / name),
+        "identity": {
+            "certificate": str(identity / "certificate.pem"),
+            "key": str(identity / "key.pem"),
+            "ca": str(identity / "ca.pem"),
+            "crl": str(identity / "crl.pem"),
+        },
         "logs": {"directory": str(state / "log" / name), "level": "info"},
         "metrics": {"address": _ADDRESS[name], "port": METRICS_PORT},
     }
-    own = {"connector": _connector, "internet-edge": _internet_edge, "private-edge": _private_edge,
-           "app-connector": _app_connector}[role]
+    own = {
+        "connector": _connector,
+        "internet-edge": _internet_edge,
+        "private-edge": _private_edge,
+        "app-connector": _app_connector,
+    }[role]
     return {**shared, **own(name)}
 
 
@@ -63,15 +96,31 @@ def _connector(name: str) -> Yaml:
         "group": "cc-group-1",
         "namespaces": [{"name": company, "id": number} for number, company in enumerate(plan.COMPANIES, 1)],
         "locations": [f"aws-{company}" for company in plan.COMPANIES],
-        "endpoints": [{"id": plan.ENDPOINT_ID[company], "namespace": company, "location": f"aws-{company}"}
-                      for company in plan.COMPANIES],
+        "endpoints": [
+            {"id": plan.ENDPOINT_ID[company], "namespace": company, "location": f"aws-{company}"}
+            for company in plan.COMPANIES
+        ],
         "ingress": {"address": plan.CONNECTOR[name], "port": 6081, "flows": 262144, "idle": _IDLE},
         "kernel": {"device": "auto", "name": "zcc0", "mtu": 8500, "internal": "198.18.0.0/16"},
         "zpa": {"edges": [f"{plan.PRIVATE_EDGE}:443"], "pool": POOL},
-        "zia": {"edges": [{"name": edge, "address": f"{plan.INTERNET_EDGE[edge]}:443"} for edge in plan.INTERNET_EDGES],
-                "fail": "closed", "probe_interval": "500ms", "probe_lost": 4, "inner_mtu": 1400},
+        "zia": {
+            "edges": [
+                {"name": edge, "address": f"{plan.INTERNET_EDGE[edge]}:443"} for edge in plan.INTERNET_EDGES
+            ],
+            "fail": "closed",
+            "probe_interval": "500ms",
+            "probe_lost": 4,
+            "inner_mtu": 1400,
+        },
         "direct": {"address": plan.CONNECTOR_EGRESS[name]},
-        "applications": [{"name": "portal", "domains": [plan.PORTAL], "tcp": [80, LATE_PORT], "udp": [ECHO_PORT]}],
+        "applications": [
+            {
+                "name": "portal",
+                "domains": [plan.PORTAL, f"*.{plan.PORTAL}"],
+                "tcp": [80, LATE_PORT],
+                "udp": [ECHO_PORT],
+            }
+        ],
         "rules": rules(),
         "dns": {"ttl": "60s", "learn_floor": "60s", "learn_ceiling": "24h"},
         "health": {"address": plan.CONNECTOR[name], "port": HEALTH_PORT},
@@ -80,20 +129,44 @@ def _connector(name: str) -> Yaml:
 
 
 def _internet_edge(name: str) -> Yaml:
-    return {"listen": f"{plan.INTERNET_EDGE[name]}:443",
-            "kernel": {"device": "auto", "name": "zcc0", "mtu": 1500},
-            "nat": {"addresses": [plan.EDGE_EGRESS[name], plan.EDGE_EGRESS_6[name]], "ports": "1024-65535"},
-            "flows": 262144, "idle": _IDLE}
+    return {
+        "listen": f"{plan.INTERNET_EDGE[name]}:443",
+        "kernel": {"device": "auto", "name": "zcc0", "mtu": 1500},
+        "nat": {"addresses": [plan.EDGE_EGRESS[name], plan.EDGE_EGRESS_6[name]], "ports": "1024-65535"},
+        "flows": 262144,
+        "idle": _IDLE,
+    }
 
 
 def _private_edge(_name: str) -> Yaml:
     applications = [
-        {"name": f"portal-{company}", "domains": [plan.PORTAL], "tcp": [80, LATE_PORT], "udp": [ECHO_PORT],
-         "namespaces": [company], "app_connector_group": "dc1", "servers": [plan.APPLICATION[company]]}
-        for company in plan.COMPANIES]
-    access = [{"name": f"own-{company}", "action": "allow", "applications": [f"portal-{company}"], "namespaces": [company],
-               "connector_groups": ["cc-group-1"]} for company in plan.COMPANIES]
-    return {"listen": f"{plan.PRIVATE_EDGE}:443", "pool": POOL, "applications": applications, "access": access}
+        {
+            "name": f"portal-{company}",
+            "domains": [plan.PORTAL, f"*.{plan.PORTAL}"],
+            "tcp": [80, LATE_PORT],
+            "udp": [ECHO_PORT],
+            "namespaces": [company],
+            "app_connector_group": "dc1",
+            "servers": [plan.APPLICATION[company]],
+        }
+        for company in plan.COMPANIES
+    ]
+    access = [
+        {
+            "name": f"own-{company}",
+            "action": "allow",
+            "applications": [f"portal-{company}"],
+            "namespaces": [company],
+            "connector_groups": ["cc-group-1"],
+        }
+        for company in plan.COMPANIES
+    ]
+    return {
+        "listen": f"{plan.PRIVATE_EDGE}:443",
+        "pool": POOL,
+        "applications": applications,
+        "access": access,
+    }
 
 
 def _app_connector(_name: str) -> Yaml:
@@ -102,12 +175,29 @@ def _app_connector(_name: str) -> Yaml:
 
 def _gwlb() -> Yaml:
     return {
-        "role": "gwlb", "name": "gwlb", "listen": plan.GWLB, "status": f"127.0.0.1:{STATUS_PORT}",
-        "endpoints": [{"id": plan.ENDPOINT_ID[company], "interface": f"vpce-{company}", "peer_mac": plan.ROUTER_MAC[company]}
-                      for company in plan.COMPANIES],
+        "role": "gwlb",
+        "name": "gwlb",
+        "listen": plan.GWLB,
+        "status": f"127.0.0.1:{STATUS_PORT}",
+        "endpoints": [
+            {
+                "id": plan.ENDPOINT_ID[company],
+                "interface": f"vpce-{company}",
+                "peer_mac": plan.ROUTER_MAC[company],
+            }
+            for company in plan.COMPANIES
+        ],
         "targets": [{"address": plan.CONNECTOR[name]} for name in plan.CONNECTORS],
         # Faster than AWS allows, so that a row need not wait half a minute.
-        "health": {"protocol": "http", "port": HEALTH_PORT, "path": "/?cchealth", "interval": "1s", "timeout": "1s",
-                   "healthy": 2, "unhealthy": 2},
-        "stickiness": 5, "rebalance": True,
+        "health": {
+            "protocol": "http",
+            "port": HEALTH_PORT,
+            "path": "/?cchealth",
+            "interval": "1s",
+            "timeout": "1s",
+            "healthy": 2,
+            "unhealthy": 2,
+        },
+        "stickiness": 5,
+        "rebalance": True,
     }

@@ -1,4 +1,5 @@
-"""The whole system brought up: hosts, certificates, configuration, servers, daemons in their order, until traffic can flow.
+"""The whole system brought up: hosts, certificates, configuration, servers, daemons in their order, until
+traffic can flow.
 
 Used by the runner; the scenarios get the finished `Deployment`. It judges nothing.
 """
@@ -45,12 +46,16 @@ class Deployment:
         self._tell = tell
         self.daemons: dict[str, Daemon] = {}
         tell("making hosts and networks")
-        files = {"/etc/resolv.conf": f"nameserver {plan.NAME_SERVER}\noptions timeout:2 attempts:3\n",
-                 "/etc/hosts": _HOSTS, "/etc/nsswitch.conf": "hosts: files dns\n"}
+        files = {
+            "/etc/resolv.conf": f"nameserver {plan.NAME_SERVER}\noptions timeout:2 attempts:3\n",
+            "/etc/hosts": _HOSTS,
+            "/etc/nsswitch.conf": "hosts: files dns\n",
+        }
         self.hosts = network.build(plan.build(), state / "hosts", files)
 
     def start(self) -> None:
-        """Issue certificates, write configuration, start servers and daemons, wait until the load balancer has both targets.
+        """Issue certificates, write configuration, start servers and daemons, wait until the load balancer
+        has both targets.
 
         Raises:
             ZccError: something did not come up; the message says what, with its last words.
@@ -69,15 +74,20 @@ class Deployment:
             for name in names:
                 self.daemons[name].wait_ready(_START_LIMIT_S)
         self._tell("waiting until GWLB finds both connectors healthy")
-        self.wait_until(lambda: all(state == "healthy" for state in self.target_states().values()),
-                        _START_LIMIT_S, self._explain_targets)
+        self.wait_until(
+            lambda: all(state == "healthy" for state in self.target_states().values()),
+            _START_LIMIT_S,
+            self._explain_targets,
+        )
 
     def config_path(self, name: str) -> Path:
         """Return where the configuration file of a daemon lies."""
         return self.state / "etc" / f"{name}.yaml"
 
     def write_config(self, name: str, **changes: Any) -> None:
-        """Write a daemon's configuration file, with some of its top-level keys changed; whole or not at all."""
+        """Write a daemon's configuration file, with some of its top-level keys changed; whole or not at
+        all.
+        """
         path = self.config_path(name)
         settings = {**configuration.of_daemon(name, self.state), **changes}
         new = path.with_suffix(".new")
@@ -85,7 +95,8 @@ class Deployment:
         new.replace(path)
 
     def apply_rules(self, rules: list[configuration.Yaml]) -> None:
-        """Write other forwarding rules into the connectors' files and have them read: SIGHUP, as an operator would.
+        """Write other forwarding rules into the connectors' files and have them read: SIGHUP, as an operator
+        would.
 
         A connector says READY=1 again when the new rules are in force (sd_notify(3), RELOADING=1).
         """
@@ -115,7 +126,7 @@ class Deployment:
                 if holds():
                     return time.monotonic() - begin
             except OSError:
-                pass        # not listening yet
+                pass  # not listening yet
             time.sleep(_POLL_S)
         raise NotServing(explain())
 
@@ -129,8 +140,17 @@ class Deployment:
         (self.state / "var" / name).mkdir(exist_ok=True)
         (self.logs / name).mkdir(exist_ok=True)
         self.write_config(name)
-        command = [sys.executable, "-m", "zcc", configuration.ROLES[name], "--config", str(self.config_path(name))]
-        daemon = Daemon(name, self.hosts[name], command, log=self.logs / f"{name}.log", notify=self.state / "run" / name)
+        command = [
+            sys.executable,
+            "-m",
+            "zcc",
+            configuration.ROLES[name],
+            "--config",
+            str(self.config_path(name)),
+        ]
+        daemon = Daemon(
+            name, self.hosts[name], command, log=self.logs / f"{name}.log", notify=self.state / "run" / name
+        )
         self.daemons[name] = daemon
         return daemon
 
@@ -143,15 +163,23 @@ class Deployment:
             ("internet", ["web", "internet", "80"], 80),
             ("internet", ["web", "internet", "443", *certificate], 443),
             ("internet", ["names", plan.NAME_SERVER, zone], None),
-            *(("internet", ["echo", "udp", address, echo], None) for address in (plan.INTERNET, plan.INTERNET_6)),
-            *(("internet", ["echo", "mirror", address, mirror], None) for address in (plan.INTERNET, plan.UPDATES)),
+            *(
+                ("internet", ["echo", "udp", address, echo], None)
+                for address in (plan.INTERNET, plan.INTERNET_6)
+            ),
+            *(
+                ("internet", ["echo", "mirror", address, mirror], None)
+                for address in (plan.INTERNET, plan.UPDATES)
+            ),
         ]
         for company in plan.COMPANIES:
             app, address = f"app-{company}", plan.APPLICATION[company]
-            programs += [(app, ["web", app, "80"], 80),
-                         (app, ["echo", "udp", address, echo], None),
-                         (app, ["echo", "late", address, str(configuration.LATE_PORT)], configuration.LATE_PORT),
-                         (f"peer-{company}", ["web", f"peer-{company}", "80"], 80)]
+            programs += [
+                (app, ["web", app, "80"], 80),
+                (app, ["echo", "udp", address, echo], None),
+                (app, ["echo", "late", address, str(configuration.LATE_PORT)], configuration.LATE_PORT),
+                (f"peer-{company}", ["web", f"peer-{company}", "80"], 80),
+            ]
         for number, (host, words, _) in enumerate(programs):
             self._start_server(self.hosts[host], number, words)
         for host, words, port in programs:
@@ -164,11 +192,16 @@ class Deployment:
             host.start([sys.executable, "-m", "zcc.lab.servers", *words], log=log)
 
     def _wait_listening(self, host: Host, address: str, port: int, words: list[str]) -> None:
-        self.wait_until(lambda: probe.listens(host, address, port), _START_LIMIT_S,
-                        lambda: f"the lab's server {' '.join(words)} on {host.name} does not listen at {address}:{port}")
+        self.wait_until(
+            lambda: probe.listens(host, address, port),
+            _START_LIMIT_S,
+            lambda: f"the lab's server {' '.join(words)} on {host.name} does not listen at {address}:{port}",
+        )
 
     def _explain_targets(self) -> str:
-        targets = "\n".join(f"  {target['address']} {target['state']}: {target['reason']}"
-                            for target in self.gwlb("/status")["targets"])
+        targets = "\n".join(
+            f"  {target['address']} {target['state']}: {target['reason']}"
+            for target in self.gwlb("/status")["targets"]
+        )
         tails = "\n".join(f"--- {name}\n{self.daemons[name].tail()}" for name in plan.CONNECTORS)
         return f"the load balancer does not find all connectors healthy:\n{targets}\n{tails}"

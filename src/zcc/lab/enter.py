@@ -1,7 +1,7 @@
 """Into a host of a lab that runs already, from another terminal or from a shell inside it.
 
-Every process of a host carries the host's name in its environment, so that a host is found without a file that could outlive
-the lab. setns(2), user_namespaces(7). Used by the command.
+Every process of a host carries the host's name in its environment, so that a host is found without a file
+that could outlive the lab. setns(2), user_namespaces(7). Used by the command.
 """
 
 import os
@@ -13,7 +13,12 @@ from zcc.errors import ZccError
 from zcc.lab import kernel
 
 HOST_VARIABLE = "ZCC_LAB_HOST"
-_KINDS = (("user", kernel.CLONE_NEWUSER), ("pid", kernel.CLONE_NEWPID), ("net", kernel.CLONE_NEWNET), ("mnt", kernel.CLONE_NEWNS))
+_KINDS = (
+    ("user", kernel.CLONE_NEWUSER),
+    ("pid", kernel.CLONE_NEWPID),
+    ("net", kernel.CLONE_NEWNET),
+    ("mnt", kernel.CLONE_NEWNS),
+)
 
 
 class NoSuchHost(ZccError):
@@ -29,7 +34,11 @@ def enter(name: str) -> int:
     process = _process_of(name)
     if process is None:
         raise NoSuchHost(f"no lab of yours that runs has a host {name!r}; start one with: zcc lab --keep")
-    namespaces = [(os.open(process / "ns" / kind, os.O_RDONLY), flag) for kind, flag in _KINDS if _differs(process, kind)]
+    namespaces = [
+        (os.open(process / "ns" / kind, os.O_RDONLY), flag)
+        for kind, flag in _KINDS
+        if _differs(process, kind)
+    ]
     child = os.fork()
     if child == 0:
         _become_shell(name, namespaces)
@@ -40,7 +49,7 @@ def _become_shell(name: str, namespaces: list[tuple[int, int]]) -> NoReturn:
     try:
         for descriptor, flag in namespaces:
             kernel.setns(descriptor, flag)
-        inner = os.fork()       # a PID namespace holds the children of whoever enters it
+        inner = os.fork()  # a PID namespace holds the children of whoever enters it
         if inner == 0:
             os.chdir("/")
             shell = shutil.which("bash") or "/bin/sh"
@@ -69,7 +78,7 @@ def _process_of(name: str) -> Path | None:
             if wanted in (process / "environ").read_bytes().split(b"\0"):
                 return process
         except OSError:
-            continue    # another user's, or gone
+            continue  # another user's, or gone
     return None
 
 

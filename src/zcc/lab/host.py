@@ -1,7 +1,8 @@
 """A machine of the lab: one network namespace and one mount namespace, and the commands run in it.
 
 The two are held by open descriptors of the lab's init, not by a process or a name; they vanish with it.
-Made by network; used by deployment, the servers' starter and the scenarios. It decides nothing about addresses.
+Made by network; used by deployment, the servers' starter and the scenarios. It decides nothing about
+addresses.
 """
 
 import os
@@ -28,7 +29,8 @@ class Host:
 
     Args:
         name: what people call it.
-        files: text by path, laid over the machine's own files of that path (bind mounts), e.g. /etc/resolv.conf.
+        files: text by path, laid over the machine's own files of that path (bind mounts), e.g.
+            /etc/resolv.conf.
         state: an empty directory for the host's own files.
     Raises:
         OSError: a namespace or a mount was refused.
@@ -67,8 +69,14 @@ class Host:
         with self.network():
             Path("/proc/sys/net", name).write_text(value)
 
-    def start(self, command: Sequence[str], *, extra: Mapping[str, str] | None = None, log: IO[bytes] | None = None,
-              **options: Any) -> "subprocess.Popen[bytes]":
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        extra: Mapping[str, str] | None = None,
+        log: IO[bytes] | None = None,
+        **options: Any,
+    ) -> "subprocess.Popen[bytes]":
         """Start a command in the host, away from the terminal.
 
         Args:
@@ -84,12 +92,17 @@ class Host:
         options.setdefault("stderr", log or subprocess.DEVNULL)
         options.setdefault("start_new_session", True)
         try:
-            return subprocess.Popen(
-                command, env=self._environment(extra or {}), preexec_fn=self._entrance(), **options)
+            return subprocess.Popen(  # noqa: PLW1509 -- two system calls, bound beforehand: no lock to meet
+                command, env=self._environment(extra or {}), preexec_fn=self._entrance(), **options
+            )
         except (FileNotFoundError, PermissionError) as error:
-            raise CommandFailed(f"{command[0]} cannot be run on this machine; install it and try again") from error
+            raise CommandFailed(
+                f"{command[0]} cannot be run on this machine; install it and try again"
+            ) from error
 
-    def run(self, command: Sequence[str], *, limit_s: float, input_bytes: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    def run(
+        self, command: Sequence[str], *, limit_s: float, input_bytes: bytes = b""
+    ) -> "subprocess.CompletedProcess[bytes]":
         """Run a command in the host to its end and return its status and output.
 
         Args:
@@ -103,7 +116,9 @@ class Host:
         except subprocess.TimeoutExpired as error:
             process.kill()
             process.communicate()
-            raise CommandFailed(f"{' '.join(command)} on {self.name} did not end within {limit_s:g} s") from error
+            raise CommandFailed(
+                f"{' '.join(command)} on {self.name} did not end within {limit_s:g} s"
+            ) from error
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def _entrance(self) -> Callable[[], None]:
@@ -116,13 +131,17 @@ class Host:
         return enter
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        """The caller's environment without what would lead commands astray: proxies, the service manager, home."""
+        """The caller's environment without what would lead commands astray: proxies, the service manager,
+        home.
+        """
         kept = {name: value for name, value in os.environ.items() if name.lower() not in _OUTSIDE}
         return {**kept, "HOME": str(self.state), "LC_ALL": "C.UTF-8", HOST_VARIABLE: self.name, **extra}
 
 
 def _make_namespaces(covers: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """Return descriptors of a new network and a new mount namespace in which each cover lies over its target."""
+    """Return descriptors of a new network and a new mount namespace in which each cover lies over its
+    target.
+    """
     here, there = socket.socketpair()
     maker = os.fork()
     if maker == 0:

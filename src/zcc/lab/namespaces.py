@@ -1,10 +1,11 @@
-"""The lab's own little world: user, mount, PID and network namespaces that vanish with the command that made them.
+"""The lab's own little world: user, mount, PID and network namespaces that vanish with the command that made
+them.
 
     zcc lab (outside)  ──fork──▶ keeper  ──fork──▶ init: PID 1 of the world, runs the lab
-        waits, tells signals        waits             dies with the keeper (PR_SET_PDEATHSIG), and all its world with it
+        waits, tells signals        waits             dies with the keeper, and all its world with it
 
-Namespaces stay anonymous, so nothing can be left behind: neither Ctrl-C, a crash nor `kill -9` of any of the three leaves an
-interface, a process or a mount. namespaces(7), user_namespaces(7), pid_namespaces(7).
+Namespaces stay anonymous, so nothing can be left behind: neither Ctrl-C, a crash nor `kill -9` of any of the
+three leaves an interface, a process or a mount. namespaces(7), user_namespaces(7), pid_namespaces(7).
 Called by the command; it knows nothing of hosts, networks or daemons.
 """
 
@@ -13,6 +14,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +23,7 @@ from zcc.lab import kernel
 
 _WORLD = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
 _STATE_PLACES = ("/srv", "/media", "/mnt", "/opt")
-_REFUSED = 125   # exit status of the keeper when the kernel refuses; the reason comes through a pipe
+_REFUSED = 125  # exit status of the keeper when the kernel refuses; the reason comes through a pipe
 
 
 class IsolationRefused(ZccError):
@@ -32,7 +34,8 @@ def isolate(main: Callable[[], int]) -> int:
     """Run `main` as the first process of a new world and return its exit status.
 
     Args:
-        main: runs as root of the world, with a fresh /proc and an empty file system of its own at `state_directory()`.
+        main: runs as root of the world, with a fresh /proc and an empty file system of its own at
+            `state_directory()`.
     Returns:
         What `main` returned; 128 + n when signal n ended it.
     Raises:
@@ -59,7 +62,8 @@ def isolate(main: Callable[[], int]) -> int:
 
 
 def state_directory() -> Path:
-    """Return the directory on which the world's own file system is mounted: one that the lab's programs do not live in.
+    """Return the directory on which the world's own file system is mounted: one that the lab's programs do
+    not live in.
 
     Raises:
         IsolationRefused: no such directory on this machine.
@@ -68,12 +72,14 @@ def state_directory() -> Path:
     for place in map(Path, _STATE_PLACES):
         if place.is_dir() and not any(path.resolve().is_relative_to(place) for path in needed):
             return place
-    raise IsolationRefused(f"one of the directories {', '.join(_STATE_PLACES)} must exist; create one and try again")
+    raise IsolationRefused(
+        f"one of the directories {', '.join(_STATE_PLACES)} must exist; create one and try again"
+    )
 
 
 def _keep(main: Callable[[], int], parent: int, reason_to: int) -> NoReturn:
     """Enter the namespaces, fork the world's init and wait for it; never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)    # the terminal sends it to init too; init decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to init too; init decides
     try:
         _enter_world()
         kernel.die_with_parent()
@@ -100,7 +106,7 @@ def _enter_world() -> None:
             kernel.unshare(_WORLD)
             return
         except PermissionError:
-            pass    # root of a container without CAP_SYS_ADMIN: as an ordinary user, then
+            pass  # root of a container without CAP_SYS_ADMIN: as an ordinary user, then
     kernel.unshare(kernel.CLONE_NEWUSER)
     kernel.become_root_of_namespace(user, group)
     kernel.unshare(_WORLD)
@@ -112,7 +118,7 @@ def _init(main: Callable[[], int], alive_from: int) -> NoReturn:
     try:
         kernel.die_with_parent()
         if select.select([alive_from], [], [], 0)[0]:
-            os._exit(_REFUSED)      # the keeper ended before the wish was heard
+            os._exit(_REFUSED)  # the keeper ended before the wish was heard
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         _mount_own_file_systems()
@@ -132,10 +138,9 @@ def _init(main: Callable[[], int], alive_from: int) -> NoReturn:
 def _mount_own_file_systems() -> None:
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("zcc-lab", str(state_directory()), "tmpfs", 0, "mode=0755")
-    try:
+    # A container that masks parts of /proc forbids it; the old one serves, with the numbers from outside.
+    with suppress(PermissionError):
         kernel.mount("proc", "/proc", "proc", 0)
-    except PermissionError:
-        pass    # in a container that masks parts of /proc; the old one serves, only with the numbers from outside
 
 
 def _pass_on_signals(keeper: int) -> dict[int, "signal._HANDLER"]:
@@ -155,19 +160,29 @@ def _wait(process: int) -> int:
 def explain_refusal(error: OSError) -> str:
     """Say why the kernel refuses namespaces and what an administrator types to allow them."""
     remedies = [
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-         "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0      (Ubuntu 23.10 and newer)"),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0",
-         "sysctl -w kernel.unprivileged_userns_clone=1      (Debian's and Arch's switch)"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0      (Ubuntu 23.10 and newer)",
+        ),
+        (
+            "/proc/sys/kernel/unprivileged_userns_clone",
+            "0",
+            "sysctl -w kernel.unprivileged_userns_clone=1      (Debian's and Arch's switch)",
+        ),
         ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
         ("/proc/sys/user/max_net_namespaces", "0", "sysctl -w user.max_net_namespaces=15000"),
     ]
     steps = [remedy for path, value, remedy in remedies if _reads(path, value)]
     if not steps:
-        steps = ["run `sudo zcc lab`, or, in a container, start it with --cap-add SYS_ADMIN --security-opt apparmor=unconfined"
-                 " --security-opt seccomp=unconfined"]
-    return (f"the kernel does not let user {os.geteuid()} make namespaces ({error.strerror}).\n"
-            "As root:  " + "\n     or:  ".join(steps) + "\nor run the lab as root.")
+        steps = [
+            "run `sudo zcc lab`, or, in a container, start it with --cap-add SYS_ADMIN "
+            "--security-opt apparmor=unconfined --security-opt seccomp=unconfined"
+        ]
+    return (
+        f"the kernel does not let user {os.geteuid()} make namespaces ({error.strerror}).\n"
+        "As root:  " + "\n     or:  ".join(steps) + "\nor run the lab as root."
+    )
 
 
 def _reads(path: str, value: str) -> bool:

@@ -1,7 +1,7 @@
 """The topology made real: hosts, cables, switches, addresses, routes, by pyroute2 alone.
 
-A network of two ends is a veth pair; one of more is a bridge in the host `switch`, which has no address and forwards nothing.
-Called by the lab's runner, inside its world. It starts no daemon.
+A network of two ends is a veth pair; one of more is a bridge in the host `switch`, which has no address and
+forwards nothing. Called by the lab's runner, inside its world. It starts no daemon.
 """
 
 from collections.abc import Mapping
@@ -42,10 +42,15 @@ def build(topology: Topology, state: Path, files: Mapping[str, str]) -> dict[str
 
 
 def _open(host: Host) -> IPRoute:
-    for name, value in (("ipv6/conf/default/accept_dad", "0"), ("ipv6/conf/default/accept_ra", "0"),
-                        ("ipv6/conf/default/router_solicitations", "0"), ("ipv4/conf/all/rp_filter", "0"),
-                        ("ipv4/conf/default/rp_filter", "0"), ("ipv4/conf/all/send_redirects", "0"),
-                        ("ipv4/conf/default/send_redirects", "0")):
+    for name, value in (
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/default/router_solicitations", "0"),
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+    ):
         host.write_sysctl(name, value)
     with host.network():
         route = IPRoute()
@@ -56,8 +61,12 @@ def _open(host: Host) -> IPRoute:
 def _lay_cables(topology: Topology, hosts: Mapping[str, Host], routes: Mapping[str, IPRoute]) -> None:
     switch = routes[SWITCH]
     for number, (network, mtu) in enumerate(topology.networks.items()):
-        ends = [(machine.name, interface) for machine in topology.machines for interface in machine.interfaces
-                if interface.network == network]
+        ends = [
+            (machine.name, interface)
+            for machine in topology.machines
+            for interface in machine.interfaces
+            if interface.network == network
+        ]
         if len(ends) == 2:
             (left, near), (right, far) = ends
             routes[left].link("add", mtu=mtu, **_veth(near, far, hosts[right]))
@@ -91,7 +100,9 @@ def _set_up(machine: Machine, topology: Topology, host: Host, route: IPRoute) ->
         route.link("set", index=index, mtu=topology.networks[interface.network], state="up")
         for address in map(ip_interface, interface.addresses):
             flags = {"flags": _IFA_F_NODAD} if address.version == 6 else {}
-            route.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, **flags)
+            route.addr(
+                "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, **flags
+            )
         if interface.whole_packets:
             with host.network():
                 offload.turn_off(interface.name)
@@ -111,6 +122,14 @@ def _add_route(route: IPRoute, way: Route) -> None:
     if way.interface:
         where["oif"] = route.link_lookup(ifname=way.interface)[0]
     if way.mac:
-        route.neigh("add", dst=way.via, lladdr=way.mac, ifindex=where["oif"], state=_NUD_PERMANENT,
-                    family=_FAMILY[network.version])
-    route.route("add", dst=str(network), gateway=way.via, table=way.table, family=_FAMILY[network.version], **where)
+        route.neigh(
+            "add",
+            dst=way.via,
+            lladdr=way.mac,
+            ifindex=where["oif"],
+            state=_NUD_PERMANENT,
+            family=_FAMILY[network.version],
+        )
+    route.route(
+        "add", dst=str(network), gateway=way.via, table=way.table, family=_FAMILY[network.version], **where
+    )

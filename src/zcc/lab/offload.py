@@ -1,7 +1,8 @@
 """Turn a network interface's offloads off, so that whole, finished packets leave it.
 
-A veth hands checksums undone and TCP super-packets to whoever reads its other end by AF_PACKET; a kernel would finish them,
-a program cannot. ethtool(8), linux/ethtool.h. Used by network, in the interface's own network namespace.
+A veth hands checksums undone and TCP super-packets to whoever reads its other end by AF_PACKET; a kernel
+would finish them, a program cannot. ethtool(8), linux/ethtool.h. Used by network, in the interface's own
+network namespace.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import socket
 import struct
 
 _SIOCETHTOOL = 0x8946
-_SET_COMMANDS = {       # linux/ethtool.h
+_SET_COMMANDS = {  # linux/ethtool.h
     "receive checksum": 0x15,
     "transmit checksum": 0x17,
     "TCP segmentation": 0x1F,
@@ -23,7 +24,8 @@ def turn_off(name: str) -> None:
     """Turn checksum and segmentation offload of interface `name` off.
 
     Raises:
-        OSError: no such interface, or it may not be changed; what the driver does not know at all is no error.
+        OSError: no such interface, or it may not be changed; what the driver does not know at all is no
+            error.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for command in _SET_COMMANDS.values():
@@ -32,5 +34,5 @@ def turn_off(name: str) -> None:
             try:
                 fcntl.ioctl(control, _SIOCETHTOOL, request.ljust(40, b"\0"))
             except OSError as error:
-                if error.errno != 95:       # EOPNOTSUPP: nothing to turn off
+                if error.errno != 95:  # EOPNOTSUPP: nothing to turn off
                     raise

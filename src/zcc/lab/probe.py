@@ -60,7 +60,9 @@ class Watch:
 
     def __init__(self, host: Host, interface: str, destination: str) -> None:
         with host.network():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_IP))
+            self._socket = socket.socket(
+                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_IP)
+            )
             self._socket.bind((interface, _ETH_P_IP))
         self._destination = IPv4Address(destination).packed
 

@@ -45,7 +45,9 @@ class Daemon:
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._manager.bind(str(self._notify))
         with self.log.open("ab") as log:
-            self._process = self.host.start(self._command, extra={"NOTIFY_SOCKET": str(self._notify)}, log=log)
+            self._process = self.host.start(
+                self._command, extra={"NOTIFY_SOCKET": str(self._notify)}, log=log
+            )
 
     def wait_ready(self, limit_s: float) -> None:
         """Wait until it says READY=1.
@@ -58,7 +60,9 @@ class Daemon:
             raise ValueError(f"{self.name} has not been started")
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            if select.select([manager], [], [], _STEP_S)[0] and b"READY=1" in manager.recv(65536).split(b"\n"):
+            if select.select([manager], [], [], _STEP_S)[0] and b"READY=1" in manager.recv(65536).split(
+                b"\n"
+            ):
                 return
             if process.poll() is not None:
                 raise StartFailed(f"{self.name} ended with status {process.returncode}:\n{self.tail()}")

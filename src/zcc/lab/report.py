@@ -21,12 +21,18 @@ class Result:
     scenario: Scenario
     seen: Seen
     seconds: float
-    tails: Mapping[str, str] = field(default_factory=dict)      # last log lines by daemon; of a failed row
+    tails: Mapping[str, str] = field(default_factory=dict)  # last log lines by daemon; of a failed row
 
     def record(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {"name": self.scenario.name, "title": self.scenario.title, "expected": self.scenario.expected,
-                "seen": self.seen.text, "passed": self.seen.ok, "seconds": round(self.seconds, 2)}
+        return {
+            "name": self.scenario.name,
+            "title": self.scenario.title,
+            "expected": self.scenario.expected,
+            "seen": self.seen.text,
+            "passed": self.seen.ok,
+            "seconds": round(self.seconds, 2),
+        }
 
 
 class Report:
@@ -47,7 +53,9 @@ class Report:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._running = ""
         self._show()
         if self._live:
@@ -75,7 +83,11 @@ class Report:
 
     def _table(self) -> Table:
         passed = sum(result.seen.ok for result in self._results.values())
-        table = Table(title=f"zcc lab: {passed} of {len(self._scenarios)} rows passed", title_justify="left", expand=True)
+        table = Table(
+            title=f"zcc lab: {passed} of {len(self._scenarios)} rows passed",
+            title_justify="left",
+            expand=True,
+        )
         table.add_column("", width=4)
         for name, ratio in (("what happens", 5), ("expected", 4), ("seen", 6)):
             table.add_column(name, ratio=ratio, overflow="fold")
@@ -87,6 +99,11 @@ class Report:
                 mark = Text("pass", "green") if result.seen.ok else Text("FAIL", "bold red")
             elif scenario.name == self._running:
                 mark = Spinner("dots")
-            table.add_row(mark, f"{scenario.title}", scenario.expected, Text(result.seen.text) if result else "",
-                          f"{result.seconds:.1f}" if result else "")
+            table.add_row(
+                mark,
+                f"{scenario.title}",
+                scenario.expected,
+                Text(result.seen.text) if result else "",
+                f"{result.seconds:.1f}" if result else "",
+            )
         return table

@@ -1,4 +1,5 @@
-"""The lab's main program, run as PID 1 of its own world: brings the system up, runs the rows, or opens a shell.
+"""The lab's main program, run as PID 1 of its own world: brings the system up, runs the rows, or opens a
+shell.
 
 Called by the command through namespaces.isolate. Everything it starts ends with it.
 """
@@ -54,7 +55,7 @@ def run(options: Options) -> int:
     deployment = None
     try:
         with console.status("starting the lab") as status:
-            deployment = Deployment(namespaces.state_directory(), lambda text: status.update(text))
+            deployment = Deployment(namespaces.state_directory(), status.update)
             deployment.start()
     except ZccError as error:
         console.print(f"[red]The lab did not come up:[/] {error}", highlight=False)
@@ -117,19 +118,31 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _open_shell(deployment: Deployment, name: str, console: Console) -> int:
-    console.print(f"A shell on {name}; `exit` ends the lab. Hosts: {', '.join(deployment.hosts)}. "
-                  f"Files: {deployment.state}. From here, `zcc lab --enter HOST` goes on to another host.", highlight=False)
+    console.print(
+        f"A shell on {name}; `exit` ends the lab. Hosts: {', '.join(deployment.hosts)}. "
+        f"Files: {deployment.state}. From here, `zcc lab --enter HOST` goes on to another host.",
+        highlight=False,
+    )
     shell = shutil.which("bash") or "/bin/sh"
-    process = deployment.hosts[name].start(shell_command(shell), extra=shell_environment(name), stdin=None, stdout=None,
-                                           stderr=None, start_new_session=False)
+    process = deployment.hosts[name].start(
+        shell_command(shell),
+        extra=shell_environment(name),
+        stdin=None,
+        stdout=None,
+        stderr=None,
+        start_new_session=False,
+    )
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.wait()
     return 0
 
 
 def _stay(deployment: Deployment, console: Console) -> None:
-    console.print(f"The lab stays up; hosts: {', '.join(deployment.hosts)}; files: {deployment.state} inside it. "
-                  "Another terminal gets in by `zcc lab --enter HOST`. Ctrl-C ends it.", highlight=False)
+    console.print(
+        f"The lab stays up; hosts: {', '.join(deployment.hosts)}; files: {deployment.state} inside it. "
+        "Another terminal gets in by `zcc lab --enter HOST`. Ctrl-C ends it.",
+        highlight=False,
+    )
     try:
         while True:
             signal.pause()

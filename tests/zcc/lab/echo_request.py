@@ -1,4 +1,6 @@
-"""Send one ICMP echo request to argv[1] and exit 0 when its answer comes within three seconds. Raw sockets need no `ping` program."""
+"""Send one ICMP echo request to argv[1] and exit 0 when its answer comes within three seconds. Raw sockets
+need no `ping` program.
+"""
 
 import select
 import socket
@@ -24,7 +26,7 @@ def main(address: str, size: int) -> int:
         while select.select([sock], [], [], 3)[0]:
             packet = sock.recv(65536)
             at = 0 if six else (packet[0] & 15) * 4
-            if packet[at] == answer and packet[at + 4:at + 6] == body[:2]:
+            if packet[at] == answer and packet[at + 4 : at + 6] == body[:2]:
                 return 0
     return 1
 

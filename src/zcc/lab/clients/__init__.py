@@ -1,1 +1,3 @@
-"""Clients for what curl and dig cannot do; run in a host as `python -m zcc.lab.clients NAME …`. They know nothing of the product."""
+"""Clients for what curl and dig cannot do; run in a host as `python -m zcc.lab.clients NAME …`. They know
+nothing of the product.
+"""

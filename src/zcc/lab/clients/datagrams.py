@@ -22,7 +22,7 @@ def _exchange(sock: socket.socket, data: bytes) -> str:
         sock.send(data)
         while True:
             answer = sock.recv(65536)
-            if answer.endswith(data):       # an answer to an earlier line may come late
+            if answer.endswith(data):  # an answer to an earlier line may come late
                 return answer.decode(errors="replace")
     except TimeoutError:
         return "-"

@@ -37,10 +37,12 @@ def connect(host: str, port: int) -> str:
 
 
 def offer_certificate(host: str, port: int, alpn: str, certificate: str, key: str) -> str:
-    """Shake hands with a client certificate and return what the server does with us: `closed: …` or `accepted`."""
+    """Shake hands with a client certificate and return what the server does with us: `closed: …` or
+    `accepted`.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE     # it is the server that judges here
+    context.verify_mode = ssl.CERT_NONE  # it is the server that judges here
     context.set_alpn_protocols([alpn])
     context.load_cert_chain(certificate, key)
     try:

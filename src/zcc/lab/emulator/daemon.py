@@ -1,7 +1,7 @@
 """`zcc gwlb`: the load balancer's control loop around the forwarding thread.
 
-Checks every target at its interval, hands each change to the thread, serves the status. One asyncio loop. It decides nothing
-about packets.
+Checks every target at its interval, hands each change to the thread, serves the status. One asyncio loop. It
+decides nothing about packets.
 """
 
 import asyncio
@@ -28,7 +28,11 @@ async def run(settings: GwlbSettings, *, stop: asyncio.Event) -> None:
     """
     loop = asyncio.get_running_loop()
     broken = asyncio.Event()
-    balancer = _Balancer(settings, Forwarding(settings, lambda: loop.call_soon_threadsafe(broken.set)))
+
+    def report_failure() -> None:
+        loop.call_soon_threadsafe(broken.set)
+
+    balancer = _Balancer(settings, Forwarding(settings, report_failure))
     server = await balancer.serve_status()
     balancer.forwarding.start()
     try:
@@ -62,11 +66,19 @@ class _Balancer:
     async def serve_status(self) -> asyncio.Server | None:
         if self._settings.status is None:
             return None
-        status = Status(self._settings, self.targets, self.forwarding, register=self._register, deregister=self._deregister)
+        status = Status(
+            self._settings,
+            self.targets,
+            self.forwarding,
+            register=self._register,
+            deregister=self._deregister,
+        )
         try:
             return await status.serve(self._settings.status)
         except OSError as error:
-            raise ListenError(f"status address {self._settings.status} cannot be had: {error.strerror}") from error
+            raise ListenError(
+                f"status address {self._settings.status} cannot be had: {error.strerror}"
+            ) from error
 
     async def watch_all(self) -> None:
         """Check all targets, each at its own pace, for ever."""

@@ -1,14 +1,15 @@
 """Flows of the load balancer: which target each has, under which cookie, and what is refused.
 
-Journey: after packet.parse, before Geneve (`steer`), and after gwlb.decode on the way back (`admit`). The table is
-fastpath.flowtable; a flow's target lives in peer_address, its outer source port in peer_port, its cookie in owner, and the whole
-Geneve header in header. One thread: forwarding's. Time is an argument; cookies come from the given Random.
+Journey: after packet.parse, before Geneve (`steer`), and after gwlb.decode on the way back (`admit`). The
+    table is
+fastpath.flowtable; a flow's target lives in peer_address, its outer source port in peer_port, its cookie in
+owner, and the whole Geneve header in header. One thread: forwarding's. Time is an argument; cookies come
+from the given Random.
 Source: AWS GWLB guide, "Listeners" (idle timeout) and "Target groups" (stickiness, failover).
 
 Once the table knows a flow, its packets cost no Python each: rows are handled as NumPy columns.
 """
 
-import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from fastpath.batch import PacketBatch
+
+from fastpath import flowkey, gwlb
 from fastpath.flowtable import FlowState, FlowTable, TimeoutClass
 from zcc.lab.emulator.settings import GwlbSettings
 from zcc.lab.emulator.targets import Choice
@@ -26,7 +28,7 @@ HEADER_BYTES = 40
 _SYN, _SYN_ACK = 0x02, 0x12
 _TCP = 6
 _FRAGMENT_LATER = 2
-_REFUSED_HERE = 16      # any DropReason takes a row out of the journey; the counter says why
+_REFUSED_HERE = 16  # any DropReason takes a row out of the journey; the counter says why
 _BOTH_FIN = FlowState.FLOW_FIN_FORWARD | FlowState.FLOW_FIN_REVERSE
 _PORT_LOW, _PORTS = 49152, 16384
 
@@ -38,27 +40,36 @@ class Flows:
 
     Args:
         settings: stickiness, idle timeouts, endpoints, size.
-        build_keys: fills key, hash and direction of a batch (flowkey).
+        secret: of the flow hash.
         random: cookies and outer ports; the choice when no target is healthy.
     """
 
-    def __init__(self, settings: GwlbSettings, build_keys: Callable[[PacketBatch], object], random: Random) -> None:
+    def __init__(self, settings: GwlbSettings, secret: flowkey.Secret, random: Random) -> None:
         self._settings = settings
-        self._build_keys = build_keys
+        self._secret = secret
         self._random = random
         tcp, other = settings.idle.tcp.total_seconds(), settings.idle.other.total_seconds()
         # Two-tuple flows have no protocol of their own; they live as long as the longest may.
         rest = tcp if settings.stickiness == 2 else other
-        self.table = FlowTable(settings.flows, {
-            TimeoutClass.TIMEOUT_TCP: tcp, TimeoutClass.TIMEOUT_TCP_OPENING: tcp, TimeoutClass.TIMEOUT_TCP_CLOSING: tcp,
-            TimeoutClass.TIMEOUT_UDP: other, TimeoutClass.TIMEOUT_ICMP: other, TimeoutClass.TIMEOUT_OTHER: rest})
+        self.table = FlowTable(
+            settings.flows,
+            {
+                TimeoutClass.TIMEOUT_TCP: tcp,
+                TimeoutClass.TIMEOUT_TCP_OPENING: tcp,
+                TimeoutClass.TIMEOUT_TCP_CLOSING: tcp,
+                TimeoutClass.TIMEOUT_UDP: other,
+                TimeoutClass.TIMEOUT_ICMP: other,
+                TimeoutClass.TIMEOUT_OTHER: rest,
+            },
+        )
         self.entries = self.table.entries_view
         self.choice = Choice((), (), frozenset())
         self.counts: Counter[str] = Counter()
         self._endpoint_ids = np.array([endpoint.id for endpoint in settings.endpoints], np.uint64)
 
     def steer(self, batch: PacketBatch, now_ns: int) -> Rows:
-        """Give every live row of a parsed batch from an endpoint its flow; new flows get a target and a cookie.
+        """Give every live row of a parsed batch from an endpoint its flow; new flows get a target and a
+        cookie.
 
         Args:
             batch: `namespace` holds the endpoint's index.
@@ -70,15 +81,15 @@ class Flows:
         self._refuse(batch, ~_unicast(batch), "not_unicast")
         syn, later = self._look_up(batch)
         self._close_reused(batch, syn)
-        missed = _live(batch) & (batch.entry[:batch.count] < 0)
+        missed = _live(batch) & (batch.entry[: batch.count] < 0)
         if missed.any():
             if self._settings.stickiness == 5:
-                tcp = batch.protocol[:batch.count] == _TCP
+                tcp = batch.protocol[: batch.count] == _TCP
                 self._refuse(batch, missed & tcp & ~syn & ~later, "flow_unknown")
             if not (self.choice.eligible or self.choice.registered):
                 self._refuse(batch, missed, "target_none")
             self.table.insert_misses(batch, now_ns)
-            for index in np.unique(batch.entry[:batch.count][missed & _live(batch)]):
+            for index in np.unique(batch.entry[: batch.count][missed & _live(batch)]):
                 self._assign(int(index))
         self.table.account_batch(batch, now_ns)
         return np.flatnonzero(_live(batch))
@@ -103,7 +114,9 @@ class Flows:
         return np.flatnonzero(_live(batch))
 
     def follow(self, choice: Choice) -> int:
-        """Take a new state of the targets; flows of abandoned targets get another one. Return how many moved."""
+        """Take a new state of the targets; flows of abandoned targets get another one. Return how many
+        moved.
+        """
         self.choice = choice
         if not choice.eligible or not choice.abandoned:
             return 0
@@ -115,22 +128,24 @@ class Flows:
         return len(moving)
 
     def _look_up(self, batch: PacketBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Key and look up by what makes a flow here; return which rows open a TCP connection and which are later fragments."""
+        """Key and look up by what makes a flow here; return which rows open a TCP connection and which are
+        later fragments.
+        """
         n = batch.count
         syn = (batch.tcp_flags[:n] & _SYN_ACK) == _SYN
         later = batch.fragment[:n] == _FRAGMENT_LATER
         if self._settings.stickiness < 5:
             batch.source_port[:n] = batch.destination_port[:n] = 0
-            batch.tcp_flags[:n] = 0     # one connection's end is not the flow's
+            batch.tcp_flags[:n] = 0  # one connection's end is not the flow's
             if self._settings.stickiness == 2:
                 batch.protocol[:n] = 0
-        self._build_keys(batch)
+        flowkey.build_batch(batch, self._secret)
         self.table.lookup_batch(batch)
         return syn, later
 
     def _close_reused(self, batch: PacketBatch, syn: npt.NDArray[np.bool_]) -> None:
         """Forget flows that are over and whose ports are used again, so that they get a new cookie."""
-        rows = np.flatnonzero(syn & _live(batch) & (batch.entry[:batch.count] >= 0))
+        rows = np.flatnonzero(syn & _live(batch) & (batch.entry[: batch.count] >= 0))
         if not len(rows) or self._settings.stickiness != 5:
             return
         state = self.entries["state"][batch.entry[rows]]
@@ -143,7 +158,7 @@ class Flows:
 
     def _assign(self, index: int) -> None:
         """Write a flow's target, outer port, cookie and header."""
-        entry: Any = self.entries[index:index + 1]
+        entry: Any = self.entries[index : index + 1]
         flow_hash = int(entry["hash"][0])
         endpoint = self._settings.endpoints[int(entry["namespace"][0])].id
         cookie = self._random.getrandbits(32)
@@ -151,7 +166,7 @@ class Flows:
         entry["peer_port"] = _PORT_LOW + (flow_hash >> 32) % _PORTS
         entry["owner"] = cookie
         entry["header_length"] = HEADER_BYTES
-        header = gwlb_header(endpoint, cookie, int(entry["ip_version"][0]))
+        header = gwlb.header(endpoint, _attachment(endpoint), cookie, int(entry["ip_version"][0]))
         entry["header"][0, :HEADER_BYTES] = np.frombuffer(header, np.uint8)
         self.counts["flows_opened"] += 1
 
@@ -160,20 +175,19 @@ class Flows:
         n = int(np.count_nonzero(refused))
         if n:
             self.counts[f"drop_{name}"] += n
-            batch.reason[:batch.count][refused] = _REFUSED_HERE
+            batch.reason[: batch.count][refused] = _REFUSED_HERE
 
 
-def gwlb_header(endpoint: int, cookie: int, ip_version: int) -> bytes:
-    """Return the 40 bytes in front of a packet: Geneve (RFC 8926 §3.4) with the three options of class 0x0108.
-
-    The attachment id has no public meaning but to be echoed; here it is the endpoint's, turned round.
+def _attachment(endpoint: int) -> int:
+    """Return an attachment id: it has no public meaning but to be echoed; here it is the endpoint's id
+    turned round.
     """
-    attachment = int.from_bytes(endpoint.to_bytes(8, "big")[::-1], "big")
-    base = struct.pack("!BBHI", 8, 0, 0x0800 if ip_version == 4 else 0x86DD, 0)
-    return base + struct.pack("!HBBQ HBBQ HBBI", 0x0108, 1, 2, endpoint, 0x0108, 2, 2, attachment, 0x0108, 3, 1, cookie)
+    return int.from_bytes(endpoint.to_bytes(8, "big")[::-1], "big")
 
 
-def describe(flows: Flows, indexes: Sequence[int] | Rows, names: Callable[[bytes, int], str]) -> list[dict[str, Any]]:
+def describe(
+    flows: Flows, indexes: Sequence[int] | Rows, names: Callable[[bytes, int], str]
+) -> list[dict[str, Any]]:
     """Return flows as plain records, seen from their initiator.
 
     Args:
@@ -182,24 +196,39 @@ def describe(flows: Flows, indexes: Sequence[int] | Rows, names: Callable[[bytes
     records = []
     for index in indexes:
         entry = flows.entries[int(index)]
-        ends = [(names(entry[f"{side}_address"].tobytes(), int(entry["ip_version"])), int(entry[f"{side}_port"])) for side in "ab"]
-        (source, source_port), (destination, destination_port) = ends if entry["initiator"] == 0 else reversed(ends)
+        ends = [
+            (names(entry[f"{side}_address"].tobytes(), int(entry["ip_version"])), int(entry[f"{side}_port"]))
+            for side in "ab"
+        ]
+        (source, source_port), (destination, destination_port) = (
+            ends if entry["initiator"] == 0 else reversed(ends)
+        )
         target = int(entry["peer_address"])
-        records.append({
-            "endpoint": int(entry["namespace"]), "protocol": int(entry["protocol"]),
-            "source": source, "source_port": source_port, "destination": destination, "destination_port": destination_port,
-            "target": ".".join(map(str, target.to_bytes(4, "big"))), "cookie": int(entry["owner"]),
-            "outer_port": int(entry["peer_port"]), "packets": entry["packets"].tolist(), "bytes": entry["bytes"].tolist()})
+        records.append(
+            {
+                "endpoint": int(entry["namespace"]),
+                "protocol": int(entry["protocol"]),
+                "source": source,
+                "source_port": source_port,
+                "destination": destination,
+                "destination_port": destination_port,
+                "target": ".".join(map(str, target.to_bytes(4, "big"))),
+                "cookie": int(entry["owner"]),
+                "outer_port": int(entry["peer_port"]),
+                "packets": entry["packets"].tolist(),
+                "bytes": entry["bytes"].tolist(),
+            }
+        )
     return records
 
 
 def _live(batch: PacketBatch) -> npt.NDArray[np.bool_]:
-    return np.asarray(batch.reason[:batch.count] == 0)
+    return np.asarray(batch.reason[: batch.count] == 0)
 
 
 def _unicast(batch: PacketBatch) -> npt.NDArray[np.bool_]:
     """Rows for one receiver beyond the link: what a VPC's router would hand to an endpoint."""
-    to = batch.destination[:batch.count]
-    six = batch.ip_version[:batch.count] == 6
+    to = batch.destination[: batch.count]
+    six = batch.ip_version[: batch.count] == 6
     link_local = (to[:, 0] == 0xFE) & ((to[:, 1] & 0xC0) == 0x80)
-    return np.where(six, (to[:, 0] != 0xFF) & ~link_local, to[:, 12] < 224)
+    return np.asarray(np.where(six, (to[:, 0] != 0xFF) & ~link_local, to[:, 12] < 224), np.bool_)

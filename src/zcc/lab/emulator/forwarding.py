@@ -1,8 +1,9 @@
 """The load balancer's data path: packets from endpoints to targets in Geneve, and back.
 
-One thread owns the batch, the flow table, the devices and the socket; it releases the GIL in every compiled stage. The daemon's
-loop hands it a new `Choice` of targets and reads its counters; both are single assignments. It opens nothing but what its
-settings name and checks no target. Source: AWS GWLB guide; RFC 8926.
+One thread owns the batch, the flow table, the devices and the socket; it releases the GIL in every compiled
+stage. The daemon's loop hands it a new `Choice` of targets and reads its counters; both are single
+assignments. It opens nothing but what its settings name and checks no target. Source: AWS GWLB guide; RFC
+8926.
 """
 
 import logging
@@ -15,10 +16,10 @@ from collections.abc import Callable
 from random import Random
 
 import numpy as np
-
-from fastpath import flowkey, geneve, gwlb, packet
 from fastpath.action import DropReason
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
+
+from fastpath import flowkey, geneve, gwlb, packet
 from fastpath.packetio import Device, GeneveSocket
 from zcc.errors import DeviceError, ListenError
 from zcc.lab.emulator.flows import HEADER_BYTES, Flows
@@ -47,11 +48,13 @@ class Forwarding:
         self._devices = [_open_endpoint(endpoint) for endpoint in settings.endpoints]
         self._socket = _open_socket(str(settings.listen))
         self._batch = PacketBatch()
-        secret = os.urandom(32)
-        self.flows = Flows(settings, lambda batch: flowkey.build(batch, secret), Random(secret))
+        seed = os.urandom(32)
+        self.flows = Flows(settings, flowkey.Secret(seed), Random(seed[::-1]))
         self.choice = Choice((), (), frozenset())
         self.dropped: Counter[str] = Counter()
-        self.packets = np.zeros((len(settings.endpoints), 2), np.uint64)    # by endpoint: to targets, from targets
+        self.packets = np.zeros(
+            (len(settings.endpoints), 2), np.uint64
+        )  # by endpoint: to targets, from targets
         self.bytes = np.zeros((len(settings.endpoints), 2), np.uint64)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="forwarding", daemon=True)
@@ -98,7 +101,7 @@ class Forwarding:
         batch = self._batch
         n = device.recv(batch)
         batch.namespace[:n] = index
-        packet.parse(batch)
+        packet.parse_batch(batch)
         self._count_drops()
         rows = self.flows.steer(batch, time.monotonic_ns())
         if not len(rows):
@@ -116,9 +119,9 @@ class Forwarding:
     def _from_targets(self) -> None:
         batch = self._batch
         n = self._socket.recv(batch)
-        geneve.decode(batch)
-        gwlb.decode(batch)
-        packet.parse(batch)
+        geneve.decode_batch(batch)
+        gwlb.decode_batch(batch)
+        packet.parse_batch(batch)
         self._count_drops()
         rows = self.flows.admit(batch, time.monotonic_ns())
         endpoints = batch.namespace[:n][rows]
@@ -130,7 +133,7 @@ class Forwarding:
                 self.dropped["io_send"] += len(own) - device.send(batch, own.astype(np.uint16))
 
     def _count_drops(self) -> None:
-        reasons = self._batch.reason[:self._batch.count]
+        reasons = self._batch.reason[: self._batch.count]
         if reasons.any():
             for reason in reasons[reasons != 0].tolist():
                 self.dropped[DropReason(reason).name.removeprefix("DROP_").lower()] += 1
@@ -143,13 +146,17 @@ def _open_endpoint(endpoint: EndpointSettings) -> Device:
     except ValueError as error:
         raise DeviceError(f"endpoint interface {endpoint.interface}: {error}") from error
     except OSError as error:
-        raise DeviceError(f"endpoint interface {endpoint.interface} cannot be opened: {error.strerror}. It must exist, and "
-                          "`zcc gwlb` needs CAP_NET_RAW: run it as root or in a user namespace") from error
+        raise DeviceError(
+            f"endpoint interface {endpoint.interface} cannot be opened: {error.strerror}. It must exist, and "
+            "`zcc gwlb` needs CAP_NET_RAW: run it as root or in a user namespace"
+        ) from error
 
 
 def _open_socket(address: str) -> GeneveSocket:
     try:
         return GeneveSocket(address)
     except OSError as error:
-        raise ListenError(f"Geneve at {address}:6081 cannot be had: {error.strerror}. The address must be this host's, the port "
-                          "free, and CAP_NET_RAW held") from error
+        raise ListenError(
+            f"Geneve at {address}:6081 cannot be had: {error.strerror}. The address must be this host's, "
+            "free, and CAP_NET_RAW held"
+        ) from error

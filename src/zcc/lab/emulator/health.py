@@ -11,7 +11,9 @@ from zcc.lab.emulator.settings import HealthSettings
 _STATUS_LINE_LIMIT = 256
 
 
-async def check(address: IPv4Address, settings: HealthSettings, source: IPv4Address | None = None) -> str | None:
+async def check(
+    address: IPv4Address, settings: HealthSettings, source: IPv4Address | None = None
+) -> str | None:
     """Check a target once.
 
     Args:
@@ -34,8 +36,10 @@ async def _ask(address: IPv4Address, settings: HealthSettings, source: IPv4Addre
     try:
         if settings.protocol == "tcp":
             return None
-        writer.write(f"GET {settings.path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ELB-HealthChecker/2.0\r\n"
-                     "Connection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {settings.path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ELB-HealthChecker/2.0\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
         return _judge(await reader.readline())
     except ValueError:
         return "the answer is not HTTP"

@@ -5,7 +5,8 @@
     GET    /metrics            the same counters for Prometheus                         text
     PUT    /targets/ADDRESS    register     DELETE /targets/ADDRESS    deregister
 
-Served by the daemon's loop on an address for operators; one request a connection. It changes nothing but registrations.
+Served by the daemon's loop on an address for operators; one request a connection. It changes nothing but
+registrations.
 """
 
 import asyncio
@@ -36,11 +37,19 @@ class Status:
     """The HTTP service.
 
     Args:
-        register, deregister: what PUT and DELETE of a target do; deregister raises KeyError for an unknown one.
+        register, deregister: what PUT and DELETE of a target do; deregister raises KeyError for an unknown
+            one.
     """
 
-    def __init__(self, settings: GwlbSettings, targets: Targets, forwarding: Forwarding, *,
-                 register: Callable[[IPv4Address], None], deregister: Callable[[IPv4Address], None]) -> None:
+    def __init__(
+        self,
+        settings: GwlbSettings,
+        targets: Targets,
+        forwarding: Forwarding,
+        *,
+        register: Callable[[IPv4Address], None],
+        deregister: Callable[[IPv4Address], None],
+    ) -> None:
         self._settings = settings
         self._targets = targets
         self._forwarding = forwarding
@@ -58,11 +67,14 @@ class Status:
             async with asyncio.timeout(_PATIENCE_S):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 status, kind, body = self.answer(*_request_line(head))
-                writer.write(f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                             "Connection: close\r\n\r\n".encode() + body)
+                writer.write(
+                    f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                    "Connection: close\r\n\r\n".encode()
+                    + body
+                )
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass    # a client that went away or sent no request gets no answer
+            pass  # a client that went away or sent no request gets no answer
         finally:
             writer.close()
 
@@ -89,23 +101,40 @@ class Status:
         return _json(200, {"targets": self._target_records()})
 
     def _summary(self) -> dict[str, Any]:
-        traffic = [{"id": format_endpoint_id(endpoint.id), "interface": endpoint.interface,
-                    "packets_to_targets": int(self._forwarding.packets[index, 0]),
-                    "packets_from_targets": int(self._forwarding.packets[index, 1]),
-                    "bytes_to_targets": int(self._forwarding.bytes[index, 0]),
-                    "bytes_from_targets": int(self._forwarding.bytes[index, 1])}
-                   for index, endpoint in enumerate(self._settings.endpoints)]
-        return {"name": self._settings.name, "targets": self._target_records(), "endpoints": traffic,
-                "flows": len(self._forwarding.flows.table), "drops": self._drops(),
-                "events": {name: n for name, n in self._forwarding.flows.counts.items() if name.startswith("flows_")}}
+        traffic = [
+            {
+                "id": format_endpoint_id(endpoint.id),
+                "interface": endpoint.interface,
+                "packets_to_targets": int(self._forwarding.packets[index, 0]),
+                "packets_from_targets": int(self._forwarding.packets[index, 1]),
+                "bytes_to_targets": int(self._forwarding.bytes[index, 0]),
+                "bytes_from_targets": int(self._forwarding.bytes[index, 1]),
+            }
+            for index, endpoint in enumerate(self._settings.endpoints)
+        ]
+        return {
+            "name": self._settings.name,
+            "targets": self._target_records(),
+            "endpoints": traffic,
+            "flows": len(self._forwarding.flows.table),
+            "drops": self._drops(),
+            "events": {
+                name: n for name, n in self._forwarding.flows.counts.items() if name.startswith("flows_")
+            },
+        }
 
     def _target_records(self) -> list[dict[str, Any]]:
-        return [{"address": str(address), "state": str(target.state), "reason": target.reason}
-                for address, target in self._targets.by_address.items()]
+        return [
+            {"address": str(address), "state": str(target.state), "reason": target.reason}
+            for address, target in self._targets.by_address.items()
+        ]
 
     def _drops(self) -> dict[str, int]:
-        own = {name.removeprefix("drop_"): n for name, n in list(self._forwarding.flows.counts.items())
-               if name.startswith("drop_")}
+        own = {
+            name.removeprefix("drop_"): n
+            for name, n in list(self._forwarding.flows.counts.items())
+            if name.startswith("drop_")
+        }
         return {**own, **{name: n for name, n in list(self._forwarding.dropped.items()) if n}}
 
     def _flows(self, wanted: dict[str, str]) -> list[dict[str, Any]]:
@@ -113,7 +142,11 @@ class Status:
         records = describe(flows, np.flatnonzero(flows.entries["used"] == 1)[:_FLOWS_LIMIT], _print_address)
         for record in records:
             record["endpoint"] = format_endpoint_id(self._settings.endpoints[record["endpoint"]].id)
-        return [record for record in records if all(str(record.get(name)) == value for name, value in wanted.items())]
+        return [
+            record
+            for record in records
+            if all(str(record.get(name)) == value for name, value in wanted.items())
+        ]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; called by prometheus_client."""
@@ -125,7 +158,9 @@ class Status:
         packets = CounterMetricFamily("zcc_gwlb_packets", "Packets carried", labels=["endpoint", "direction"])
         for index, endpoint in enumerate(self._settings.endpoints):
             for at, direction in enumerate(("to_targets", "from_targets")):
-                packets.add_metric([format_endpoint_id(endpoint.id), direction], float(self._forwarding.packets[index, at]))
+                packets.add_metric(
+                    [format_endpoint_id(endpoint.id), direction], float(self._forwarding.packets[index, at])
+                )
         yield packets
         drops = CounterMetricFamily("zcc_gwlb_drops", "Packets dropped", labels=["reason"])
         for reason, n in self._drops().items():

@@ -1,10 +1,11 @@
 """Which targets may have new flows, and which of them a flow gets.
 
-    initial ──first good check──▶ healthy ──`unhealthy` bad ones in a row──▶ unhealthy ──`healthy` good ones──▶ healthy
-    any ──deregistered──▶ draining (no new flows; existing ones stay for the delay) ──▶ gone ──registered──▶ initial
+    initial ──first good check──▶ healthy ──`unhealthy` bad ones in a row──▶ unhealthy
+    unhealthy ──`healthy` good ones in a row──▶ healthy
+    any ──deregistered──▶ draining (no new flows, its own stay for the delay) ──▶ gone ──registered──▶ initial
 
-Written by the daemon's loop through `Targets`, read by the forwarding thread as an immutable `Choice`. Pure: results of checks
-and times come in. Source: AWS "Health checks for Gateway Load Balancer target groups".
+Written by the daemon's loop through `Targets`, read by the forwarding thread as an immutable `Choice`. Pure:
+results of checks and times come in. Source: AWS "Health checks for Gateway Load Balancer target groups".
 """
 
 from dataclasses import dataclass
@@ -29,18 +30,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The targets as the forwarding thread sees them: host-order addresses, and how often they have changed."""
+    """The targets as the forwarding thread sees them: host-order addresses, and how often they have
+    changed.
+    """
 
-    eligible: tuple[int, ...]       # may have new flows by their health
-    registered: tuple[int, ...]     # may have them when nobody is healthy
-    abandoned: frozenset[int]       # their flows must move now
+    eligible: tuple[int, ...]  # may have new flows by their health
+    registered: tuple[int, ...]  # may have them when nobody is healthy
+    abandoned: frozenset[int]  # their flows must move now
     generation: int = 0
 
     def pick(self, flow_hash: int, random: Random) -> int | None:
         """Return the target of a new flow, or None when there is no target at all.
 
-        Rendezvous hashing: when a target comes or goes, only its own share of flows changes hands. With all targets
-        unhealthy any one is picked at random and kept until one is healthy: the load balancer fails open.
+        Rendezvous hashing: when a target comes or goes, only its own share of flows changes hands. With all
+        targets unhealthy any one is picked at random and kept until one is healthy: the load balancer fails
+        open.
         """
         if self.eligible:
             return max(self.eligible, key=lambda address: _mix(flow_hash ^ _mix(address)))
@@ -54,9 +58,9 @@ class Target:
     address: IPv4Address
     state: State = State.INITIAL
     reason: str = "not checked yet"
-    good: int = 0           # in a row
-    bad: int = 0            # in a row
-    drained_at: float = 0.0     # valid iff draining: when its flows may move
+    good: int = 0  # in a row
+    bad: int = 0  # in a row
+    drained_at: float = 0.0  # valid iff draining: when its flows may move
 
 
 class Targets:
@@ -68,14 +72,18 @@ class Targets:
         rebalance: whether flows of a target that fails or goes move on.
     """
 
-    def __init__(self, addresses: tuple[IPv4Address, ...], health: HealthSettings, *, rebalance: bool) -> None:
+    def __init__(
+        self, addresses: tuple[IPv4Address, ...], health: HealthSettings, *, rebalance: bool
+    ) -> None:
         self._health = health
         self._rebalance = rebalance
         self._generation = 0
         self.by_address = {address: Target(address) for address in addresses}
 
     def note(self, address: IPv4Address, problem: str | None) -> bool:
-        """Take the result of a check: None = good, else what was wrong. Return whether the target's state changed."""
+        """Take the result of a check: None = good, else what was wrong. Return whether the target's state
+        changed.
+        """
         target = self.by_address[address]
         if target.state in (State.DRAINING, State.GONE):
             return False
@@ -105,8 +113,11 @@ class Targets:
 
     def finish_draining(self, now_s: float) -> bool:
         """Let go of the targets whose delay is over; return whether there was one."""
-        over = [target for target in self.by_address.values()
-                if target.state is State.DRAINING and now_s >= target.drained_at]
+        over = [
+            target
+            for target in self.by_address.values()
+            if target.state is State.DRAINING and now_s >= target.drained_at
+        ]
         for target in over:
             target.state = State.GONE
         return bool(over)

@@ -1,4 +1,6 @@
-"""Rows about what breaks: an internet edge, a connector, a connector's memory. Each puts right again what it broke."""
+"""Rows about what breaks: an internet edge, a connector, a connector's memory. Each puts right again what it
+broke.
+"""
 
 import time
 from collections.abc import Callable
@@ -28,13 +30,19 @@ def edge_killed(lab: Lab) -> Seen:
     if got is None:
         return Seen(False, f"no download worked within {_EDGE_LIMIT_S:g} s")
     ok = seconds <= _EDGE_LIMIT_S and all(address == plan.EDGE_EGRESS["ie-2"] for address in later)
-    return Seen(ok, f"the next download worked after {seconds:.1f} s, the server saw {got.client}, then {', '.join(later)}")
+    return Seen(
+        ok,
+        f"a download worked after {seconds:.1f} s, the server saw {got.client}, then {', '.join(later)}",
+    )
 
 
 def edge_back(lab: Lab) -> Seen:
     """The first edge serves again: new flows return to it."""
     seconds, got = _first_by(lab, "ie-1", _RETURN_LIMIT_S)
-    return Seen(got is not None, f"new flows by ie-1 {seconds:.1f} s after its restart" if got else "new flows stay on ie-2")
+    return Seen(
+        got is not None,
+        f"new flows by ie-1 {seconds:.1f} s after its restart" if got else "new flows stay on ie-2",
+    )
 
 
 def connector_killed(lab: Lab) -> Seen:
@@ -43,8 +51,11 @@ def connector_killed(lab: Lab) -> Seen:
     victim = deployment.daemons["cc-1"]
     victim.kill()
     try:
-        seconds = deployment.wait_until(lambda: deployment.target_states()["cc-1"] == "unhealthy", _PATIENCE_S,
-                                        lambda: "GWLB still thinks that cc-1 is healthy")
+        seconds = deployment.wait_until(
+            lambda: deployment.target_states()["cc-1"] == "unhealthy",
+            _PATIENCE_S,
+            lambda: "GWLB still thinks that cc-1 is healthy",
+        )
         bad = []
         for number in range(_NEW_FLOWS):
             url = f"http://{plan.PORTAL if number % 2 else plan.WWW}/"
@@ -53,8 +64,11 @@ def connector_killed(lab: Lab) -> Seen:
                 bad.append(f"{url}: {got.complaint}")
     finally:
         _start_again(lab, "cc-1")
-    return Seen(not bad, f"out after {seconds:.1f} s, then {_NEW_FLOWS - len(bad)} of {_NEW_FLOWS} new flows worked "
-                         + "; ".join(bad[:2]))
+    return Seen(
+        not bad,
+        f"out after {seconds:.1f} s, then {_NEW_FLOWS - len(bad)} of {_NEW_FLOWS} new flows worked "
+        + "; ".join(bad[:2]),
+    )
 
 
 def connector_restarted(lab: Lab) -> Seen:
@@ -65,16 +79,21 @@ def connector_restarted(lab: Lab) -> Seen:
     lab.deployment.daemons["cc-1"].kill()
     _start_again(lab, "cc-1")
     got = curl_through(lab, "co1", "cc-1", plan.PORTAL, found[0])
-    return Seen(got.identity.get("server") == "app-co1",
-                f"{found[0]} through the restarted cc-1: {got.identity.get('server') or got.complaint}")
+    return Seen(
+        got.identity.get("server") == "app-co1",
+        f"{found[0]} through the restarted cc-1: {got.identity.get('server') or got.complaint}",
+    )
 
 
 def _start_again(lab: Lab, name: str) -> None:
     deployment = lab.deployment
     deployment.daemons[name].start()
     deployment.daemons[name].wait_ready(_READY_S)
-    deployment.wait_until(lambda: deployment.target_states()[name] == "healthy", _PATIENCE_S,
-                          lambda: f"GWLB does not find {name} healthy again")
+    deployment.wait_until(
+        lambda: deployment.target_states()[name] == "healthy",
+        _PATIENCE_S,
+        lambda: f"GWLB does not find {name} healthy again",
+    )
 
 
 def _fetch(lab: Lab) -> Fetched:
@@ -86,7 +105,9 @@ def _first_by(lab: Lab, edge: str, limit_s: float) -> tuple[float, Fetched | Non
     return _repeat(lambda: _fetch(lab), lambda got: got.client == plan.EDGE_EGRESS[edge], limit_s)
 
 
-def _repeat(act: Callable[[], Fetched], good: Callable[[Fetched], bool], limit_s: float) -> tuple[float, Fetched | None]:
+def _repeat(
+    act: Callable[[], Fetched], good: Callable[[Fetched], bool], limit_s: float
+) -> tuple[float, Fetched | None]:
     begin = time.monotonic()
     while time.monotonic() - begin < limit_s:
         try:

@@ -1,4 +1,6 @@
-"""Rows about the internet and the cloud: through the internet edges, straight out, east-west, or not at all."""
+"""Rows about the internet and the cloud: through the internet edges, straight out, east-west, or not at
+all.
+"""
 
 from zcc.lab import topology as plan
 from zcc.lab.configuration import ECHO_PORT
@@ -17,25 +19,41 @@ def bulk_download(lab: Lab) -> Seen:
 def https(lab: Lab) -> Seen:
     """HTTPS with the server's certificate verified; the server says whom it sees."""
     authority = str(lab.deployment.state / "web" / "web-ca.pem")
-    seen = {company: curl(lab, f"workload-{company}", f"https://{plan.WWW}/", "-4", "--cacert", authority).client
-            for company in plan.COMPANIES}
-    return Seen(all(address == plan.EDGE_EGRESS["ie-1"] for address in seen.values()),
-                ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()))
+    seen = {
+        company: curl(lab, f"workload-{company}", f"https://{plan.WWW}/", "-4", "--cacert", authority).client
+        for company in plan.COMPANIES
+    }
+    return Seen(
+        all(address == plan.EDGE_EGRESS["ie-1"] for address in seen.values()),
+        ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()),
+    )
 
 
 def direct(lab: Lab) -> Seen:
     """A destination that policy sends out of the connector itself."""
-    seen = {company: curl(lab, f"workload-{company}", "http://updates.example/").client for company in plan.COMPANIES}
-    return Seen(all(address in plan.CONNECTOR_EGRESS.values() for address in seen.values()),
-                ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()))
+    seen = {
+        company: curl(lab, f"workload-{company}", "http://updates.example/").client
+        for company in plan.COMPANIES
+    }
+    return Seen(
+        all(address in plan.CONNECTOR_EGRESS.values() for address in seen.values()),
+        ", ".join(f"{company}: the server saw {address}" for company, address in seen.items()),
+    )
 
 
 def local(lab: Lab) -> Seen:
     """The peer workload says whom it sees."""
     got = {company: curl(lab, f"workload-{company}", f"http://{plan.PEER}/") for company in plan.COMPANIES}
-    ok = all(answer.client == plan.WORKLOAD and answer.identity["server"] == f"peer-{company}"
-             for company, answer in got.items())
-    return Seen(ok, ", ".join(f"{answer.identity.get('server', company)} saw {answer.client}" for company, answer in got.items()))
+    ok = all(
+        answer.client == plan.WORKLOAD and answer.identity["server"] == f"peer-{company}"
+        for company, answer in got.items()
+    )
+    return Seen(
+        ok,
+        ", ".join(
+            f"{answer.identity.get('server', company)} saw {answer.client}" for company, answer in got.items()
+        ),
+    )
 
 
 def drop_by_name(lab: Lab) -> Seen:
@@ -45,13 +63,23 @@ def drop_by_name(lab: Lab) -> Seen:
         got = curl(lab, "workload-co1", f"http://{plan.EVIL_NAME}/", "-4", limit_s=4)
     finally:
         packets = watch.count()
-    resolved = str(got.figures.get("remote_ip") or "") == plan.EVIL or plan.EVIL in got.complaint or "resolve" not in got.complaint
-    return Seen(got.exit_status != 0 and packets == 0 and resolved, f"{packets} packets arrived; curl: {got.complaint[:70]}")
+    resolved = (
+        str(got.figures.get("remote_ip") or "") == plan.EVIL
+        or plan.EVIL in got.complaint
+        or "resolve" not in got.complaint
+    )
+    return Seen(
+        got.exit_status != 0 and packets == 0 and resolved,
+        f"{packets} packets arrived; curl: {got.complaint[:70]}",
+    )
 
 
 def datagrams(lab: Lab) -> Seen:
     """UDP echo on the internet."""
-    answers = [say_once(lab, f"workload-{company}", plan.INTERNET, ECHO_PORT, f"hello {company}") for company in plan.COMPANIES]
+    answers = [
+        say_once(lab, f"workload-{company}", plan.INTERNET, ECHO_PORT, f"hello {company}")
+        for company in plan.COMPANIES
+    ]
     return Seen(answers == [f"hello {company}" for company in plan.COMPANIES], ", ".join(answers))
 
 

@@ -1,21 +1,34 @@
-"""Rows about applications reached through the private edge: whose application, which address, which connector, how fast."""
+"""Rows about applications reached through the private edge: whose application, which address, which
+connector, how fast.
+"""
 
 from ipaddress import ip_address, ip_network
 
 from zcc.lab import topology as plan
 from zcc.lab.configuration import ECHO_PORT, LATE_PORT, POOL
 from zcc.lab.scenarios.scenario import Lab, Seen
-from zcc.lab.scenarios.traffic import client, connector_of, curl, curl_through, dig, dig_by_connector, download, say_once
+from zcc.lab.scenarios.traffic import (
+    client,
+    connector_of,
+    curl,
+    curl_through,
+    dig,
+    dig_by_connector,
+    download,
+    say_once,
+)
 from zcc.lab.servers.content import checksum
 
 _HALF_CLOSE_BYTES = 100_000
-_STRAY = "10.254.31.250"        # the last of the pool, given to no name
+_STRAY = "10.254.31.250"  # the last of the pool, given to no name
 _AT_ONCE_MS = 1000
 
 
 def own_application(lab: Lab) -> Seen:
     """curl from both workloads, which have the same address, to one name."""
-    servers = {company: curl(lab, f"workload-{company}", f"http://{plan.PORTAL}/") for company in plan.COMPANIES}
+    servers = {
+        company: curl(lab, f"workload-{company}", f"http://{plan.PORTAL}/") for company in plan.COMPANIES
+    }
     reached = {company: str(got.identity.get("server", got.complaint)) for company, got in servers.items()}
     ok = all(reached[company] == f"app-{company}" for company in plan.COMPANIES)
     return Seen(ok, ", ".join(f"{company} reached {server}" for company, server in reached.items()))
@@ -26,8 +39,13 @@ def same_answer(lab: Lab) -> Seen:
     answers = dig_by_connector(lab, "co1", plan.PORTAL)
     addresses = {address for found, _ in answers.values() for address in found}
     inside = len(addresses) == 1 and all(ip_address(address) in ip_network(POOL) for address in addresses)
-    text = ", ".join(f"{name}: {' '.join(found) or 'nothing'}" for name, (found, _) in sorted(answers.items()))
-    return Seen(inside and answers.keys() >= plan.CONNECTOR.keys() and all(found for found, _ in answers.values()), text)
+    text = ", ".join(
+        f"{name}: {' '.join(found) or 'nothing'}" for name, (found, _) in sorted(answers.items())
+    )
+    return Seen(
+        inside and answers.keys() >= plan.CONNECTOR.keys() and all(found for found, _ in answers.values()),
+        text,
+    )
 
 
 def other_connector(lab: Lab) -> Seen:
@@ -54,10 +72,14 @@ def bulk_download(lab: Lab) -> Seen:
 
 def datagrams(lab: Lab) -> Seen:
     """UDP echo from both companies."""
-    answers = {company: say_once(lab, f"workload-{company}", plan.PORTAL, ECHO_PORT, f"hello {company}")
-               for company in plan.COMPANIES}
-    return Seen(all(answers[company] == f"hello {company}" for company in plan.COMPANIES),
-                ", ".join(f"{company}: {answer}" for company, answer in answers.items()))
+    answers = {
+        company: say_once(lab, f"workload-{company}", plan.PORTAL, ECHO_PORT, f"hello {company}")
+        for company in plan.COMPANIES
+    }
+    return Seen(
+        all(answers[company] == f"hello {company}" for company in plan.COMPANIES),
+        ", ".join(f"{company}: {answer}" for company, answer in answers.items()),
+    )
 
 
 def half_close(lab: Lab) -> Seen:

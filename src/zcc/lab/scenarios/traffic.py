@@ -1,4 +1,6 @@
-"""The lab's clients as the rows use them: curl, dig, and those of zcc.lab.clients, run in a host. Used by the scenarios only."""
+"""The lab's clients as the rows use them: curl, dig, and those of zcc.lab.clients, run in a host. Used by
+the scenarios only.
+"""
 
 import hashlib
 import json
@@ -16,14 +18,18 @@ from zcc.lab.host import CommandFailed
 from zcc.lab.scenarios.scenario import Lab
 
 _CURL = ("curl", "-q", "-sS", "--noproxy", "*", "--connect-timeout", "5")
-_ports = cycle(range(20_000, 24_000))      # below the ephemeral range, so that a row knows its flows by their source port
+_ports = cycle(
+    range(20_000, 24_000)
+)  # below the ephemeral range, so that a row knows its flows by their source port
 _TRIES = 40
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The outcome of a curl: its exit status (0 = good), the HTTP status, the body, what curl measured, what it complained of."""
+    """The outcome of a curl: its exit status (0 = good), the HTTP status, the body, what curl measured, what
+    it complained of.
+    """
 
     exit_status: int
     status: int
@@ -56,7 +62,8 @@ class Downloaded:
     complaint: str
 
     def __str__(self) -> str:
-        return self.complaint or f"{self.size:,} bytes in {self.seconds:.1f} s, {self.size * 8 / self.seconds / 1e6:,.0f} Mbit/s"
+        rate = self.size * 8 / self.seconds / 1e6
+        return self.complaint or f"{self.size:,} bytes in {self.seconds:.1f} s, {rate:,.0f} Mbit/s"
 
 
 def curl(lab: Lab, host: str, url: str, *options: str, limit_s: float = 10.0) -> Fetched:
@@ -65,13 +72,17 @@ def curl(lab: Lab, host: str, url: str, *options: str, limit_s: float = 10.0) ->
     done = lab.deployment.hosts[host].run(command, limit_s=limit_s + 5)
     complaint, _, figures = done.stderr.decode(errors="replace").rpartition("\n")
     measured = json.loads(figures)
-    return Fetched(done.returncode, int(measured.get("http_code", 0)), done.stdout, measured, complaint.strip())
+    return Fetched(
+        done.returncode, int(measured.get("http_code", 0)), done.stdout, measured, complaint.strip()
+    )
 
 
 def download(lab: Lab, host: str, url: str, limit_s: float) -> Downloaded:
     """GET `url` from a host with curl and sum up what comes, without holding it."""
     begin, digest, size = time.monotonic(), hashlib.sha256(), 0
-    process = lab.deployment.hosts[host].start([*_CURL, "-m", f"{limit_s:g}", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = lab.deployment.hosts[host].start(
+        [*_CURL, "-m", f"{limit_s:g}", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     if process.stdout is None or process.stderr is None:
         raise CommandFailed("curl has no output")
     with process:
@@ -83,22 +94,30 @@ def download(lab: Lab, host: str, url: str, limit_s: float) -> Downloaded:
 
 
 def dig(lab: Lab, host: str, name: str, *options: str, source_port: int = 0) -> list[str]:
-    """Ask the workload's name server with dig; return the answers of the answer section, as `dig +short` prints them."""
+    """Ask the workload's name server with dig; return the answers of the answer section, as `dig +short`
+    prints them.
+    """
     source = ["-b", f"{plan.WORKLOAD}#{source_port}"] if source_port else []
     command = ["dig", "-r", "+short", "+tries=1", "+time=3", *source, f"@{plan.NAME_SERVER}", *options, name]
     return lab.deployment.hosts[host].run(command, limit_s=10).stdout.decode().split()
 
 
 def connector_of(lab: Lab, company: str, source_port: int, protocol: int) -> str:
-    """Return the connector to which GWLB sent a flow of the company's workload; empty when GWLB knows no such flow."""
-    flows = lab.deployment.gwlb(f"/flows?endpoint={plan.ENDPOINT_ID[company]}&source={plan.WORKLOAD}"
-                                f"&source_port={source_port}&protocol={protocol}")
+    """Return the connector to which GWLB sent a flow of the company's workload; empty when GWLB knows no
+    such flow.
+    """
+    flows = lab.deployment.gwlb(
+        f"/flows?endpoint={plan.ENDPOINT_ID[company]}&source={plan.WORKLOAD}"
+        f"&source_port={source_port}&protocol={protocol}"
+    )
     names = {address: name for name, address in plan.CONNECTOR.items()}
     return names.get(flows[-1]["target"], "") if flows else ""
 
 
 def dig_by_connector(lab: Lab, company: str, name: str) -> dict[str, tuple[list[str], int]]:
-    """Ask from ever new source ports until both connectors have been asked: connector → (answers, source port)."""
+    """Ask from ever new source ports until both connectors have been asked: connector → (answers, source
+    port).
+    """
     answers: dict[str, tuple[list[str], int]] = {}
     for port in _fresh_ports():
         found = dig(lab, f"workload-{company}", name, "A", source_port=port)
@@ -115,7 +134,15 @@ def curl_through(lab: Lab, company: str, connector: str, name: str, address: str
         CommandFailed: none did in many tries.
     """
     for port in _fresh_ports():
-        got = curl(lab, f"workload-{company}", f"http://{name}/", "--local-port", str(port), "--resolve", f"{name}:80:{address}")
+        got = curl(
+            lab,
+            f"workload-{company}",
+            f"http://{name}/",
+            "--local-port",
+            str(port),
+            "--resolve",
+            f"{name}:80:{address}",
+        )
         if connector_of(lab, company, port, 6) == connector:
             return got
     raise CommandFailed(f"none of {_TRIES} flows went through {connector}")
@@ -153,7 +180,9 @@ def conversation(lab: Lab, host: str, address: str, port: int) -> Iterator[Conve
     """Hold a UDP flow open from a host."""
     process = lab.deployment.hosts[host].start(
         [sys.executable, "-m", "zcc.lab.clients", "datagrams", address, str(port)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         yield Conversation(process)
     finally:

@@ -20,11 +20,20 @@ def wrong_certificate(lab: Lab) -> Seen:
     for name in ("stranger", "mistaken"):
         before = _logged(lab)
         folder = deployment.state / "identity" / name
-        said = client(lab, "cc-1", "tls", plan.PRIVATE_EDGE, "443", _ALPN, str(folder / "certificate.pem"), str(folder / "key.pem"))
+        said = client(
+            lab,
+            "cc-1",
+            "tls",
+            plan.PRIVATE_EDGE,
+            "443",
+            _ALPN,
+            str(folder / "certificate.pem"),
+            str(folder / "key.pem"),
+        )
         deadline = time.monotonic() + _LOG_LIMIT_S
         while len(_logged(lab)) == len(before) and time.monotonic() < deadline:
             time.sleep(0.1)
-        line = _logged(lab)[len(before):].strip().splitlines()[:1]
+        line = _logged(lab)[len(before) :].strip().splitlines()[:1]
         good = good and said.startswith("closed") and bool(line)
         seen.append(f"{name}: {said[:50]}, {'logged' if line else 'NOT logged'}")
     return Seen(good, "; ".join(seen))
@@ -33,8 +42,12 @@ def wrong_certificate(lab: Lab) -> Seen:
 def _logged(lab: Lab) -> str:
     """Everything that the private edge has written about refusals so far."""
     files = [lab.deployment.logs / "pe-1.log", *sorted((lab.deployment.logs / "pe-1").glob("event*"))]
-    lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
-    return "\n".join(line for line in lines if any(word in line.lower() for word in ("refus", "certificate", "handshake")))
+    lines = [
+        line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()
+    ]
+    return "\n".join(
+        line for line in lines if any(word in line.lower() for word in ("refus", "certificate", "handshake"))
+    )
 
 
 def policy_edit(lab: Lab) -> Seen:
@@ -45,17 +58,26 @@ def policy_edit(lab: Lab) -> Seen:
     with conversation(lab, "workload-co1", address, MIRROR_PORT) as flow:
         try:
             seen.append(_server_saw(flow.say("one")))
-            lab.deployment.apply_rules([{"name": "lab-direct", "method": "DIRECT", **service}, *configuration.rules()])
+            lab.deployment.apply_rules(
+                [{"name": "lab-direct", "method": "DIRECT", **service}, *configuration.rules()]
+            )
             seen.append(_server_saw(flow.say("two")))
-            lab.deployment.apply_rules([{"name": "lab-drop", "method": "DROP", **service}, *configuration.rules()])
+            lab.deployment.apply_rules(
+                [{"name": "lab-drop", "method": "DROP", **service}, *configuration.rules()]
+            )
             seen.append(_server_saw(flow.say("three")))
         finally:
             lab.deployment.apply_rules(configuration.rules())
         seen.append(_server_saw(flow.say("four")))
     edges = set(plan.EDGE_EGRESS.values())
-    ok = seen[0] in edges and seen[1] in plan.CONNECTOR_EGRESS.values() and seen[2] == "nothing" and seen[3] in edges
+    ok = (
+        seen[0] in edges
+        and seen[1] in plan.CONNECTOR_EGRESS.values()
+        and seen[2] == "nothing"
+        and seen[3] in edges
+    )
     return Seen(ok, f"ZIA: {seen[0]}, edited to DIRECT: {seen[1]}, to DROP: {seen[2]}, back: {seen[3]}")
 
 
 def _server_saw(answer: str) -> str:
-    return "nothing" if answer.startswith("-") else answer.split(" ")[0]
+    return "nothing" if answer.startswith("-") else answer.split(" ", maxsplit=1)[0]

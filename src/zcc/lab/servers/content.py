@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 BLOCK_BYTES = 1 << 20
-_STEP = 4099        # prime, so that block i starts at another offset of the base for the first million blocks
+_STEP = 4099  # prime, so that block i starts at another offset of the base for the first million blocks
 
 
 @lru_cache(maxsize=1)
@@ -22,7 +22,7 @@ def blocks(size: int) -> Iterator[memoryview]:
     base = memoryview(_base())
     for number, begin in enumerate(range(0, size, BLOCK_BYTES)):
         at = number * _STEP % BLOCK_BYTES
-        yield base[at:at + min(BLOCK_BYTES, size - begin)]
+        yield base[at : at + min(BLOCK_BYTES, size - begin)]
 
 
 @lru_cache(maxsize=8)

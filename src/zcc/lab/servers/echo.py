@@ -1,11 +1,13 @@
-"""Servers of a few lines: UDP echo, UDP who-am-I, and a TCP server that answers only after its client has finished.
+"""Servers of a few lines: UDP echo, UDP who-am-I, and a TCP server that answers only after its client has
+finished.
 
-    udp      the datagram comes back (RFC 862)
-    mirror   the datagram comes back behind "ADDRESS PORT ", what the server saw of its sender
-    late     TCP: reads to the end of the stream, waits a moment, answers "BYTES SHA256" and closes
+udp      the datagram comes back (RFC 862)
+mirror   the datagram comes back behind "ADDRESS PORT ", what the server saw of its sender
+late     TCP: reads to the end of the stream, waits a moment, answers "BYTES SHA256" and closes
 """
 
 import hashlib
+import socket
 import socketserver
 import time
 
@@ -31,7 +33,7 @@ class _Late(socketserver.BaseRequestHandler):
         while chunk := self.request.recv(65536):
             digest.update(chunk)
             size += len(chunk)
-        time.sleep(_LATE_S)     # the stream's other half has long been closed when the answer comes
+        time.sleep(_LATE_S)  # the stream's other half has long been closed when the answer comes
         self.request.sendall(f"{size} {digest.hexdigest()}\n".encode())
 
 
@@ -46,7 +48,7 @@ class _Streams(socketserver.ThreadingTCPServer):
 
 
 class _Datagrams6(_Datagrams):
-    address_family = socketserver.socket.AF_INET6
+    address_family = socket.AF_INET6
 
 
 def serve(kind: str, address: str, port: int) -> None:

@@ -1,4 +1,6 @@
-"""The lab's name server: a few names with A and AAAA records, over UDP and TCP. RFC 1035; messages by dnspython."""
+"""The lab's name server: a few names with A and AAAA records, over UDP and TCP. RFC 1035; messages by
+dnspython.
+"""
 
 import socketserver
 import struct

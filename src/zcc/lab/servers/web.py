@@ -1,7 +1,8 @@
-"""A web server: says who it is and whom it sees, and sends downloads of any size. HTTP or HTTPS, IPv4 and IPv6.
+"""A web server: says who it is and whom it sees, and sends downloads of any size. HTTP or HTTPS, IPv4 and
+IPv6.
 
-    GET /                     {"server": …, "client": …, "client_port": …, "host": …}
-    GET /download/BYTES       that many bytes of `content`
+GET /                     {"server": …, "client": …, "client_port": …, "host": …}
+GET /download/BYTES       that many bytes of `content`
 """
 
 import json
@@ -36,8 +37,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_identity(self) -> None:
         client = str(self.client_address[0]).removeprefix("::ffff:")
-        body = json.dumps({"server": self.server.own_name, "client": client, "client_port": self.client_address[1],
-                           "host": self.headers.get("Host", "")}).encode() + b"\n"
+        body = (
+            json.dumps(
+                {
+                    "server": self.server.own_name,
+                    "client": client,
+                    "client_port": self.client_address[1],
+                    "host": self.headers.get("Host", ""),
+                }
+            ).encode()
+            + b"\n"
+        )
         self._send_head("application/json", len(body))
         self.wfile.write(body)
 
@@ -47,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
             for block in blocks(size):
                 self.wfile.write(block)
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            self.close_connection = True    # the client has had enough
+            self.close_connection = True  # the client has had enough
 
     def _send_head(self, kind: str, size: int) -> None:
         self.send_response(200)
