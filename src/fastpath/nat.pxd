@@ -1,12 +1,9 @@
-# Address and port translation: bindings of (protocol, local, remote) to flows, and the rewriting of packets. Row 2. One thread.
+# Address and port translation: bindings of (protocol, local, remote) to flows. Row 2. One thread.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.flowkey cimport HashKey
-
-cdef enum:
-    NAT_SOURCE = 0
-    NAT_DESTINATION = 1
+from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, decrement_ttl, rewrite
 
 cdef class NatTable:
     cdef readonly int capacity
@@ -28,11 +25,3 @@ cdef class NatTable:
                      const uint8_t* remote, uint16_t remote_port) noexcept nogil       # 1 if it was there
 
     cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil
-
-# Replaces one side of the packet at ip_packet (parsed: version, l4_offset, protocol): address (16 bytes, mapped if IPv4) and
-# port (ICMP echo: identifier), IP and transport checksums updated incrementally (RFC 1624; a UDP checksum of 0 stays 0,
-# RFC 768). Returns a DropReason: NONE, NAT_PROTOCOL, NAT_FRAGMENT or NAT_FAMILY; on a drop nothing is changed.
-cdef uint8_t rewrite(uint8_t* ip_packet, int length, uint8_t ip_version, uint8_t protocol, uint8_t fragment, int l4_offset,
-                     int side, const uint8_t* address, uint16_t port) noexcept nogil
-# TTL or hop limit minus one with the checksum; 0 when the packet must not go on.
-cdef int decrement_ttl(uint8_t* ip_packet, uint8_t ip_version) noexcept nogil

@@ -1,12 +1,15 @@
-from typing import Final, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from fastpath.batch import PacketBatch
-
-SOURCE: Final[int]
-DESTINATION: Final[int]
+from fastpath.rewrite import DESTINATION as DESTINATION
+from fastpath.rewrite import SOURCE as SOURCE
+from fastpath.rewrite import decrement_ttl_one as decrement_ttl_one
+from fastpath.rewrite import decrement_ttl_rows as decrement_ttl_rows
+from fastpath.rewrite import rewrite_one as rewrite_one
+from fastpath.rewrite import rewrite_rows as rewrite_rows
 
 @final
 class NatTable:
@@ -41,20 +44,3 @@ class NatTable:
     def find_rows(
         self, batch: PacketBatch, rows: npt.NDArray[np.uint16], flows: npt.NDArray[np.int32]
     ) -> int: ...
-
-# Both work on the inner packet of each row and on its source/destination/port columns; k-th address and port for rows[k].
-# Rows that cannot be are dropped with their reason. Return how many of `rows` are still alive.
-def rewrite_rows(
-    batch: PacketBatch,
-    rows: npt.NDArray[np.uint16],
-    side: int,
-    addresses: npt.NDArray[np.uint8],
-    ports: npt.NDArray[np.uint16],
-) -> int: ...
-def decrement_ttl_rows(batch: PacketBatch, rows: npt.NDArray[np.uint16]) -> int: ...
-
-# One packet, in place; returns a DropReason value, 0 when rewritten.
-def rewrite_one(
-    packet: bytearray | npt.NDArray[np.uint8], protocol: int, l4_offset: int, side: int, address: bytes, port: int, fragment: int = 0
-) -> int: ...
-def decrement_ttl_one(packet: bytearray | npt.NDArray[np.uint8]) -> bool: ...
