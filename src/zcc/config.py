@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 
 from zcc.document import Document, Location, read_document
 from zcc.errors import ConfigurationError, Problem
-from zcc.fields import Settings, format_duration
+from zcc.fields import HostPort, PortRange, Settings, format_duration
 
 __all__ = ["ROLES", "load", "parse", "schema", "settings_class", "validate"]
 
@@ -119,10 +119,16 @@ def schema(role: str) -> dict[str, Any]:
 
 
 class _SchemaWriter(GenerateJsonSchema):
-    """Prints durations as people write them, not as ISO 8601."""
+    """Prints defaults as people write them: 90s, not PT1M30S."""
 
     def encode_default(self, dft: Any) -> Any:
-        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        if isinstance(dft, HostPort | PortRange):
+            return str(dft)
+        if isinstance(dft, tuple | list):
+            return [self.encode_default(item) for item in dft]
+        return super().encode_default(dft)
 
 
 def _role(document: Document, expected: str | None) -> str | None:
@@ -168,8 +174,8 @@ def _in_document(value: object, where: Location, shape: dict[str, Any]) -> Locat
     """Return the location without the names of union members, which no file contains."""
     location: list[str | int] = []
     for part in where:
-        holds = isinstance(part, int) if isinstance(value, list) else isinstance(value, dict)
-        inside = holds and (isinstance(part, int) or part in value)  # type: ignore[operator]
+        known: object = range(len(value)) if isinstance(value, list) else value
+        inside = isinstance(known, range | dict) and part in known
         if inside or part in _field(shape, tuple(location)).get("properties", {}):
             location.append(part)
             value = value[part] if inside else None  # type: ignore[index]
