@@ -19,7 +19,7 @@ from zcc.clock import Clock
 from zcc.errors import ZccError
 from zcc.fields import HostPort
 from zcc.mtunnel.backoff import Backoff
-from zcc.mtunnel.control import read_control, read_open_reply, send
+from zcc.mtunnel.control import read_open_reply, send
 from zcc.mtunnel.dial import Dialled, Dialler
 from zcc.mtunnel.errors import Code, EdgeDown, Refused, StreamGone
 from zcc.mtunnel.messages import (
@@ -165,7 +165,7 @@ class EdgeClient:
         self._requests[request.id] = waiter
         try:
             async with asyncio.timeout(self._settings.request_timeout.total_seconds()):
-                await send(current.control, request)
+                await current.control.send(request)
                 return await waiter
         except (StreamGone, TimeoutError) as error:
             raise EdgeDown(f"private edge {self._edge}: {str(error) or 'no answer in time'}") from None
@@ -207,7 +207,7 @@ class EdgeClient:
 
     async def _take_answers(self, dialled: Dialled) -> None:
         try:
-            while (message := await read_control(dialled.control)) is not None:
+            while (message := await dialled.control.receive()) is not None:
                 self._on_message(message)
         except (StreamGone, BadMessage) as error:
             log.warning("private edge %s: %s", dialled.welcome.edge, error)

@@ -6,6 +6,7 @@ and the roles at either end.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from zcc.mtunnel.messages import (
@@ -20,8 +21,9 @@ from zcc.mtunnel.messages import (
     decode_open_request,
     encode,
 )
+from zcc.mtunnel.stream import MuxStream
 
-__all__ = ["MessageStream", "read_control", "read_open_reply", "read_open_request", "send"]
+__all__ = ["ControlChannel", "MessageStream", "read_open_reply", "read_open_request", "send"]
 
 
 class MessageStream(Protocol):
@@ -36,8 +38,45 @@ class MessageStream(Protocol):
         ...
 
 
-async def send(stream: MessageStream, message: Message) -> None:
-    """Send one message.
+class ControlChannel:
+    """The control stream of a connection: any number of senders, one receiver."""
+
+    def __init__(self, stream: MuxStream) -> None:
+        """Speak over this stream, and nobody else."""
+        self._stream = stream
+        self._lock = asyncio.Lock()
+
+    async def send(self, message: Message) -> None:
+        """Send one message whole.
+
+        Cancelled in the middle of a message it resets the stream, since the rest could not be told apart.
+
+        Raises:
+            StreamGone: the stream is gone.
+        """
+        data = encode(message)
+        async with self._lock:
+            before = self._stream.bytes_out
+            try:
+                await self._stream.write(data)
+            except asyncio.CancelledError:
+                if self._stream.bytes_out != before:
+                    self._stream.reset()
+                raise
+
+    async def receive(self) -> Message | None:
+        """Return the next message; None = the peer finished.
+
+        Raises:
+            BadMessage: too long, or none.
+            StreamGone: the stream is gone.
+        """
+        body = await _body(self._stream)
+        return None if body is None else decode_control(body)
+
+
+async def send(stream: MessageStream, message: OpenRequest | OpenReply) -> None:
+    """Send the message that a data stream begins with.
 
     Raises:
         StreamGone: the stream is gone.
@@ -45,24 +84,13 @@ async def send(stream: MessageStream, message: Message) -> None:
     await stream.write(encode(message))
 
 
-async def read_control(stream: MessageStream) -> Message | None:
-    """Return the next control message; None = the peer finished.
-
-    Raises:
-        BadMessage: too long, or none.
-        StreamGone: the stream is gone.
-    """
-    body = await _body(stream)
-    return None if body is None else decode_control(body)
-
-
 async def read_open_request(stream: MessageStream) -> OpenRequest:
-    """Return the request that begins a data stream; raises as read_control."""
+    """Return the request that begins a data stream; raises as ControlChannel.receive."""
     return decode_open_request(await _body(stream) or b"")
 
 
 async def read_open_reply(stream: MessageStream) -> OpenReply:
-    """Return the reply to the request; raises as read_control."""
+    """Return the reply to the request; raises as ControlChannel.receive."""
     return decode_open_reply(await _body(stream) or b"")
 
 

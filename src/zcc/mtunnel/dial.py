@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from zcc.clock import Clock
 from zcc.fields import HostPort
-from zcc.mtunnel.control import read_control, send
+from zcc.mtunnel.control import ControlChannel
 from zcc.mtunnel.errors import EdgeDown, Refused, StreamGone
 from zcc.mtunnel.messages import BadMessage, Failure, Hello, Welcome
 from zcc.mtunnel.settings import KeepaliveSettings
-from zcc.mtunnel.stream import MuxStream
 from zcc.mtunnel.transport import MuxConnection
 
 __all__ = ["Dialled", "Dialler"]
@@ -27,7 +26,7 @@ class Dialled:
     """An edge that took us."""
 
     connection: MuxConnection
-    control: MuxStream
+    control: ControlChannel
     welcome: Welcome
 
 
@@ -54,9 +53,9 @@ class Dialler:
         try:
             async with asyncio.timeout(self.timeout_s):
                 connection = await self._connect(edge)
-                control = await connection.open()
-                await send(control, self.hello)
-                answer = await read_control(control)
+                control = ControlChannel(await connection.open())
+                await control.send(self.hello)
+                answer = await control.receive()
         except TimeoutError:
             error: Exception = EdgeDown(f"private edge {edge} does not answer within {self.timeout_s:g} s")
         except (OSError, ssl.SSLError, StreamGone, BadMessage) as problem:
