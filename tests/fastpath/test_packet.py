@@ -1,0 +1,212 @@
+"""packet: literal packets, scapy's packets, and any bytes at all."""
+
+import logging
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model import packet as model
+
+from fastpath import packet as compiled
+from fastpath.action import DropReason, Fragment
+from fastpath.batch import PacketBatch
+
+logging.getLogger("scapy").setLevel(logging.ERROR)
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR  # noqa: E402
+from scapy.layers.inet6 import (  # noqa: E402
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
+
+COLUMNS = (
+    "ip_version",
+    "protocol",
+    "fragment",
+    "tcp_flags",
+    "l4_start",
+    "inner_length",
+    "source_port",
+    "destination_port",
+)
+
+UDP4 = bytes.fromhex(
+    "45 00 0021 0001 0000 40 11 0000 0a080604 cb00710a"  # IPv4, 33 bytes, UDP, 10.8.6.4 → 203.0.113.10
+    "03e8 0035 000d 0000 68656c6c6f"  # 1000 → 53, 13 bytes
+)
+
+
+@pytest.fixture(params=[compiled, model], ids=["fastpath", "model"])
+def impl(request):
+    return request.param
+
+
+def parsed(impl, packets, batch=None):
+    batch = batch or PacketBatch(32, 2048)
+    batch.load(packets)
+    batch.inner_start[: len(packets)] = batch.start[: len(packets)]
+    batch.inner_length[: len(packets)] = batch.length[: len(packets)]
+    impl.parse_batch(batch)
+    return batch
+
+
+def test_udp_packet_is_read(impl):
+    batch = parsed(impl, [UDP4])
+    assert (batch.ip_version[0], batch.protocol[0], batch.source_port[0], batch.destination_port[0]) == (
+        4,
+        17,
+        1000,
+        53,
+    )
+    assert batch.source[0].tobytes() == bytes(10) + b"\xff\xff\x0a\x08\x06\x04"
+
+
+def test_padding_behind_the_packet_is_ignored(impl):
+    assert parsed(impl, [UDP4 + bytes(13)]).inner_length[0] == len(UDP4)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", DropReason.DROP_PACKET_SHORT),
+        (UDP4[:19], DropReason.DROP_PACKET_SHORT),
+        (b"\x55" + UDP4[1:], DropReason.DROP_PACKET_VERSION),
+        (b"\x44" + UDP4[1:], DropReason.DROP_PACKET_HEADER_LENGTH),
+        (UDP4[:-1], DropReason.DROP_PACKET_TOTAL_LENGTH),
+        (UDP4[:2] + b"\x00\x13" + UDP4[4:], DropReason.DROP_PACKET_TOTAL_LENGTH),
+        (UDP4[:2] + b"\x00\x1b" + UDP4[4:], DropReason.DROP_PACKET_L4_SHORT),
+        (b"\x60" + bytes(38), DropReason.DROP_PACKET_SHORT),
+        (b"\x60\0\0\0\x00\x01\x11" + bytes(33), DropReason.DROP_PACKET_TOTAL_LENGTH),
+        (
+            b"\x60\0\0\0\x00\x08\x00" + bytes(33) + b"\x11\x09" + bytes(6),
+            DropReason.DROP_PACKET_EXTENSION_CHAIN,
+        ),
+        (b"\x60\0\0\0\x00\x50\x00" + bytes(33) + bytes(80), DropReason.DROP_PACKET_EXTENSION_CHAIN),
+    ],
+    ids=["empty", "short", "version", "ihl", "cut", "total", "udp", "short6", "cut6", "overrun6", "endless6"],
+)
+def test_bad_packet_is_dropped_with_its_reason(impl, data, reason):
+    assert parsed(impl, [data]).reason[0] == reason
+
+
+SCAPY = [
+    (
+        IP(src="1.2.3.4", dst="5.6.7.8", options=IPOption_RR()) / TCP(sport=1, dport=2, flags="SA"),
+        6,
+        1,
+        2,
+        Fragment.FRAGMENT_NONE,
+    ),
+    (IP(flags="MF") / UDP(sport=3, dport=4) / b"x", 17, 3, 4, Fragment.FRAGMENT_FIRST),
+    (IP(frag=7, proto=17) / b"in the middle of it", 17, 0, 0, Fragment.FRAGMENT_LATER),
+    (IP() / ICMP(type=8, id=77), 1, 77, 77, Fragment.FRAGMENT_NONE),
+    (IP() / ICMP(type=3, code=4) / bytes(28), 1, 0, 0, Fragment.FRAGMENT_NONE),
+    (IPv6() / TCP(sport=5, dport=6), 6, 5, 6, Fragment.FRAGMENT_NONE),
+    (
+        IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / UDP(sport=7, dport=8),
+        17,
+        7,
+        8,
+        Fragment.FRAGMENT_NONE,
+    ),
+    (
+        IPv6() / IPv6ExtHdrFragment(offset=0, m=1) / UDP(sport=9, dport=10) / b"first",
+        17,
+        9,
+        10,
+        Fragment.FRAGMENT_FIRST,
+    ),
+    (IPv6() / IPv6ExtHdrFragment(offset=9, nh=17) / b"later", 17, 0, 0, Fragment.FRAGMENT_LATER),
+    (IPv6() / ICMPv6EchoRequest(id=99), 58, 99, 99, Fragment.FRAGMENT_NONE),
+    (IP(proto=47) / b"gre", 47, 0, 0, Fragment.FRAGMENT_NONE),
+]
+
+
+@pytest.mark.parametrize(
+    ("packet", "protocol", "source", "destination", "fragment"), SCAPY, ids=range(len(SCAPY))
+)
+def test_scapys_packets_are_read_as_scapy_wrote_them(impl, packet, protocol, source, destination, fragment):
+    batch = parsed(impl, [bytes(packet)])
+    assert batch.reason[0] == 0
+    assert (batch.protocol[0], batch.source_port[0], batch.destination_port[0], batch.fragment[0]) == (
+        protocol,
+        source,
+        destination,
+        fragment,
+    )
+    if TCP in packet:
+        assert batch.tcp_flags[0] == int(packet[TCP].flags)
+
+
+def packets():
+    bases = [bytes(row[0]) for row in SCAPY] + [UDP4]
+    mutated = st.tuples(
+        st.sampled_from(bases),
+        st.lists(st.tuples(st.integers(0, 70), st.integers(0, 255)), max_size=3),
+        st.integers(0, 90),
+    ).map(_mutate)
+    return st.one_of(st.binary(max_size=120), mutated)
+
+
+def _mutate(recipe):
+    data, changes, cut = bytearray(recipe[0]), recipe[1], recipe[2]
+    for at, value in changes:
+        data[at % len(data)] = value
+    return bytes(data[: max(cut, 1)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(packets(), max_size=8), st.lists(packets(), max_size=8))
+def test_any_bytes_are_read_as_the_model_reads_them_also_in_a_used_batch(before, data):
+    fast, slow = PacketBatch(16, 1024), PacketBatch(16, 1024)
+    parsed(compiled, before, fast)
+    parsed(compiled, data, fast)
+    parsed(model, data, slow)
+    assert list(fast.reason[: len(data)]) == list(slow.reason[: len(data)])
+    for i in range(len(data)):
+        if slow.reason[i] == 0:
+            assert [int(getattr(fast, c)[i]) for c in COLUMNS] == [int(getattr(slow, c)[i]) for c in COLUMNS]
+            assert (
+                fast.source[i].tobytes() + fast.destination[i].tobytes()
+                == slow.source[i].tobytes() + slow.destination[i].tobytes()
+            )
+
+
+@pytest.mark.parametrize(
+    "before", [[], [("NOP", None)], [("SAckOK", b""), ("NOP", None)]], ids=["even", "odd", "later"]
+)
+@pytest.mark.parametrize(("family", "expected"), [(IP, 1360), (IPv6, 1340)], ids=["IPv4", "IPv6"])
+def test_mss_is_lowered_and_the_checksum_stays_right(family, expected, before):
+    packet = family() / TCP(flags="S", options=[*before, ("MSS", 8460)])
+    batch = parsed(compiled, [bytes(packet)])
+    assert compiled.clamp_mss_batch(batch, 1400) == 1
+    changed = family(batch.frame(0))
+    assert dict(changed[TCP].options)["MSS"] == expected
+    given_sum = changed[TCP].chksum
+    del changed[TCP].chksum
+    assert family(bytes(changed))[TCP].chksum == given_sum
+
+
+def test_mss_is_never_raised_and_only_in_a_syn():
+    small = bytes(IP() / TCP(flags="S", options=[("MSS", 500)]))
+    late = bytes(IP() / TCP(flags="A", options=[("MSS", 8460)]))
+    batch = parsed(compiled, [small, late])
+    assert compiled.clamp_mss_batch(batch, 1400) == 0
+    assert [batch.frame(0), batch.frame(1)] == [small, late]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=40))
+def test_any_tcp_options_are_safe_to_clamp(options):
+    options = options[: len(options) // 4 * 4]
+    tcp = bytes(12) + bytes([(5 + len(options) // 4) << 4, 2]) + bytes(6) + options
+    batch = parsed(compiled, [bytes(IP(proto=6) / tcp)])
+    compiled.clamp_mss_batch(batch, 1400)
+    assert len(batch.frame(0)) == 20 + len(tcp)
+
+
+def test_mtu_out_of_range_is_named():
+    with pytest.raises(ValueError, match="mtu"):
+        compiled.clamp_mss_batch(PacketBatch(), 100)
