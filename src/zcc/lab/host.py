@@ -92,8 +92,12 @@ class Host:
         options.setdefault("stderr", log or subprocess.DEVNULL)
         options.setdefault("start_new_session", True)
         try:
-            return subprocess.Popen(  # noqa: PLW1509 -- two system calls, bound beforehand: no lock to meet
-                command, env=self._environment(extra or {}), preexec_fn=self._entrance(), **options
+            enter = self._entrance()
+            return subprocess.Popen(
+                command,
+                env=self._environment(extra or {}),
+                preexec_fn=enter,  # noqa: PLW1509 -- two system calls, bound beforehand: no lock to meet
+                **options,
             )
         except (FileNotFoundError, PermissionError) as error:
             raise CommandFailed(

@@ -4,6 +4,7 @@ Called by the daemon's loop. It knows no thresholds; `targets` does. RFC 9112 §
 """
 
 import asyncio
+from contextlib import suppress
 from ipaddress import IPv4Address
 
 from zcc.lab.emulator.settings import HealthSettings
@@ -45,6 +46,8 @@ async def _ask(address: IPv4Address, settings: HealthSettings, source: IPv4Addre
         return "the answer is not HTTP"
     finally:
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 def _judge(line: bytes) -> str | None:
