@@ -1,7 +1,11 @@
 import enum
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from _typeshed import ReadableBuffer
+
+from fastpath.batch import PacketBatch
 
 UDP_PAYLOAD_BYTES: int
 SOA_NAMES: bytes
@@ -26,6 +30,7 @@ class QueryRecord(NamedTuple):
     dnssec_ok: bool
     edns_version: int
 
+def read_batch(batch: PacketBatch, errors: npt.NDArray[np.uint8]) -> int: ...
 def read_query(message: ReadableBuffer) -> QueryRecord | DnsError: ...
 def build_answer(
     message: ReadableBuffer,

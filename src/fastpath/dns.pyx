@@ -16,29 +16,19 @@ Any thread. Total on any bytes; no state, no clock, no allocation in the leaves.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
-from fastpath.dnsname cimport LABEL_MAX, NAME_MAX, lower, read_name, skip_name
+from fastpath.batch cimport PacketBatch, row
+from fastpath.dnsname cimport LABEL_MAX, NAME_MAX, lower, read_name, skip_name, text_of
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 from typing import NamedTuple
 
 cdef enum:
     HEADER = 12
-    FLAG_QR = 0x8000
-    FLAG_OPCODE = 0x7800
-    FLAG_AA = 0x0400
-    FLAG_TC = 0x0200
-    FLAG_RD = 0x0100
-    FLAG_RA = 0x0080
-    FLAG_CD = 0x0010
-    TYPE_A = 1
-    TYPE_CNAME = 5
-    TYPE_SOA = 6
-    TYPE_AAAA = 28
-    TYPE_OPT = 41
+    FLAG_QR = 0x8000, FLAG_OPCODE = 0x7800, FLAG_AA = 0x0400, FLAG_TC = 0x0200   # RFC 1035 §4.1.1
+    FLAG_RD = 0x0100, FLAG_RA = 0x0080, FLAG_CD = 0x0010                         # the last by RFC 4035 §3.2.2
+    TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_AAAA = 28, TYPE_OPT = 41
     CLASS_IN = 1
-    RCODE_FORMERR = 1
-    RCODE_NXDOMAIN = 3
-    RCODE_NOTIMP = 4
+    RCODE_FORMERR = 1, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, RCODE_NOTIMP = 4
     OPT_DNSSEC_OK = 0x8000   # of the OPT record's TTL, RFC 6891 §6.1.3
     OPTION_EXTENDED_ERROR = 15   # RFC 8914 §2
     UDP_MIN = 512            # RFC 1035 §2.3.4
@@ -285,16 +275,6 @@ cdef int scan_addresses(const uint8_t* message, int n, AddressScan* out) noexcep
     return DNS_OK
 
 
-def _text(name):
-    """A wire name as text without the final dot; bytes that are not host-name characters as \\DDD (RFC 1035 §5.1)."""
-    labels, at = [], 0
-    while name[at]:
-        label = name[at + 1:at + 1 + name[at]]
-        labels.append("".join(chr(c) if 33 <= c <= 126 and c not in b'."\\;()@$' else f"\\{c:03d}" for c in label))
-        at += 1 + name[at]
-    return ".".join(labels)
-
-
 class QueryRecord(NamedTuple):
     """A query as read: name in lower case without the final dot, flags as on the wire, udp_size 512 without OPT."""
 
@@ -326,8 +306,30 @@ def read_query(message):
         error = parse_query(at, n, &query)
     if error:
         return DnsError(error)
-    return QueryRecord(query.id, query.flags, _text(query.name[:query.name_length]), query.type, query.klass, query.udp_size,
+    return QueryRecord(query.id, query.flags, text_of(query.name), query.type, query.klass, query.udp_size,
                        bool(query.has_opt), bool(query.dnssec_ok), query.edns_version)
+
+
+def read_batch(PacketBatch batch not None, uint8_t[::1] errors not None):
+    """Judge the payload of each live UDP row as a query; 255 in `errors` (uint8[≥ count]) for other rows.
+
+    Returns:
+        Rows that are queries.
+    Raises:
+        ValueError: errors is shorter than the batch.
+    """
+    cdef Query query
+    cdef int i, end, at, queries = 0
+    if errors.shape[0] < batch.columns.count:
+        raise ValueError(f"errors must have at least {batch.columns.count} entries, not {errors.shape[0]}")
+    with nogil:
+        for i in range(batch.columns.count):
+            at, end = batch.columns.l4_start[i] + 8, batch.columns.inner_start[i] + batch.columns.inner_length[i]
+            errors[i] = 255
+            if batch.columns.reason[i] == 0 and batch.columns.protocol[i] == 17 and batch.columns.fragment[i] != 2:
+                errors[i] = parse_query(row(&batch.columns, i) + at, max(0, min(end, batch.columns.room) - at), &query)
+                queries += errors[i] == DNS_OK
+    return queries
 
 
 def _refuse(message, error):
@@ -357,14 +359,14 @@ def build_answer(message, *, int rcode=0, int type=0, data=b"", uint32_t ttl=0, 
     cdef Query query
     cdef Answer answer
     query_bytes, rdata, words = bytes(message)[:MESSAGE_MAX], bytes(data), text.encode()
-    for name, value, most in (("rcode", rcode, 4095), ("type", type, 65535), ("data", len(rdata), 65000), ("text", len(words), 255),
-                              ("limit", limit or 0, 65535), ("extended_error", extended_error or 0, 65534), ("ttl", ttl, TTL_MAX)):
-        if not 0 <= value <= most:
-            raise ValueError(f"{name} must be 0 to {most}, not {value}")
+    if not (0 <= rcode <= 4095 and 0 <= type <= 65535 and ttl <= TTL_MAX and len(rdata) <= 65000 and len(words) <= 255
+            and 0 <= (limit or 0) <= 65535 and 0 <= (extended_error or 0) < DNS_NO_ERROR_TEXT):
+        raise ValueError("rcode must be at most 4095, type 65535, ttl 2**31 - 1, data 65000 bytes, text 255 bytes, limit 65535, "
+                         "extended_error 65534, and none below 0")
     error = parse_query(<const uint8_t*> query_bytes, len(query_bytes), &query)
     if error:
         return _refuse(query_bytes, error)
-    answer.rcode = 2 if rcode > 15 and not query.has_opt else rcode
+    answer.rcode = RCODE_SERVFAIL if rcode > 15 and not query.has_opt else rcode
     answer.type, answer.ttl, answer.limit = type, ttl, limit or 0
     answer.data, answer.data_length = <const uint8_t*> rdata, len(rdata)
     answer.text, answer.text_length = <const uint8_t*> words, len(words)
@@ -392,6 +394,6 @@ def read_addresses(message):
         error = scan_addresses(at, n, &scan)
     if error:
         return []
-    names = tuple([_text(scan.name[i][:scan.name_length[i]]) for i in range(scan.names)])
+    names = tuple([text_of(scan.name[i]) for i in range(scan.names)])
     return [(names[:scan.address[i].owner + 1], scan.address[i].address[:scan.address[i].length], scan.address[i].ttl)
             for i in range(scan.found)]

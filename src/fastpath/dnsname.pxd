@@ -1,4 +1,4 @@
-# Domain names on the wire: skip one, read one (RFC 1035 §3.1, §4.1.4). Header only. Row 0.
+# Domain names on the wire: skip one, read one, print one (RFC 1035 §3.1, §4.1.4). Header only. Row 0.
 
 from libc.stdint cimport uint8_t, uint16_t
 
@@ -50,3 +50,31 @@ cdef inline int read_name(const uint8_t* message, int n, int at, uint8_t* out) n
         if size == 1:
             return length
     return -1
+
+
+# A wire name as text without the final dot, at most 1,020 characters; what is no plain character becomes \DDD
+# (RFC 1035 §5.1).
+cdef inline int print_name(const uint8_t* name, char* out) noexcept nogil:
+    cdef int at = 0, length = 0, end
+    cdef uint8_t c
+    while name[at]:
+        if at:
+            out[length] = 46
+            length += 1
+        end = at + 1 + name[at]
+        for at in range(at + 1, end):
+            c = name[at]
+            if 33 <= c <= 126 and c not in (34, 36, 40, 41, 46, 59, 64, 92):   # " $ ( ) . ; @ \
+                out[length] = c
+                length += 1
+            else:
+                out[length], out[length + 1] = 92, 48 + c // 100
+                out[length + 2], out[length + 3] = 48 + c // 10 % 10, 48 + c % 10
+                length += 4
+        at = end
+    return length
+
+
+cdef inline str text_of(const uint8_t* name):
+    cdef char out[1020]
+    return out[:print_name(name, out)].decode("ascii")

@@ -7,7 +7,9 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import numpy as np
 import pytest
+from fastpath.batch import PacketBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +92,28 @@ def test_strange_bytes_of_a_name_are_escaped(impl):
 
 def test_the_root_has_an_empty_name(impl):
     assert impl.read_query(query(".")).name == ""
+
+
+def loaded(*messages):
+    """A batch as packet.parse leaves it: 20 bytes of IPv4 and 8 of UDP before each message."""
+    batch = PacketBatch(max(1, len(messages)), 1024)
+    batch.load([bytes(28) + message for message in messages])
+    batch.inner_start[:], batch.l4_start[:], batch.protocol[:] = 128, 148, 17
+    batch.inner_length[: len(messages)] = [28 + len(message) for message in messages]
+    return batch
+
+
+def test_each_udp_row_of_a_batch_is_judged(impl):
+    batch = loaded(query(), query(), query(), query(), b"", HEADER)
+    batch.reason[1], batch.protocol[2], batch.fragment[3] = 1, 6, 2
+    errors = np.zeros(6, np.uint8)
+    assert impl.read_batch(batch, errors) == 1
+    assert errors.tolist() == [0, 255, 255, 255, DnsError.DNS_SHORT, DnsError.DNS_SHORT]
+
+
+def test_a_column_shorter_than_the_batch_is_refused(impl):
+    with pytest.raises(ValueError, match="errors"):
+        impl.read_batch(loaded(query(), query()), np.zeros(1, np.uint8))
 
 
 def test_an_answer_has_the_address_and_keeps_the_case_of_the_question(impl):

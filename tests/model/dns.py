@@ -154,6 +154,20 @@ def read_query(message):
         return wrong.error
 
 
+def read_batch(batch, errors):
+    if len(errors) < batch.count:
+        raise ValueError(f"errors must have at least {batch.count} entries, not {len(errors)}")
+    queries = 0
+    for i in range(batch.count):
+        errors[i] = 255
+        if batch.reason[i] == 0 and batch.protocol[i] == 17 and batch.fragment[i] != 2:
+            end = int(batch.inner_start[i]) + int(batch.inner_length[i])
+            found = read_query(batch.data[i, int(batch.l4_start[i]) + 8 : end].tobytes())
+            errors[i] = found if isinstance(found, DnsError) else DnsError.DNS_OK
+            queries += errors[i] == DnsError.DNS_OK
+    return queries
+
+
 def soa(ttl):
     return wire(MNAME) + wire(RNAME) + b"".join(n.to_bytes(4, "big") for n in (1, 3600, 600, 86400, ttl))
 

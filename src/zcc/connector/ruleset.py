@@ -8,6 +8,7 @@ compiles nothing.
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 import numpy as np
 from fastpath.action import Action
@@ -18,7 +19,7 @@ from fastpath.lpm import Lpm4, Lpm6
 from zcc.policy.compile import CompiledPolicy, NetworkRows
 from zcc.policy.model import Method
 
-__all__ = ["NameBinder", "build_ruleset"]
+__all__ = ["NameBinder", "build_ruleset", "ruleset_arguments"]
 
 ACTIONS = {
     Method.ZIA: Action.ACTION_ZIA,
@@ -37,18 +38,22 @@ def build_ruleset(compiled: CompiledPolicy, generation: int) -> RuleSet:
     Raises:
         ValueError: generation is not 0 … 2**32 - 1.
     """
-    return RuleSet(
-        generation,
-        actions=np.array([ACTIONS[rule.method] for rule in compiled.rules], np.uint8),
-        rule_of=compiled.rule_of,
-        location=compiled.location_rows,
-        source=_networks(compiled.sources),
-        destination=_networks(compiled.destinations),
-        service=Services(compiled.services.tcp, compiled.services.udp, compiled.services.protocols,
-                         compiled.services.rows),
-        name=Names(compiled.name_row_of, compiled.name_rows),
-        spare_rows=0,
-    )
+    return RuleSet(generation, **ruleset_arguments(compiled))
+
+
+def ruleset_arguments(compiled: CompiledPolicy) -> dict[str, Any]:
+    """Return what RuleSet, or its reference in tests/model, takes besides the generation."""
+    services = compiled.services
+    return {
+        "actions": np.array([ACTIONS[rule.method] for rule in compiled.rules], np.uint8),
+        "rule_of": compiled.rule_of,
+        "location": compiled.location_rows,
+        "source": _networks(compiled.sources),
+        "destination": _networks(compiled.destinations),
+        "service": Services(services.tcp, services.udp, services.protocols, services.rows),
+        "name": Names(compiled.name_row_of, compiled.name_rows),
+        "spare_rows": 0,  # every name there can be has its row already
+    }
 
 
 def _networks(criterion: NetworkRows) -> Networks:

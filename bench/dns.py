@@ -1,0 +1,66 @@
+"""DNS messages: read a query, answer it, read the addresses of an answer; dnspython is the peer.
+
+read-batch is what a worker's loop costs; the others are one Python call a message, most of which is the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import dns.message
+import dns.rrset
+import numpy as np
+from fastpath.batch import PacketBatch
+
+from bench.harness import Case
+from fastpath import dns as native
+from model import dns as reference
+
+QUERY = dns.message.make_query("portal.corp.example.", "A", use_edns=0, payload=1232).to_wire()
+HTTPS_QUERY = dns.message.make_query("portal.corp.example.", "HTTPS", use_edns=0, payload=1232).to_wire()
+BATCH = 64
+ADDRESS = bytes([10, 254, 0, 7])
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """read, answer A, answer NODATA, learn."""
+    answer = answer_with_aliases()
+    for impl, module in (("fastpath", native), ("reference", reference)):
+        yield Case(impl, "read-batch", "ns", BATCH, reading(module))
+        yield Case(impl, "read", "ns", 1, lambda module=module: module.read_query(QUERY))
+        yield Case(impl, "answer-a", "ns", 1,
+                   lambda module=module: module.build_answer(QUERY, type=1, data=ADDRESS, ttl=60))
+        yield Case(impl, "answer-nodata", "ns", 1, lambda module=module: module.build_answer(
+            HTTPS_QUERY, ttl=60, extended_error=4, text="A only"))
+        yield Case(impl, "learn", "ns", 1, lambda module=module: module.read_addresses(answer))
+    yield Case("dnspython", "read", "ns", 1, lambda: dns.message.from_wire(QUERY))
+    yield Case("dnspython", "answer-a", "ns", 1, answering)
+    yield Case("dnspython", "learn", "ns", 1, lambda: dns.message.from_wire(answer).resolve_chaining())
+
+
+def reading(module: ModuleType) -> Callable[[], object]:
+    """Judge a batch of queries."""
+    batch, errors = PacketBatch(BATCH, 1024), np.zeros(BATCH, np.uint8)
+    batch.load([bytes(28) + QUERY] * BATCH)
+    batch.inner_start[:], batch.l4_start[:], batch.protocol[:] = 128, 148, 17
+    batch.inner_length[:] = 28 + len(QUERY)
+    return lambda: module.read_batch(batch, errors)
+
+
+def answer_with_aliases() -> bytes:
+    """Two CNAMEs, then four addresses."""
+    message = dns.message.make_response(dns.message.make_query("www.example.", "A"))
+    message.answer = [
+        dns.rrset.from_text("www.example.", 300, "IN", "CNAME", "www.cdn.example."),
+        dns.rrset.from_text("www.cdn.example.", 20, "IN", "CNAME", "edge.cdn.example."),
+        dns.rrset.from_text("edge.cdn.example.", 60, "IN", "A", *(f"192.0.2.{i}" for i in range(1, 5))),
+    ]
+    return message.to_wire()
+
+
+def answering() -> bytes:
+    """Read the query and answer it with one address, by dnspython."""
+    reply = dns.message.make_response(dns.message.from_wire(QUERY), our_payload=1232)
+    reply.answer.append(dns.rrset.from_text("portal.corp.example.", 60, "IN", "A", "10.254.0.7"))
+    return reply.to_wire()
