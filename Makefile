@@ -1,0 +1,67 @@
+# What a person types: make lab, make test, make bench, make check. Each sets up .venv by itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Options for the lab and the benches: make lab LAB="--only zpa-download", make bench BENCH="lpm4 --quick"
+LAB ?=
+BENCH ?= all
+
+NATIVE := $(wildcard src/fastpath/*.pyx src/fastpath/*.pxd)
+ROLES := connector private-edge app-connector internet-edge
+# Two compilers at a time; read by every build that setuptools starts, also inside pip.
+export DIST_EXTRA_CONFIG := $(CURDIR)/tools/build.cfg
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help lab test bench check lint types stubs wheel schema clean
+
+help:
+	@echo "make lab     the whole system on this machine, with real traffic"
+	@echo "make test    the tests"
+	@echo "make bench   the benchmarks"
+	@echo "make check   what CI runs: lint, types, stubs, tests, wheel, lab"
+	@echo "make schema  write docs/schema again"
+	@echo "make clean   forget .venv and everything built"
+
+lab: .venv/built
+	@sh tools/need.sh $(PYTHON) lab
+	$(BIN)/zcc lab $(LAB)
+
+test: .venv/built
+	$(BIN)/pytest
+
+bench: .venv/built
+	$(BIN)/python -m bench $(BENCH)
+
+check: lint types stubs test wheel lab
+
+lint: .venv/built
+	$(BIN)/ruff check
+
+types: .venv/built
+	$(BIN)/mypy
+
+stubs: .venv/built
+	$(BIN)/python tools/check_stubs.py
+
+wheel: .venv/built
+	$(BIN)/python tools/check_wheel.py
+
+schema: .venv/built
+	mkdir -p docs/schema
+	for role in $(ROLES); do $(BIN)/zcc check --schema $$role > docs/schema/$$role.json || exit 1; done
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -f src/fastpath/*.so
+
+# The first installation compiles too; .venv/fresh keeps the next rule from doing so again.
+.venv/installed: pyproject.toml setup.py tools/build.cfg
+	@sh tools/need.sh $(PYTHON) build
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1" wheel
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	@touch .venv/fresh $@
+
+.venv/built: $(NATIVE) | .venv/installed
+	@if test -e .venv/fresh; then mv .venv/fresh $@; else \
+		$(BIN)/python setup.py -q build_ext --inplace && touch $@; fi
