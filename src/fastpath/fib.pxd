@@ -55,30 +55,42 @@ cdef struct Change:
     uint64_t high, low
     int length
 
-cdef Fib* open_fib(int address_bits, uint32_t cells, uint32_t values) noexcept nogil         # NULL: no memory
-cdef void close_fib(Fib* fib) noexcept nogil
-# Make the root entries within a prefix anew. 0, FIB_FULL or FIB_NO_MEMORY.
-cdef int refresh(Fib* fib, const Routes* routes, uint32_t default, const Change* change) noexcept nogil
+# The writer's routes and what readers see of them.
+cdef struct Table:
+    Fib* fib                 # published
+    Fib* kept                # replaced ones, until release_kept
+    Routes routes
+    int address_bits         # 32 or 128
+    uint32_t default
+
+cdef Table* open_table(int address_bits, uint32_t default) noexcept nogil          # NULL: no memory
+cdef void close_table(Table* table) noexcept nogil
+cdef void release_kept(Table* table) noexcept nogil
+# Let readers see a change that was made to table.routes; -1 without memory.
+cdef int show(Table* table, uint64_t high, uint64_t low, int length) noexcept nogil
+# Replace all routes, which takes `routes` over; -1 without memory, all then stays as it was.
+cdef int swap_routes(Table* table, Routes* routes) noexcept nogil
+cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil                              # in use
+
+
+cdef inline uint32_t run_of(const Line* line, uint32_t slot) noexcept nogil:
+    return line.before[slot >> 6] + ones(line.change[slot >> 6] & (~<uint64_t> 0 >> (63 - (slot & 63))))
 
 
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
+    # An entry that is a value goes through line 0, which is empty, so that no branch depends on it: whether a random address
+    # has a line cannot be predicted.
     cdef uint64_t entry = load_word(&fib.root[address >> 16])
-    cdef const Line* line
+    cdef uint32_t is_cell = -<uint32_t> (entry >> 63)
+    cdef const Line* line = &(<const Line*> fib.cells)[<uint32_t> entry & is_cell]
     cdef const uint32_t* run
-    if not entry >> 63:
-        return <uint32_t> entry
-    line = &(<const Line*> fib.cells)[<uint32_t> entry]
     if not line.deeper:
-        return fib.values[line.base + run_of(line, address >> 8 & 255)]
+        return fib.values[line.base + run_of(line, address >> 8 & 255)] & is_cell | <uint32_t> entry & ~is_cell
     run = &fib.values[line.base + 2 * run_of(line, address >> 8 & 255)]
     if not run[1]:
         return run[0]
     line = &(<const Line*> fib.cells)[run[0]]
     return fib.values[line.base + run_of(line, address & 255)]
-
-
-cdef inline uint32_t run_of(const Line* line, uint32_t slot) noexcept nogil:
-    return line.before[slot >> 6] + ones(line.change[slot >> 6] & (~<uint64_t> 0 >> (63 - (slot & 63))))
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:

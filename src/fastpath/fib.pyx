@@ -7,13 +7,16 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastpath.memory cimport give_pages, store_word, take_pages
-from fastpath.routes cimport Route, Routes, expand_routes, routes_within
+from fastpath.memory cimport give_pages, store_pointer, store_word, take_pages
+from fastpath.routes cimport Route, Routes, close_routes, expand_routes, open_routes, routes_within
 
 if sizeof(Line) != 64 or sizeof(Node) != 24:
     raise ImportError("fastpath.fib was built for another layout of Line and Node: build fastpath again")
 
 cdef enum:
+    CELLS_FIRST = 512           # room of an empty Fib
+    VALUES_FIRST = 1024
+    ROUTES_FIRST = 64
     LINE_SLOTS = 256
     NODE_SLOTS = 64
     NODE_BITS = 6
@@ -37,6 +40,7 @@ cdef Fib* open_fib(int address_bits, uint32_t cells, uint32_t values) noexcept n
     if fib.root is NULL or fib.cells is NULL or fib.values is NULL:
         close_fib(fib)
         return NULL
+    fib.cells_used = fib.values_used = 1            # cell 0 is an empty Line whose value is unused (find4)
     return fib
 
 
@@ -237,3 +241,94 @@ cdef int write_node(Fib* fib, const uint32_t* outcomes, const int32_t* below, ui
     memcpy(&fib.values[base], values, n * sizeof(uint32_t))
     (<Node*> fib.cells)[cell] = made
     return 0
+
+
+# ---- what readers are given ----
+
+cdef Table* open_table(int address_bits, uint32_t default) noexcept nogil:
+    cdef Table* table = <Table*> calloc(1, sizeof(Table))
+    if table is NULL:
+        return NULL
+    table.address_bits, table.default = address_bits, default
+    if not open_routes(&table.routes, ROUTES_FIRST) or publish(table) != 0:
+        close_table(table)
+        return NULL
+    return table
+
+
+cdef void close_table(Table* table) noexcept nogil:
+    if table is NULL:
+        return
+    close_routes(&table.routes)
+    release_kept(table)
+    if table.fib is not NULL:
+        close_fib(table.fib)
+    free(table)
+
+
+cdef void release_kept(Table* table) noexcept nogil:
+    cdef Fib* fib
+    while table.kept is not NULL:
+        fib = table.kept
+        table.kept = fib.next
+        close_fib(fib)
+
+
+cdef int publish(Table* table) noexcept nogil:
+    """Make a new Fib from the routes, with room for changes, and show it to readers; -1 without memory."""
+    cdef Change everything
+    cdef Fib* fib = open_fib(table.address_bits, CELLS_FIRST, VALUES_FIRST)
+    cdef Fib* old = table.fib
+    if fib is NULL:
+        return -1
+    everything.high = everything.low = 0
+    everything.length = 0
+    if refresh(fib, &table.routes, table.default, &everything) != 0 or not leave_room(fib):
+        close_fib(fib)
+        return -1
+    fib.fixed = 1
+    store_pointer(<void**> &table.fib, fib)
+    if old is not NULL:
+        old.next = table.kept
+        table.kept = old
+    return 0
+
+
+cdef int show(Table* table, uint64_t high, uint64_t low, int length) noexcept nogil:
+    """Let readers see a change of the routes; -1 without memory."""
+    cdef Change change
+    change.high, change.low, change.length = high, low, length
+    if refresh(table.fib, &table.routes, table.default, &change) == 0:
+        return 0
+    return publish(table)
+
+
+cdef int swap_routes(Table* table, Routes* routes) noexcept nogil:
+    """Replace all routes; -1 without memory, all then stays as it was. Either way `routes` is used up."""
+    cdef Routes old = table.routes
+    table.routes = routes[0]
+    if publish(table) == 0:
+        close_routes(&old)
+        return 0
+    close_routes(routes)
+    table.routes = old
+    return -1
+
+
+cdef bint leave_room(Fib* fib) noexcept nogil:
+    """At least half as much room as is used, so that Fibs are not made again all the time."""
+    cdef uint32_t cells = fib.cells_used, values = fib.values_used
+    while fib.cells_room - cells < cells / 2:
+        if take_cells(fib, fib.cells_room - fib.cells_used + 1) < 0:
+            return False
+        fib.cells_used = cells
+    while fib.values_room - values < values / 2:
+        if take_values(fib, fib.values_room - fib.values_used + 1) < 0:
+            return False
+        fib.values_used = values
+    return True
+
+
+cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil:
+    return ROOTS * sizeof(uint64_t) + <uint64_t> fib.cells_used * fib.cell_bytes \
+        + <uint64_t> fib.values_used * sizeof(uint32_t)
