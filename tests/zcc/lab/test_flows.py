@@ -1,4 +1,7 @@
-"""Flows of the load balancer: stickiness, cookies, idle timeouts, what comes back, rebalance. Time is a number here."""
+"""Flows of the load balancer: stickiness, cookies, idle timeouts, what comes back, rebalance.
+
+Time is a number here.
+"""
 
 from ipaddress import IPv4Address
 from random import Random
@@ -8,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zcc.lab.emulator.flows import HEADER_BYTES, Flows, describe
-from zcc.lab.emulator.settings import GwlbSettings
-from zcc.lab.emulator.targets import Choice
 
 from fastpath import flowkey, geneve, gwlb, packet
 from fastpath.batch import PacketBatch
+from zcc.lab.emulator.flows import HEADER_BYTES, Flows, describe
+from zcc.lab.emulator.settings import GwlbSettings
+from zcc.lab.emulator.targets import Choice
 
 from .datagram import ACK, FIN, RST, SYN, tcp, udp
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from zcc.lab.namespaces import explain_refusal
 
 WORLD = str(Path(__file__).with_name("world.py"))
@@ -27,7 +28,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def lingering() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A world with a program in each of three hosts; the pipe's end comes when the last process of the world has gone."""
+    """A world with a program in each of three hosts; the pipe's end comes when the last process of the world
+    has gone.
+    """
     if run("status", "0").returncode:
         pytest.fail("no world can be made")
     ours, theirs = os.pipe()

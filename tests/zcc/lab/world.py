@@ -1,4 +1,7 @@
-"""Programs for test_namespaces, run as `python world.py NAME …` in a process of their own: each makes a world and acts in it."""
+"""Programs for test_namespaces, run as `python world.py NAME …` in a process of their own.
+
+Each makes a world and acts in it.
+"""
 
 import sys
 import time
