@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from identities import authority, identity
 from OpenSSL import SSL
 
+from identities import authority, identity
 from zcc.itunnel.handshake import Handshake, use_fixed_mtu
 from zcc.pki.context import dtls_client, dtls_server
 

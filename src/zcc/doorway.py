@@ -1,8 +1,8 @@
 """The doorway: the device between the fast path and this host's kernel, with its addresses, routes and
 switches.
 
-    kernel's IP  ◀──▶  zcc0  ◀─ TUN queue ──────────────────▶  fastpath.packetio.Device
-                       zcc0  ◀─ veth ─▶  zcc0-fp ◀─ AF_PACKET ─▶  the same, where /dev/net/tun may not be opened
+    kernel's IP ◀─▶ zcc0 ◀─ TUN queue ──────────────────────▶ fastpath.packetio.Device
+                    zcc0 ◀─ veth ─▶ zcc0-fp ◀─ AF_PACKET ─▶   the same, where /dev/net/tun may not be opened
 
 Journey: a role's daemon opens a Doorway before its data plane and closes it after. Everything is asked from
 the kernel by pyroute2 and /proc/sys; the device is gone when the doorway is closed, and one left by a crash
@@ -16,7 +16,6 @@ Source: ethtool(8), packet(7), arp(7).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -25,7 +24,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -49,8 +48,6 @@ SYSCTL = Path("/proc/sys/net")
 TUN = Path("/dev/net/tun")
 INNER_SUFFIX = "-fp"          # of our end of a veth pair
 NAME_LIMIT = 15 - len(INNER_SUFFIX)
-TABLE_IN, TABLE_OUT = 60811, 60812   # routing tables of stand_in
-RULE_PRIORITY = 6081                 # before the main table's
 IFF_NOARP = 0x80              # linux/if.h
 NTF_PROXY = 0x08              # linux/neighbour.h
 SIOCETHTOOL = 0x8946
@@ -71,7 +68,7 @@ class DeviceSettings(Settings):
     mtu: int = Field(default=1500, ge=1280, le=9000, description="bytes an IP packet may have on it")
     internal: IPv4Network | None = Field(
         default=None,
-        description="range inside this host: its .0.1 is the listeners' address, the rest stands for workloads",
+        description="range inside this host: its .0.1 is the listeners', the rest stands for workloads",
     )
 
 
@@ -104,13 +101,18 @@ class Doorway:
             DeviceError: the kernel refuses, with what to do.
         """
         self.kind = self._choose()
-        self._with_netlink(self._make)
+        try:
+            self._with_netlink(self._make)
+        except BaseException:
+            self.close()
+            raise
         log.info("device %s made (%s, MTU %d)", self.name, self.kind, self._settings.mtu)
         return self.device
 
     def route(self, prefix: Network) -> None:
         """Route a prefix to the device."""
-        self._with_netlink(lambda ip: ip.route("replace", dst=str(prefix), oif=self.index, family=_family(prefix)))
+        family = _family(prefix)
+        self._with_netlink(lambda ip: ip.route("replace", dst=str(prefix), oif=self.index, family=family))
 
     def own(self, address: Address) -> str | None:
         """Make the device the home of an address that is not the kernel's: route it there and answer for it
@@ -125,34 +127,9 @@ class Doorway:
         """
         return self._with_netlink(lambda ip: self._own(ip, address))
 
-    def stand_in(self) -> None:
-        """Let this host's own sockets speak as any address of the internal range (with IP_TRANSPARENT).
-
-        What such a socket sends goes into the device, and what comes out of the device for it is delivered
-        here instead of being forwarded.
-
-        Raises:
-            DeviceError: the settings have no internal range, or the kernel refuses.
-        """
-        if self._settings.internal is None:
-            raise DeviceError("kernel.internal is missing; give a network such as 198.18.0.0/16")
-        internal = str(self._settings.internal)
-        self._with_netlink(lambda ip: self._stand_in(ip, internal))
-
-    def _stand_in(self, ip: Any, internal: str) -> None:
-        ip.route("replace", dst=internal, oif=ip.link_lookup(ifname="lo")[0], type="local", scope="host",
-                 table=TABLE_IN)
-        ip.route("replace", dst="0.0.0.0/0", oif=self.index, table=TABLE_OUT)
-        for rule in self._rules(internal):
-            try:
-                ip.rule("add", **rule)
-            except NetlinkError as error:
-                if error.code != errno.EEXIST:     # one left by a crash is as good
-                    raise
-
-    def _rules(self, internal: str) -> list[dict[str, Any]]:
-        return [{"iifname": self.name, "dst": internal, "table": TABLE_IN, "priority": RULE_PRIORITY},
-                {"src": internal, "table": TABLE_OUT, "priority": RULE_PRIORITY + 1}]
+    def host_addresses(self) -> set[Address]:
+        """Return every address that is this host's kernel's own."""
+        return self._with_netlink(_host_addresses)
 
     def close(self) -> None:
         """Remove the device, its routes and what was answered for; again is no error."""
@@ -176,7 +153,7 @@ class Doorway:
             with TUN.open("r+b", buffering=0):
                 return "tun"
         except OSError as error:
-            log.info("device %s will be a veth pair: %s cannot be opened (%s)", self.name, TUN, error.strerror)
+            log.info("device %s will be a veth pair: %s: %s", self.name, TUN, error.strerror)
             return "veth"
 
     def _make(self, ip: Any) -> None:
@@ -220,11 +197,11 @@ class Doorway:
         towards = 0 if found is None else int(found.get_attr("RTA_OIF"))
         neighbour = found is not None and found.get_attr("RTA_GATEWAY") is None and towards != self.index
         if found is not None and found["type"] == 2:       # RTN_LOCAL
-            raise DeviceError(f"{address} is one of this host's own addresses; give another, or take it off the interface")
+            raise DeviceError(f"{address} is this host's own address; give another, or take it off")
         ip.route("replace", dst=f"{address}/{address.max_prefixlen}", oif=self.index, family=_family(address))
         _set("ipv4/ip_forward" if address.version == 4 else "ipv6/conf/all/forwarding", 1)
         if not neighbour:
-            log.info("%s is routed to %s; no interface's network holds it, so nobody is told", address, self.name)
+            log.info("%s is routed to %s; no network here holds it, so nobody is told", address, self.name)
             return None
         wire: str = ip.get_links(towards)[0].get_attr("IFLA_IFNAME")
         if address.version == 6:
@@ -241,14 +218,10 @@ class Doorway:
             except NetlinkError as error:
                 log.debug("proxy entry of %s is gone already: %s", address, error)
         self._proxies.clear()
-        if self._settings.internal is not None:
-            for rule in self._rules(str(self._settings.internal)):
-                with contextlib.suppress(NetlinkError):
-                    ip.rule("del", **rule)
         for index in ip.link_lookup(ifname=self.name):
             kind = ip.get_links(index)[0].get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
             if kind not in ("tun", "veth"):
-                raise DeviceError(f"{self.name} exists and is a {kind or 'real'} interface; choose another name")
+                raise DeviceError(f"{self.name} is a {kind or 'real'} interface; choose another kernel.name")
             ip.link("del", index=index)
 
     def _with_netlink(self, work: Callable[[Any], Result]) -> Result:
@@ -275,8 +248,8 @@ class Doorway:
     def _explain(self, error: BaseException) -> str:
         number = error.code if isinstance(error, NetlinkError) else getattr(error, "errno", None)
         if number in (errno.EPERM, errno.EACCES):
-            return (f"the kernel refuses device {self.name} ({error}); run as root, with CAP_NET_ADMIN and CAP_NET_RAW, "
-                    "or in a user namespace of its own")
+            return (f"the kernel refuses device {self.name} ({error}); run as root, with CAP_NET_ADMIN and "
+                    "CAP_NET_RAW, or in a user namespace of its own")
         return f"the kernel refuses device {self.name}: {error}"
 
 
@@ -296,6 +269,11 @@ def turn_offloads_off(name: str) -> None:
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:      # a driver that never had it has nothing to turn off
                     raise
+
+
+def _host_addresses(ip: Any) -> set[Address]:
+    texts = (found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS") for found in ip.get_addr())
+    return {ip_address(text) for text in texts if text}
 
 
 def _index(ip: Any, name: str) -> int:

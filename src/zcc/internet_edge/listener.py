@@ -31,6 +31,7 @@ __all__ = ["Accepted", "Listener", "opens_handshake"]
 
 HANDSHAKE_NS = 10_000_000_000
 HANDSHAKE_TYPE = 22
+CLIENT_HELLO = 1
 RECORD_HEADER = 13
 FLIGHT_BYTES = 1 << 14
 
@@ -54,8 +55,11 @@ class _HalfOpen:
 
 
 def opens_handshake(datagram: bytes) -> bool:
-    """Whether a datagram could begin a handshake: a plain handshake record of epoch 0."""
-    return len(datagram) > RECORD_HEADER and datagram[0] == HANDSHAKE_TYPE and datagram[3:5] == b"\0\0"
+    """Whether a datagram is a ClientHello: a handshake record of epoch 0, message type 1 (RFC 6347 §4.2.2).
+    """
+    if len(datagram) <= RECORD_HEADER or datagram[3:5] != b"\0\0":
+        return False
+    return datagram[0] == HANDSHAKE_TYPE and datagram[RECORD_HEADER] == CLIENT_HELLO
 
 
 class Listener:
@@ -79,10 +83,15 @@ class Listener:
         self._per_address: Counter[int] = Counter()
         self._listening: SSL.Connection | None = None
         self.accepted: list[Accepted] = []          # for the datapath to take
-        self.counts: Counter[str] = Counter()       # cookies, begun, accepted, refused, failed, expired, crowded
+        # cookies, begun, accepted, refused, failed, expired, crowded
+        self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._half_open)
+
+    def wants(self, address: PeerAddress, datagram: bytes) -> bool:
+        """Return whether a datagram can be part of a handshake; all else of strangers is not for us."""
+        return address in self._half_open or opens_handshake(datagram)
 
     def receive(self, address: PeerAddress, datagram: bytes, now_ns: int) -> list[bytes]:
         """Take a datagram that belongs to no session; return what to send back to its sender."""
@@ -133,6 +142,7 @@ class Listener:
     def _advance(
         self, address: PeerAddress, half: _HalfOpen, step: Callable[[], list[bytes]], now_ns: int
     ) -> list[bytes]:
+        said: list[bytes] = []
         try:
             said = step()
             if half.handshake.done:
@@ -149,7 +159,7 @@ class Listener:
             self.counts["refused"] += 1
             log.warning("%s:%d: %s", IPv4Address(address[0]), address[1], refusal)
             self._forget(address)
-            return []
+            return [*said, *half.handshake.refuse()]
         wait_s = half.handshake.wait_s()
         half.repeat_ns = now_ns + (HANDSHAKE_NS if wait_s is None else int(wait_s * 1e9))
         return said

@@ -117,6 +117,14 @@ class Handshake:
             raise HandshakeFailed("the peer showed no certificate")
         return shown.public_bytes(Encoding.DER)
 
+    def refuse(self) -> list[bytes]:
+        """Return what ends the session again: the peer then knows that we will not have it."""
+        try:
+            self.connection.shutdown()
+        except SSL.Error:
+            return []
+        return datagrams(self._flight())
+
     def _advance(self) -> list[bytes]:
         try:
             self.connection.do_handshake()

@@ -1,0 +1,103 @@
+"""Sessions of connectors at an internet edge, found by the address that a datagram comes from, and by number.
+
+Flows remember numbers. When a connector comes back with a new session, packets towards flows of the old one
+go by the new: it is the same connector, proved by the same name in its certificate. The datapath's thread
+only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from zcc.internet_edge.cookie import PeerAddress
+from zcc.pki.peer import Peer
+
+__all__ = ["EdgeSession", "SessionBook"]
+
+# Probes come twice a second: a connector silent for so long has another session, or none.
+SILENT_NS = 3_000_000_000
+IDLE_NS = 30_000_000_000
+
+
+@dataclass(slots=True, eq=False)
+class EdgeSession:
+    """One established session."""
+
+    number: int
+    address: PeerAddress
+    record: Any              # fastpath.dtls.Session
+    peer: Peer
+    since_ns: int
+    last_ns: int             # when its newest datagram came
+    received: int = 0        # packets of workloads
+    sent: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    probes: int = 0
+
+
+class SessionBook:
+    """All sessions that live."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_address: dict[PeerAddress, EdgeSession] = {}
+        self._by_number: dict[int, EdgeSession] = {}
+        self._newest: dict[str, EdgeSession] = {}
+        self._names: dict[int, str] = {}      # number → peer's name, kept while flows may remember the number
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __iter__(self) -> Iterator[EdgeSession]:
+        return iter(list(self._by_number.values()))
+
+    def add(
+        self, address: PeerAddress, record: Any, peer: Peer, now_ns: int
+    ) -> tuple[EdgeSession, list[EdgeSession]]:
+        """Take a session; return it, and those that it puts an end to: the address's former one, the most
+        silent one.
+        """
+        ended = [self._by_address[address]] if address in self._by_address else []
+        if not ended and len(self) >= self._limit:
+            ended = [min(self._by_number.values(), key=lambda session: session.last_ns)]
+        for session in ended:
+            self.remove(session)
+        added = EdgeSession(self._next, address, record, peer, now_ns, now_ns)
+        self._next += 1
+        self._by_address[address] = self._by_number[added.number] = self._newest[str(peer)] = added
+        self._names[added.number] = str(peer)
+        return added, ended
+
+    def remove(self, session: EdgeSession) -> None:
+        """Forget a session; flows of it follow their connector's next one."""
+        self._by_number.pop(session.number, None)
+        if self._by_address.get(session.address) is session:
+            del self._by_address[session.address]
+        if self._newest.get(str(session.peer)) is session:
+            del self._newest[str(session.peer)]
+        if len(self._names) > 4 * self._limit:      # numbers grow; the oldest have no flows left
+            del self._names[next(iter(self._names))]
+
+    def at(self, address: PeerAddress) -> EdgeSession | None:
+        """Return the session of datagrams from an address."""
+        return self._by_address.get(address)
+
+    def towards(self, number: int, now_ns: int) -> EdgeSession | None:
+        """Return the session for packets to a flow whose newest packet came from session `number`."""
+        session = self._by_number.get(number)
+        if session is not None and now_ns - session.last_ns < SILENT_NS:
+            return session
+        newer = self._newest.get(self._names.get(number, ""))
+        return newer or session
+
+    def name_of(self, number: int) -> str:
+        """Return the name of the connector behind a number, "" when it is long gone."""
+        return self._names.get(number, "")
+
+    def idle(self, now_ns: int) -> list[EdgeSession]:
+        """Return sessions that nothing came from for too long."""
+        return [session for session in self._by_number.values() if now_ns - session.last_ns > IDLE_NS]
