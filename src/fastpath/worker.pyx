@@ -28,7 +28,7 @@ from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, view
-from fastpath.nat cimport NAT_DESTINATION, NAT_SOURCE, rewrite
+from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss, parse, parse_row
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring

@@ -7,6 +7,7 @@ Everything heavy is imported inside the command that needs it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
 import sys
@@ -190,5 +191,7 @@ def _serve(role: str, config: Path) -> None:
     settings: Any = load(config, role)
     from zcc.serve import serve  # noqa: PLC0415
 
-    daemon = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon")
-    raise typer.Exit(serve(daemon.run, settings, settings.logs))
+    run = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon").run
+    if role == "connector":     # the one role whose file may be read again while it runs
+        run = functools.partial(run, reload=lambda: load(config, role))
+    raise typer.Exit(serve(run, settings, settings.logs))

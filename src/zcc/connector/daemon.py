@@ -1,0 +1,359 @@
+"""The connector's composition root: every part made, joined and ended here, and nowhere else.
+
+    identity, policy ▶ device ▶ data path ▶ edges ▶ DNS, relay, strays ▶ health ▶ ready … stop ▶ drain ▶ all closed
+
+Journey: zcc.cli calls run(). SIGHUP reads the file again: rules and applications are exchanged while flows live; what else
+has changed needs a restart and is named in the log. It decides nothing about packets.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from ipaddress import IPv4Address
+
+from fastpath.action import Action, PuntReason
+from fastpath.dtls import Session
+from fastpath.flowtable import TimeoutClass
+from zcc import __version__, notify
+from zcc.clock import Clock, SystemClock
+from zcc.connector.aliases import Aliases
+from zcc.connector.datapath import Datapath, Plan
+from zcc.connector.dns import DnsService, Journal
+from zcc.connector.dns_tcp import DnsTcp
+from zcc.connector.drain import Drain
+from zcc.connector.health import HealthServer, Observed, Way
+from zcc.connector.metrics import ConnectorCollector
+from zcc.connector.opening import Opening, Stream
+from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
+from zcc.connector.relay import ZpaRelay
+from zcc.connector.resolver import Resolver
+from zcc.connector.rulebook import Rulebook
+from zcc.connector.sessions import Labels, session_fields
+from zcc.connector.settings import ConnectorSettings
+from zcc.connector.stray import Stray
+from zcc.connector.teaching import Teacher
+from zcc.dns.intercept import Interceptor
+from zcc.doorway import Doorway
+from zcc.errors import ZccError
+from zcc.itunnel.client import TunnelClient
+from zcc.mtunnel.client import EdgeClient, Hello
+from zcc.mtunnel.errors import EdgeDown
+from zcc.mtunnel.messages import OpenRequest
+from zcc.mtunnel.transport import ALPN
+from zcc.pki.context import dtls_client, tls_client
+from zcc.pki.peer import PeerCheck
+from zcc.policy.model import Method
+from zcc.synthetic.lease import Lease
+from zcc.synthetic.leases import LeaseCache
+from zcc.telemetry.logs import Logs
+from zcc.telemetry.metrics import MetricsServer
+
+__all__ = ["run"]
+
+LEASES_FILE = "leases.sqlite"
+log = logging.getLogger(__name__)
+
+
+class Connector:
+    """One running connector."""
+
+    def __init__(self, settings: ConnectorSettings, clock: Clock | None = None) -> None:
+        """Read the identity and compile the policy; nothing is opened yet.
+
+        Raises:
+            ZccError: one of them can not be used.
+        """
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.check = PeerCheck(settings.identity, self.clock)
+        self.rulebook = Rulebook(settings)
+        self.logs = Logs(
+            settings.logs, settings.name, group=settings.group, role=settings.role, clock=self.clock
+        )
+        self.metrics = MetricsServer(settings.metrics)
+        self.labels = _labels(settings, self.rulebook)
+        self.doorway = Doorway(settings.kernel)
+        self._closers = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the device, the data path and every listener; begin to dial the edges.
+
+        Raises:
+            ZccError: an address or the device can not be used.
+        """
+        loop = asyncio.get_running_loop()
+        self._open_datapath()
+        self.datapath.start(loop)
+        self._closers.callback(self.datapath.stop, loop)
+        self._join_private()
+        self._join_internet()
+        internal = self.settings.kernel.internal
+        if internal is None:
+            raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
+        aliases = Aliases(self.doorway.name, internal)
+        aliases.open()
+        self._closers.callback(aliases.close)
+        dns_tcp = DnsTcp(self.dns, self.datapath, aliases.socket)
+        await dns_tcp.start(str(internal[1]), DNS_TCP_PORT)
+        self._closers.push_async_callback(dns_tcp.close)
+        await self.relay.start(str(internal[1]), RELAY_TCP_PORT, RELAY_UDP_PORT)
+        self._closers.push_async_callback(self.relay.close)
+        self._subscribe()
+        await self._show()
+
+    async def drain(self) -> None:
+        """End as the settings say; the data path carries packets all the while."""
+        await self._drain.run()
+
+    async def close(self) -> None:
+        """Close everything in the reverse order of opening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._closers.aclose()
+        self.doorway.close()
+        self.logs.close()
+
+    def edit(self, settings: ConnectorSettings) -> None:
+        """Put another policy in force; live flows are decided again at their next packet.
+
+        Raises:
+            ZccError: the policy is too large to compile; the old one stays.
+        """
+        self.datapath.exchange_rules(self.rulebook.edit(settings))
+        self.labels.rules = self.rulebook.rule_names
+        ignored = [
+            name
+            for name in type(settings).model_fields
+            if name not in ("rules", "applications")
+            and getattr(settings, name) != getattr(self.settings, name)
+        ]
+        if ignored:
+            log.warning("%s changed in the file; a restart is needed for that", ", ".join(ignored))
+        log.info("policy generation %d is in force: %d rules", self.rulebook.generation, len(settings.rules))
+
+    # ---- parts ----
+
+    def _open_datapath(self) -> None:
+        device = self.doorway.open()
+        direct = self.settings.direct
+        for address in () if direct is None else (direct.address, direct.address6):
+            if address is not None:
+                self.doorway.own(address)
+        try:
+            self.datapath = Datapath(
+                _plan(self.settings, self.rulebook, device, self.doorway.kind), self.rulebook.rules
+            )
+        except OSError as error:
+            raise ZccError(
+                f"ingress {self.settings.ingress.address} port {self.settings.ingress.port}: {error.strerror}; "
+                "is the address this host's, is another connector running, and is CAP_NET_RAW there?"
+            ) from error
+
+    def _join_private(self) -> None:
+        settings, names = self.settings, self.rulebook.names
+        self.edge: EdgeClient | None = None
+        if settings.zpa is not None:
+            hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}")
+            self.edge = EdgeClient(
+                settings.zpa,
+                tls_client(settings.identity, ALPN),
+                lambda der: self.check.verify(der, "private-edge"),
+                hello,
+                self.clock,
+            )
+            self._tasks.append(asyncio.create_task(self.edge.run(), name="private edge"))
+        edge = self.edge or NoEdge()
+        settings.state.mkdir(parents=True, exist_ok=True)
+        cache = LeaseCache(settings.state / LEASES_FILE)
+        self._closers.callback(cache.close)
+        self.resolver = Resolver(edge, cache, self.datapath, names, self.clock, self.labels.namespace)
+        log.info("%d synthetic addresses restored", self.resolver.restore())
+        interceptor = Interceptor(names.application_of, settings.pool, int(settings.dns.ttl.total_seconds()))
+        unlearnable = [settings.pool, *([settings.kernel.internal] if settings.kernel.internal else [])]
+        self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
+        journal = Journal(self.logs, self.labels, self.clock)
+        self.dns = DnsService(settings.dns, self.datapath, self.resolver, interceptor, self.teacher, journal)
+        self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
+        opening = Opening(edge, names, self.labels, self.logs, self.clock, (settings.name, settings.group))
+        self.relay = ZpaRelay(opening, self.datapath)
+
+    def _join_internet(self) -> None:
+        settings = self.settings
+        self.tunnels: TunnelClient | None = None
+        if settings.zia is not None:
+            self.tunnels = TunnelClient(
+                settings.zia,
+                dtls_client(settings.identity),
+                lambda der: self.check.verify(der, "internet-edge"),
+                self.datapath,
+                Session,
+                report=self.logs.tunnel,
+                clock=self.clock,
+            )
+            self._tasks.append(asyncio.create_task(self.tunnels.run(), name="internet edges"))
+
+    def _subscribe(self) -> None:
+        handlers: dict[PuntReason, Callable[[Punt], None]] = {
+            PuntReason.PUNT_DNS_QUERY: self.dns.query,
+            PuntReason.PUNT_DNS_ANSWER: self.dns.answer,
+            PuntReason.PUNT_UNKNOWN_SYNTHETIC: self.stray.unknown,
+            PuntReason.PUNT_REFUSED: self.stray.refused,
+            PuntReason.PUNT_TOO_BIG: self.stray.too_big,
+            PuntReason.PUNT_FLOW_CLOSED: self._flow_closed,
+        }
+        if self.tunnels is not None:
+            tunnels = self.tunnels
+            handlers[PuntReason.PUNT_TUNNEL_CONTROL] = lambda punt: tunnels.on_control(punt.slot, punt.packet)
+            handlers[PuntReason.PUNT_TUNNEL_CLOSED] = lambda punt: tunnels.on_closed(punt.slot)
+        for reason, handler in handlers.items():
+            self.datapath.subscribe(reason, handler)
+
+    def _flow_closed(self, punt: Punt) -> None:
+        flow: FlowRecord | None = punt.flow
+        if flow is not None and not self.relay.closed(flow):
+            self.logs.session(**session_fields(flow, self.labels))
+
+    async def _show(self) -> None:
+        """Health, metrics and the order in which it all ends."""
+        self._drain = Drain(self.settings.drain, self.datapath, self.relay)
+        health = HealthServer(
+            str(self.settings.health.address), self.settings.health.port, self._observe, self.clock
+        )
+        await health.start()
+        self._closers.push_async_callback(health.close)
+        services: Mapping[str, Callable[[], Mapping[str, int]]] = {
+            "dns": lambda: self.dns.counts,
+            "resolver": lambda: self.resolver.counts,
+            "stray": lambda: self.stray.counts,
+            "relay": lambda: self.relay.counts,
+            "teacher": lambda: self.teacher.counts,
+        }
+        gauges = {
+            "zpa_streams": lambda: self.relay.streams,
+            "zpa_up": lambda: int(self._zpa().up),
+            "zia_up": lambda: int(self._zia().up),
+        }
+        self.metrics.registry.register(ConnectorCollector(self.datapath.counters, services, gauges))
+        await self.metrics.start()
+        self._closers.push_async_callback(self.metrics.close)
+
+    def _observe(self) -> Observed:
+        return Observed(
+            self.datapath.counters().heartbeat_ns,
+            self.doorway.index != 0,
+            self._zia(),
+            self._zpa(),
+            self._drain.draining,
+        )
+
+    def _zia(self) -> Way:
+        zia = self.settings.zia
+        used = zia is not None and self.rulebook.uses(Method.ZIA)
+        return Way(used, self.tunnels is not None and self.tunnels.up, zia is not None and zia.fail == "open")
+
+    def _zpa(self) -> Way:
+        return Way(self.rulebook.uses(Method.ZPA), self.edge is not None and self.edge.connected)
+
+
+class NoEdge:
+    """Stands where a connector without a zpa section has no private edge."""
+
+    edge: str | None = None
+
+    async def resolve(self, namespace: str, name: str) -> Lease | None:
+        """Nobody can be asked."""
+        raise EdgeDown("the configuration has no zpa section")
+
+    async def who_is(self, address: IPv4Address) -> Lease | None:
+        """Nobody can be asked."""
+        raise EdgeDown("the configuration has no zpa section")
+
+    async def open(self, request: OpenRequest) -> Stream:
+        """Nothing can be opened."""
+        raise EdgeDown("the configuration has no zpa section")
+
+
+def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
+    methods = {int(action): action.name.removeprefix("ACTION_") for action in Action}
+    tunnels = (
+        {} if settings.zia is None else {slot: edge.name for slot, edge in enumerate(settings.zia.edges)}
+    )
+    return Labels(
+        {namespace.id: namespace.name for namespace in settings.namespaces},
+        {number: name for name, number in rulebook.location_ids.items()},
+        methods,
+        rulebook.rule_names,
+        rulebook.names.name_of,
+        tunnels,
+    )
+
+
+def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
+    namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
+    idle, direct, zia = settings.ingress.idle, settings.direct, settings.zia
+    if settings.kernel.internal is None:
+        raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
+    egress = () if direct is None else tuple(a for a in (direct.address, direct.address6) if a is not None)
+    return Plan(
+        address=settings.ingress.address,
+        port=settings.ingress.port,
+        endpoints=tuple(
+            (endpoint.id, namespaces[endpoint.namespace], rulebook.location_ids[endpoint.location])
+            for endpoint in settings.endpoints
+        ),
+        device=device,
+        device_kind=kind,
+        flows=settings.ingress.flows,
+        idle={
+            TimeoutClass.TIMEOUT_TCP: idle.tcp.total_seconds(),
+            TimeoutClass.TIMEOUT_TCP_OPENING: idle.tcp_opening.total_seconds(),
+            TimeoutClass.TIMEOUT_TCP_CLOSING: idle.tcp_closing.total_seconds(),
+            TimeoutClass.TIMEOUT_UDP: idle.udp.total_seconds(),
+            TimeoutClass.TIMEOUT_ICMP: idle.icmp.total_seconds(),
+            TimeoutClass.TIMEOUT_OTHER: idle.other.total_seconds(),
+        },
+        pool=settings.pool,
+        internal=settings.kernel.internal,
+        ports=(RELAY_TCP_PORT, RELAY_UDP_PORT, DNS_TCP_PORT),
+        egress=egress,
+        zia_mtu=1400 if zia is None else zia.inner_mtu,
+        direct_mtu=1500 if direct is None else direct.mtu,
+        zia_fail_open=zia is not None and zia.fail == "open",
+    )
+
+
+async def run(
+    settings: ConnectorSettings, *, stop: asyncio.Event, reload: Callable[[], ConnectorSettings] | None = None
+) -> None:
+    """Serve until `stop` is set, then drain.
+
+    Args:
+        reload: reads the file again, at SIGHUP; None = SIGHUP is not taken.
+    Raises:
+        ZccError: it can not start.
+    """
+    connector = Connector(settings)
+    try:
+        await connector.start()
+        if reload is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _edit, connector, reload)
+        log.info(
+            "connector %s serves %s port %d", settings.name, settings.ingress.address, settings.ingress.port
+        )
+        notify.ready()
+        await stop.wait()
+        notify.stopping()
+        await connector.drain()
+    finally:
+        await connector.close()
+
+
+def _edit(connector: Connector, reload: Callable[[], ConnectorSettings]) -> None:
+    try:
+        connector.edit(reload())
+    except ZccError as error:
+        log.error("the policy stays as it was: %s", error)
