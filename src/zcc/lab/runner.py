@@ -58,7 +58,8 @@ def run(options: Options) -> int:
             deployment = Deployment(namespaces.state_directory(), status.update)
             deployment.start()
     except ZccError as error:
-        console.print(f"[red]The lab did not come up:[/] {error}", highlight=False)
+        console.print("[red]The lab did not come up:")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         _keep_logs(deployment, options, console)
         return 1
     if options.shell:
@@ -84,9 +85,9 @@ def _run_rows(deployment: Deployment, options: Options, console: Console) -> int
                 print(json.dumps(result.record()), flush=True)
     for result in report.failures:
         console.rule(f"[red]{result.scenario.name}", align="left")
-        console.print(result.seen.text, markup=False, highlight=False)
+        console.print(result.seen.text, markup=False, highlight=False, soft_wrap=True)
         for name, tail in result.tails.items():
-            console.print(f"--- {name}\n{tail}", markup=False, highlight=False)
+            console.print(f"--- {name}\n{tail}", markup=False, highlight=False, soft_wrap=True)
     return failed
 
 
@@ -118,6 +119,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _open_shell(deployment: Deployment, name: str, console: Console) -> int:
+    _hold(deployment)
     console.print(
         f"A shell on {name}; `exit` ends the lab. Hosts: {', '.join(deployment.hosts)}. "
         f"Files: {deployment.state}. From here, `zcc lab --enter HOST` goes on to another host.",
@@ -138,6 +140,7 @@ def _open_shell(deployment: Deployment, name: str, console: Console) -> int:
 
 
 def _stay(deployment: Deployment, console: Console) -> None:
+    _hold(deployment)
     console.print(
         f"The lab stays up; hosts: {', '.join(deployment.hosts)}; files: {deployment.state} inside it. "
         "Another terminal gets in by `zcc lab --enter HOST`. Ctrl-C ends it.",
@@ -148,6 +151,12 @@ def _stay(deployment: Deployment, console: Console) -> None:
             signal.pause()
     except KeyboardInterrupt:
         pass
+
+
+def _hold(deployment: Deployment) -> None:
+    """Keep a process in every host, so that it can be entered from elsewhere."""
+    for host in deployment.hosts.values():
+        host.start(["sleep", "infinity"])
 
 
 def _keep_logs(deployment: Deployment | None, options: Options, console: Console) -> None:
