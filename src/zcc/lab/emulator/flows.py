@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from fastpath.batch import PacketBatch
 
 from fastpath import flowkey, gwlb
+from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowState, FlowTable, TimeoutClass
 from zcc.lab.emulator.settings import GwlbSettings
 from zcc.lab.emulator.targets import Choice

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from random import Random
 
 import numpy as np
-from fastpath.action import DropReason
-from fastpath.batch import HEADROOM_BYTES, PacketBatch
 
 from fastpath import flowkey, geneve, gwlb, packet
+from fastpath.action import DropReason
+from fastpath.batch import HEADROOM_BYTES, PacketBatch
 from fastpath.packetio import Device, GeneveSocket
 from zcc.errors import DeviceError, ListenError
 from zcc.lab.emulator.flows import HEADER_BYTES, Flows
