@@ -54,14 +54,16 @@ clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis
 	rm -f src/fastpath/*.so
 
-# The first installation compiles too; .venv/fresh keeps the next rule from doing so again.
+# An installation compiles too, so it counts as a build of the sources that were there when it began.
 .venv/installed: pyproject.toml setup.py tools/build.cfg
 	@sh tools/need.sh $(PYTHON) build
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@touch .venv/began
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1" wheel
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
-	@touch .venv/fresh $@
+	@mv .venv/began .venv/built
+	@touch $@
 
 .venv/built: $(NATIVE) | .venv/installed
-	@if test -e .venv/fresh; then mv .venv/fresh $@; else \
-		$(BIN)/python setup.py -q build_ext --inplace && touch $@; fi
+	@if ! test -e $@ || test -n "$$(find $(NATIVE) -newer $@)"; then \
+		touch .venv/began && $(BIN)/python setup.py -q build_ext --inplace && mv .venv/began $@; fi

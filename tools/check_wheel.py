@@ -1,7 +1,7 @@
 """Build the sdist and from it the wheel, in a copy of the tree, and look at what is inside and what was said.
 
-The wheel holds .so, .pxd and .pyi of every compiled module, and no .pyx and no .c; the sdist holds what is needed
-to build it. The compiler's log may have no performance hint: it would mean that a nogil function takes the lock.
+The wheel holds .so, .pxd and .pyi of every compiled module, and no .pyx and no .c; the sdist holds what is
+needed to build it. The log may have no performance hint: it would mean that a nogil function takes the lock.
 `make check` runs this; it is too slow for the tests.
 """
 

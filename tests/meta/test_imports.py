@@ -1,0 +1,185 @@
+"""Who may know whom. Each rule says why; a new edge is a decision, not an accident."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python_files
+
+# fastpath, row by row; a module takes names from the rows above its own only.
+ROWS = (
+    # the words, and memory
+    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes"),
+    # one format, table or device each
+    ("geneve", "packet", "flowkey", "fib", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint", "rewrite"),
+    # what this product makes of them
+    ("gwlb", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
+    # the order of the journey
+    ("admission", "worker"),
+)
+# Edges inside a row: one thing split into files to stay readable.
+SAME_ROW = {
+    ("checksum", "wire"): "reads 16-bit words",
+    ("dnsname", "wire"): "reads 16-bit words",
+    ("buckets", "memory"): "a bucket array is a kind of memory",
+    ("lpm", "fib"): "the table behind the interface",
+    ("packetio", "mmsg"): "the system calls behind the sockets",
+    ("classify", "criteria"): "the criteria's columns, made in Python",
+    ("message", "flowtable"): "a message carries a flow's entry",
+    ("worker", "admission"): "what the worker does with a new flow",
+}
+
+ROLES = ("connector", "private_edge", "app_connector", "internet_edge")
+WORDS = frozenset({"errors", "clock", "fields"})
+SERVICES = frozenset({"pki", "telemetry"})
+# What each part of zcc may import of zcc, besides itself; the reason is in the comment.
+ALLOWED = {
+    # words that everything uses know nothing
+    "errors": frozenset(),
+    "clock": frozenset(),
+    "fields": frozenset(),
+    "notify": frozenset(),
+    # from file to settings; a role's settings class is imported by name when it is asked for
+    "document": frozenset({"errors"}),
+    "config": frozenset({"document", "errors", "fields"}),
+    # identity and eyes serve every role and know none
+    "pki": WORDS,
+    "telemetry": WORDS,
+    # pure parts never meet each other; they meet in a role
+    "policy": WORDS,
+    "dns": WORDS,
+    "itunnel": WORDS,
+    "synthetic": WORDS,
+    # the answer to resolve and who-is is a lease
+    "mtunnel": WORDS | {"synthetic"},
+    # the kernel's side of the data plane
+    "doorway": WORDS,
+    # roles compose the parts, never each other
+    "connector": WORDS | SERVICES | {"notify", "doorway", "policy", "dns", "synthetic", "mtunnel", "itunnel"},
+    "private_edge": WORDS | SERVICES | {"notify", "synthetic", "mtunnel"},
+    "app_connector": WORDS | SERVICES | {"notify", "mtunnel"},
+    "internet_edge": WORDS | SERVICES | {"notify", "doorway", "itunnel"},
+    # the way in: argv to a role's run()
+    "serve": frozenset({"errors", "notify", "telemetry"}),
+    "commands": frozenset(),
+    "cli": frozenset({"errors", "commands", "config", "policy", "serve"}),
+    "__main__": frozenset({"cli"}),
+}
+# Only these touch the compiled package, so that the rest of zcc can be read and tested without it.
+DOORWAYS_TO_FASTPATH = {
+    "connector/datapath.py": "the connector's data plane",
+    "connector/ruleset.py": "turns the compiled policy into the data plane's bitmaps",
+    "connector/replay.py": "the same data plane over a capture",
+    "internet_edge/datapath.py": "the edge's data plane",
+}
+# Protocol sessions and decisions take bytes, time and randomness as arguments: no clock, socket or loop.
+PURE = (
+    "policy",
+    "dns",
+    "document.py",
+    "fields.py",
+    "errors.py",
+    "mtunnel/session.py",
+    "mtunnel/frames.py",
+    "mtunnel/messages.py",
+    "mtunnel/outbox.py",
+    "mtunnel/events.py",
+    "itunnel/session.py",
+    "itunnel/wire.py",
+    "itunnel/choice.py",
+    "synthetic/pool.py",
+    "synthetic/record.py",
+    "synthetic/lease.py",
+    "synthetic/ledger.py",
+)
+IMPURE = {
+    "asyncio",
+    "os",
+    "random",
+    "secrets",
+    "select",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+}
+# Behaviour comes from settings, never from the environment. notify: its socket is the manager's convention.
+READ_ENVIRONMENT = {"config.py", "cli.py", "notify.py"}
+
+
+def row_of(module: str) -> int:
+    return next(i for i, row in enumerate(ROWS) if module in row)
+
+
+def fastpath_modules() -> list[str]:
+    return sorted(
+        {path.stem for path in FASTPATH.iterdir() if path.suffix in (".pyx", ".pxd", ".py")} - {"__init__"}
+    )
+
+
+@pytest.mark.parametrize("module", fastpath_modules())
+def test_fastpath_modules_take_names_from_the_rows_above_only(module: str) -> None:
+    used = set().union(*(cimports(path) for path in FASTPATH.glob(f"{module}.p*") if path.suffix != ".pyi"))
+    for other in used - {module}:
+        assert row_of(other) < row_of(module) or (module, other) in SAME_ROW, f"{module} may not use {other}"
+
+
+def test_every_fastpath_module_has_a_row_and_every_row_exists() -> None:
+    assert sorted(name for row in ROWS for name in row) == fastpath_modules()
+
+
+@pytest.mark.parametrize("path", sorted(FASTPATH.iterdir()), ids=lambda path: path.name)
+def test_fastpath_knows_nothing_of_zcc(path: Path) -> None:
+    if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
+        words = ("import zcc", "from zcc", "cimport zcc")
+        assert not any(line.strip().startswith(words) for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("path", python_files(ZCC), ids=module_name)
+def test_zcc_imports_follow_the_table(path: Path) -> None:
+    part = path.relative_to(ZCC).parts[0].removesuffix(".py")
+    if part in ("lab", "__init__"):
+        return
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("zcc.")} - {part, "__version__"}
+    assert used <= ALLOWED[part], f"{part} may not import {', '.join(sorted(used - ALLOWED[part]))}"
+
+
+def test_no_role_and_no_component_knows_the_lab() -> None:
+    for path in python_files(ZCC):
+        if path.relative_to(ZCC).parts[0] != "lab":
+            assert not any(name.startswith("zcc.lab") for name in imports(path)), path
+
+
+@pytest.mark.parametrize("path", python_files(ZCC), ids=module_name)
+def test_few_files_touch_fastpath(path: Path) -> None:
+    place = str(path.relative_to(ZCC))
+    if place not in DOORWAYS_TO_FASTPATH and not place.startswith("lab/"):
+        assert not any(name.split(".")[0] == "fastpath" for name in imports(path))
+
+
+@pytest.mark.parametrize("part", PURE)
+def test_pure_parts_take_time_bytes_and_chance_as_arguments(part: str) -> None:
+    target = ZCC / part
+    assert target.exists(), f"{part} has moved; correct PURE"
+    for path in [target] if target.is_file() else python_files(target):
+        used = {name.split(".")[0] for name in imports(path)} & IMPURE
+        assert not used, f"{path.relative_to(ROOT)} imports {', '.join(sorted(used))}"
+
+
+def test_only_the_way_in_reads_the_environment() -> None:
+    for path in python_files(ZCC):
+        place = str(path.relative_to(ZCC))
+        if place in READ_ENVIRONMENT or place.startswith("lab/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")), (
+                f"{place}:{node.lineno}"
+            )
+
+
+def test_yaml_is_read_in_one_place() -> None:
+    users = {str(path.relative_to(ZCC)) for path in python_files(ZCC) if "yaml" in {*imports(path)}}
+    assert {user for user in users if not user.startswith("lab/")} == {"document.py"}
