@@ -1,0 +1,112 @@
+"""Stray: packets that can not go on by themselves, and what their senders are told.
+
+    UNKNOWN_SYNTHETIC   a pool address without a name here: who-is → known: learn, resume; else refuse at once
+    REFUSED             the policy or a method refuses: reset or ICMP error
+    TOO_BIG             larger than its way out: ICMP error with the MTU
+
+Journey: punt → here → `Datapath.resume` or `Datapath.reply`. Another connector answered the DNS query as
+often as not, so an unknown address is the normal case. Silence would leave the workload waiting for a
+dead address; it is told.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from ipaddress import IPv4Address, IPv6Address
+
+from zcc.connector import packets
+from zcc.connector.ports import Datapath, FlowRecord, Punt
+from zcc.connector.resolver import Resolver
+from zcc.connector.sessions import Labels, Records, session_fields
+from zcc.errors import ZccError
+
+WAITING_LIMIT = 4096  # packets held while the edge is asked; 64 of them fit a megabyte at most
+WAITING_OF_ADDRESS_LIMIT = 16
+STRAY_RULE = "ZPA Pool For Stray Traffic"
+
+log = logging.getLogger(__name__)
+
+
+class Stray:
+    """Answers for packets that nobody else can."""
+
+    def __init__(self, datapath: Datapath, resolver: Resolver, records: Records, labels: Labels) -> None:
+        self.counts: Counter[str] = Counter()
+        self._datapath = datapath
+        self._resolver = resolver
+        self._records = records
+        self._labels = labels
+        self._waiting: dict[IPv4Address | IPv6Address, list[Punt]] = {}
+        self._held = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def unknown(self, punt: Punt) -> None:
+        """Take a packet to a pool address that the data plane has no name for."""
+        inner = packets.parse(punt.packet)
+        if inner is None or not isinstance(inner.destination, IPv4Address):
+            self.counts["unreadable"] += 1
+            return
+        waiting = self._waiting.get(inner.destination)
+        if self._held >= WAITING_LIMIT or (waiting is not None and len(waiting) >= WAITING_OF_ADDRESS_LIMIT):
+            self.counts["overflow"] += 1
+            self._refuse(punt, "too many packets wait")
+            return
+        self._held += 1
+        if waiting is not None:
+            waiting.append(punt)
+            return
+        self._waiting[inner.destination] = [punt]
+        task = asyncio.ensure_future(self._settle(inner.destination))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def refused(self, punt: Punt) -> None:
+        """Take a packet that the data plane refuses: tell its sender."""
+        self.counts["refused"] += 1
+        self._answer(punt)
+
+    def too_big(self, punt: Punt) -> None:
+        """Take a packet that does not fit its way out: tell its sender the MTU."""
+        inner = packets.parse(punt.packet)
+        answer = None
+        if inner is not None and 68 <= punt.value <= 0xFFFF:
+            answer = packets.too_big(inner, punt.value)
+        self.counts["too_big" if answer is not None else "too_big_untold"] += 1
+        if answer is not None:
+            self._datapath.reply(punt, answer)
+
+    async def _settle(self, address: IPv4Address) -> None:
+        reason = "nobody's address"
+        try:
+            found = await self._resolver.owner(address)
+        except ZccError as error:
+            found, reason = None, str(error)
+        finally:
+            waiting = self._waiting.pop(address)
+            self._held -= len(waiting)
+        for punt in waiting:
+            if found is not None:
+                self.counts["healed"] += 1
+                self._datapath.resume(punt)
+            else:
+                self._refuse(punt, reason)
+
+    def _refuse(self, punt: Punt, reason: str) -> None:
+        self.counts["stray"] += 1
+        self._answer(punt)
+        inner = packets.parse(punt.packet)
+        if inner is None:
+            return
+        flow = FlowRecord(
+            punt.namespace, inner.version, inner.protocol, inner.source, inner.source_port, inner.destination,
+            inner.destination_port, 0, -1, 0, punt.location, (1, 0), (len(inner.raw), 0),
+        )
+        fields = session_fields(flow, self._labels)
+        fields["fwdtypename"], fields["rdrrulename"], fields["reason"] = "DROP", STRAY_RULE, reason
+        self._records.session(**fields)
+
+    def _answer(self, punt: Punt) -> None:
+        inner = packets.parse(punt.packet)
+        answer = None if inner is None else packets.refusal(inner)
+        if answer is not None:
+            self._datapath.reply(punt, answer)

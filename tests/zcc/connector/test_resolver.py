@@ -1,0 +1,134 @@
+"""Leases: from the cache, from the edge, once, and in the data plane before anybody has them."""
+
+import asyncio
+
+import pytest
+from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames
+
+from zcc.clock import ManualClock
+from zcc.connector import resolver as module
+from zcc.connector.resolver import Overloaded, Resolver
+from zcc.mtunnel.errors import Code, EdgeDown, Refused
+from zcc.synthetic.leases import LeaseCache
+
+NAME = PORTAL.name
+SPACES = {1: "co1", 2: "co2"}
+
+
+class Bench:
+    def __init__(self, path) -> None:
+        self.clock = ManualClock()
+        self.edge, self.datapath = FakeEdge(PORTAL), FakeDatapath()
+        self.cache = LeaseCache(path / "leases.sqlite")
+        self.resolver = Resolver(self.edge, self.cache, self.datapath, FakeNames(), self.clock, SPACES.__getitem__)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = Bench(tmp_path)
+    yield made
+    made.cache.close()
+
+
+def test_lease_is_learned_by_the_data_plane_and_known_from_then_on(bench):
+    assert bench.resolver.known(1, NAME) is None
+    assert asyncio.run(bench.resolver.lease(1, NAME)) == PORTAL
+    assert bench.datapath.said == [("learn", None, "10.254.0.7", 1, 3600.0)]
+    assert bench.resolver.known(1, NAME) == PORTAL.address
+    assert bench.resolver.known(2, NAME) is None
+
+
+def test_lease_is_asked_for_again_when_its_time_is_over(bench):
+    asyncio.run(bench.resolver.lease(1, NAME))
+    bench.clock.advance(61)
+    assert bench.resolver.known(1, NAME) is None
+
+
+def test_many_who_wait_ask_once(bench):
+    async def ask():
+        bench.edge.gate = asyncio.Event()
+        tasks = [asyncio.ensure_future(bench.resolver.lease(1, NAME)) for _ in range(50)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        bench.edge.gate.set()
+        return await asyncio.gather(*tasks[1:])
+
+    assert asyncio.run(ask()) == [PORTAL] * 49
+    assert bench.edge.asked["resolve", "co1", NAME] == 1
+
+
+def test_no_is_remembered_for_some_seconds(bench):
+    bench.edge.leases.clear()
+    for _ in range(3):
+        assert asyncio.run(bench.resolver.lease(1, NAME)) is None
+    assert bench.edge.asked["resolve", "co1", NAME] == 1
+    bench.clock.advance(5)
+    bench.edge.leases.append(PORTAL)
+    assert asyncio.run(bench.resolver.lease(1, NAME)) == PORTAL
+
+
+def test_old_lease_serves_while_the_edge_is_down(bench):
+    asyncio.run(bench.resolver.lease(1, NAME))
+    bench.clock.advance(100_000)
+    bench.edge.down = True
+    assert asyncio.run(bench.resolver.lease(1, NAME)) == PORTAL
+    assert asyncio.run(bench.resolver.owner(PORTAL.address)) == PORTAL
+
+
+def test_edge_down_and_nothing_remembered_is_told_at_once(bench):
+    bench.edge.down = True
+    with pytest.raises(EdgeDown):
+        asyncio.run(bench.resolver.lease(1, NAME))
+    with pytest.raises(EdgeDown):
+        asyncio.run(bench.resolver.owner(PORTAL.address))
+
+
+def test_slow_edge_counts_as_down(bench, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+
+    async def ask():
+        bench.edge.gate = asyncio.Event()
+        await bench.resolver.lease(1, NAME)
+
+    with pytest.raises(EdgeDown, match="did not answer"):
+        asyncio.run(ask())
+
+
+def test_refusal_of_the_edge_goes_through(bench):
+    bench.edge.refusal = Refused(Code.POOL_FULL)
+    with pytest.raises(Refused):
+        asyncio.run(bench.resolver.lease(1, NAME))
+
+
+def test_one_namespace_can_not_take_all_questions(bench, monkeypatch):
+    monkeypatch.setattr(module, "ASKS_OF_NAMESPACE_LIMIT", 2)
+
+    async def ask():
+        bench.edge.gate = asyncio.Event()
+        waiting = [asyncio.ensure_future(bench.resolver.lease(1, f"{i}.corp.example")) for i in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await bench.resolver.lease(1, "third.corp.example")
+        other = asyncio.ensure_future(bench.resolver.lease(2, NAME))
+        await asyncio.sleep(0)
+        bench.edge.gate.set()
+        await asyncio.gather(*waiting)
+        return await other
+
+    assert asyncio.run(ask()) == PORTAL
+
+
+def test_owner_of_an_address_is_asked_learned_and_kept(bench):
+    assert asyncio.run(bench.resolver.owner(PORTAL.address)) == PORTAL
+    assert bench.datapath.verbs == ["learn"]
+    assert asyncio.run(bench.resolver.owner(PORTAL.address)) == PORTAL
+    assert bench.edge.asked["who-is", PORTAL.address] == 1
+
+
+def test_restart_restores_fresh_leases(bench, tmp_path):
+    asyncio.run(bench.resolver.lease(1, NAME))
+    bench.cache.close()
+    again = Bench(tmp_path)
+    assert again.resolver.restore() == 1
+    assert again.datapath.verbs == ["learn"]
+    again.cache.close()

@@ -1,0 +1,107 @@
+"""Packets to addresses without a name, and packets that are refused."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames, FakeRecords, labels
+
+from zcc.clock import ManualClock
+from zcc.connector import stray as module
+from zcc.connector.ports import Punt
+from zcc.connector.resolver import Resolver
+from zcc.connector.stray import Stray
+from zcc.synthetic.leases import LeaseCache
+
+
+class Bench:
+    def __init__(self, path) -> None:
+        self.edge, self.datapath, self.records = FakeEdge(PORTAL), FakeDatapath(), FakeRecords()
+        self.cache = LeaseCache(path / "leases.sqlite")
+        names = FakeNames()
+        resolver = Resolver(self.edge, self.cache, self.datapath, names, ManualClock(), lambda number: f"co{number}")
+        self.stray = Stray(self.datapath, resolver, self.records, labels(names))
+
+    def send(self, *punts: Punt) -> None:
+        async def run():
+            for punt in punts:
+                self.stray.unknown(punt)
+            await asyncio.gather(*self.stray._tasks)
+
+        asyncio.run(run())
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = Bench(tmp_path)
+    yield made
+    made.cache.close()
+
+
+def punt(layer, destination: str = str(PORTAL.address), **fields) -> Punt:
+    return Punt(3, 1, 1, 0, packet=bytes(IP(src="10.8.6.4", dst=destination) / layer), **fields)
+
+
+SYN = TCP(sport=40000, dport=443, flags="S", seq=9)
+
+
+def test_known_to_the_edge_is_learned_then_resumed(bench):
+    bench.send(punt(SYN))
+    assert bench.datapath.verbs == ["learn", "resume"]
+
+
+def test_packets_to_one_address_share_a_question_and_keep_their_order(bench):
+    packets = [punt(TCP(sport=port, flags="S")) for port in (1, 2, 3)]
+    bench.send(*packets)
+    assert [said[1] for said in bench.datapath.said if said[0] == "resume"] == packets
+    assert sum(bench.edge.asked.values()) == 1
+
+
+def test_address_of_nobody_is_refused_at_once_and_logged(bench):
+    bench.send(punt(SYN, "10.254.0.99"))
+    (said,) = bench.datapath.said
+    assert IP(said[2])[TCP].flags == "RA"
+    (record,) = bench.records.sessions
+    assert record["fwdtypename"] == "DROP" and record["rdrrulename"] == "ZPA Pool For Stray Traffic"
+    assert str(record["clt_dst_ip"]) == "10.254.0.99" and record["reason"] == "nobody's address"
+
+
+def test_udp_to_nobody_gets_an_icmp_error(bench):
+    bench.send(punt(UDP(sport=1, dport=2), "10.254.0.99"))
+    assert IP(bench.datapath.said[0][2])[ICMP].code == 13
+
+
+def test_edge_down_refuses_with_the_reason(bench):
+    bench.edge.down = True
+    bench.send(punt(SYN))
+    assert bench.datapath.verbs == ["reply"]
+    assert "no private edge" in bench.records.sessions[0]["reason"]
+
+
+def test_more_packets_than_may_wait_are_refused(bench, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_OF_ADDRESS_LIMIT", 2)
+    bench.send(*[punt(TCP(sport=port, flags="S")) for port in (1, 2, 3)])
+    assert sorted(bench.datapath.verbs) == ["learn", "reply", "resume", "resume"]
+
+
+def test_refused_packet_is_reset(bench):
+    bench.stray.refused(punt(SYN))
+    assert IP(bench.datapath.said[0][2])[TCP].flags == "RA"
+
+
+@pytest.mark.parametrize(("mtu", "answers"), [(1400, 1), (0, 0), (70_000, 0)])
+def test_too_big_tells_the_mtu_when_it_is_one(bench, mtu, answers):
+    packet = bytes(IP(src="10.8.6.4", dst="192.0.2.1", flags="DF") / UDP() / (b"x" * 1450))
+    bench.stray.too_big(Punt(9, 1, 1, 0, packet=packet, value=mtu))
+    assert len(bench.datapath.said) == answers
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 1 << 32))
+def test_any_packet_is_survived(packet, value):
+    stray = Stray(FakeDatapath(), None, FakeRecords(), labels(FakeNames()))
+    punt = Punt(8, 1, 1, 0, packet=packet, value=value)
+    stray.refused(punt)
+    stray.too_big(punt)
