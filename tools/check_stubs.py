@@ -9,12 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FASTPATH = ROOT / "src" / "fastpath"
-# Names that Cython puts into every module and that no caller uses; regular expressions.
+# Names that Cython puts into every module and that no caller uses; regular expressions. __all__ is for tests and
+# star imports; __buffer__ exists for type checkers, at run time only since Python 3.12 (PEP 688).
 ALLOWED = r"""
 fastpath\..*\.__test__
 fastpath\..*\.__pyx_.*
 fastpath\..*\.__reduce_cython__
 fastpath\..*\.__setstate_cython__
+fastpath\..*\.__all__
+fastpath\..*\.__buffer__
 """
 
 
