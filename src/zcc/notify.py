@@ -2,7 +2,7 @@
 
 Without that variable (no Type=notify unit around us) every call does nothing. A manager that cannot be
 reached never harms the daemon: the message is lost and the unit's start timeout tells the operator.
-Source: sd_notify(3), "READY=1", "STOPPING=1", "STATUS=", "WATCHDOG=1".
+Source: sd_notify(3), "READY=1", "RELOADING=1", "STOPPING=1", "STATUS=", "WATCHDOG=1".
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 
-__all__ = ["ready", "send", "status", "stopping", "watchdog", "watchdog_interval_s"]
+__all__ = ["ready", "reloading", "send", "status", "stopping", "watchdog", "watchdog_interval_s"]
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,11 @@ log = logging.getLogger(__name__)
 def ready() -> None:
     """Say that the daemon serves; units ordered after it may start."""
     send("READY=1")
+
+
+def reloading() -> None:
+    """Say that the configuration is read again; ready() says that the new one is in force (Type=notify-reload)."""
+    send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:

@@ -353,7 +353,9 @@ async def run(
 
 
 def _edit(connector: Connector, reload: Callable[[], ConnectorSettings]) -> None:
+    notify.reloading()
     try:
         connector.edit(reload())
     except ZccError as error:
         log.error("the policy stays as it was: %s", error)
+    notify.ready()

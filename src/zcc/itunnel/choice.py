@@ -17,9 +17,11 @@ class Choice:
 
         Args:
             edges: how many there are.
-            hold_down_ns: how long an edge must have been up before it takes over from a living one behind it.
+            hold_down_ns: how long an edge that was lost must be up again before it takes over from a living one
+                behind it. At the start, when edges come up one after another, the preferred one is not kept waiting.
         """
         self._up_since: list[int | None] = [None] * edges
+        self._lost = [False] * edges     # went down after it had been up: what patience is for
         self._hold_down_ns = hold_down_ns
         self.active: int | None = None
 
@@ -32,6 +34,7 @@ class Choice:
         """
         for edge, is_up in enumerate(up):
             if not is_up:
+                self._lost[edge] = self._lost[edge] or self._up_since[edge] is not None
                 self._up_since[edge] = None
             elif self._up_since[edge] is None:
                 self._up_since[edge] = now_ns
@@ -41,13 +44,14 @@ class Choice:
             return self.active
         for edge in alive:
             since = self._up_since[edge]
-            if edge == self.active or (since is not None and now_ns - since >= self._hold_down_ns):
+            patient = not self._lost[edge] or (since is not None and now_ns - since >= self._hold_down_ns)
+            if edge == self.active or patient:
                 self.active = edge
                 break
         return self.active
 
     def next_ns(self, now_ns: int) -> int | None:
         """Return when a waiting edge may take over; None = nothing waits."""
-        due = [since + self._hold_down_ns for edge, since in enumerate(self._up_since)
+        due = [since + (self._hold_down_ns if self._lost[edge] else 0) for edge, since in enumerate(self._up_since)
                if since is not None and self.active is not None and edge < self.active]
         return max(min(due), now_ns) if due else None

@@ -1,15 +1,16 @@
 """The edge's open port: accepts TCP, does the TLS handshake, hands over verified connections.
 
-Journey: the private edge's daemon starts one. TLS is started here rather than by the server socket so that a
-failed handshake is known, counted and logged with the peer's address. Handshakes under way are bounded.
+Journey: the private edge's daemon starts one. Sockets are accepted here rather than by a server object, so
+that a failed handshake is known, counted and logged with the peer's address. Handshakes under way are bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
 
 from zcc.errors import ListenError
 from zcc.fields import HostPort
@@ -20,18 +21,10 @@ __all__ = ["MuxListener"]
 HANDSHAKE_LIMIT = 512
 HANDSHAKE_TIMEOUT_S = 10.0
 BACKLOG = 1024
+# Out of descriptors: accepting again at once would spin.
+ACCEPT_PAUSE_S = 0.1
 
-
-class _Plain(asyncio.Protocol):
-    """A TCP connection before TLS: nothing is read from it."""
-
-    def __init__(self, accepted: Callable[[asyncio.Transport], None]) -> None:
-        self._accepted = accepted
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        plain = cast(asyncio.Transport, transport)
-        plain.pause_reading()
-        self._accepted(plain)
+log = logging.getLogger(__name__)
 
 
 class MuxListener:
@@ -56,7 +49,8 @@ class MuxListener:
         self._make = make
         self._established = established
         self._refused = refused
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
 
     async def start(self, listen: HostPort) -> HostPort:
@@ -65,55 +59,65 @@ class MuxListener:
         Raises:
             ListenError: the address cannot be bound.
         """
-        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if listen.address.version == 6 else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
         try:
-            self._server = await loop.create_server(
-                lambda: _Plain(self._accepted), str(listen.address), listen.port, backlog=BACKLOG
-            )
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((str(listen.address), listen.port))
+            listening.listen(BACKLOG)
         except OSError as error:
+            listening.close()
             raise ListenError(
-                f"cannot listen on TCP {listen}: {error}; is the address on this host and the port free?"
+                f"cannot listen on TCP {listen}: {error.strerror}; is it this host's, and the port free?"
             ) from error
-        return HostPort(listen.address, int(self._server.sockets[0].getsockname()[1]))
+        self._socket = listening
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listening))
+        return HostPort(listen.address, int(listening.getsockname()[1]))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept nothing more; established connections go on."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._handshakes:
+        tasks = list(self._handshakes)
+        if self._accepting is not None:
+            tasks.append(self._accepting)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
 
-    def _accepted(self, plain: asyncio.Transport) -> None:
-        if len(self._handshakes) >= HANDSHAKE_LIMIT:
-            self._refused(_remote(plain), "too many handshakes at once")
-            plain.abort()
-            return
-        task = asyncio.get_running_loop().create_task(self._handshake(plain))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
-
-    async def _handshake(self, plain: asyncio.Transport) -> None:
-        remote = _remote(plain)
-        connection = self._make()
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, name = await loop.sock_accept(listening)
+            except OSError as error:
+                log.error("cannot accept a connection: %s", error)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            remote = f"{name[0]}:{name[1]}"
+            if len(self._handshakes) >= HANDSHAKE_LIMIT:
+                accepted.close()
+                self._refused(remote, "too many handshakes at once")
+                continue
+            task = loop.create_task(self._handshake(accepted, remote))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _handshake(self, accepted: socket.socket, remote: str) -> None:
+        loop = asyncio.get_running_loop()
+        connection = self._make()   # held here: uvloop returns its own TLS protocol in place of ours
         try:
-            transport = await loop.start_tls(
-                plain, connection, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
             )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except (OSError, ssl.SSLError) as error:
             self._refused(remote, f"TLS: {str(error) or type(error).__name__}")
-            plain.abort()
+            accepted.close()
             return
-        if transport is None:
-            self._refused(remote, "TLS: closed during the handshake")
-            return
-        connection.connection_made(transport)
         if connection.refused is not None:
             self._refused(remote, str(connection.refused))
         elif connection.alive:
             self._established(connection)
-
-
-def _remote(transport: asyncio.Transport) -> str:
-    name = transport.get_extra_info("peername")
-    return f"{name[0]}:{name[1]}" if name else ""
