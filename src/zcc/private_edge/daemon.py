@@ -89,7 +89,7 @@ class PrivateEdge:
 
     async def stop(self) -> None:
         """Drain and close everything."""
-        self._listener.close()
+        await self._listener.close()
         cut = await self.broker.drain(self.settings.drain.limit.total_seconds())
         if cut:
             log.warning("%d streams were cut at the end of the drain", cut)
