@@ -9,9 +9,9 @@ has changed needs a restart and is named in the log. It decides nothing about pa
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from fastpath.action import Action, PuntReason
 from fastpath.dtls import Session
@@ -32,6 +32,7 @@ from zcc.connector.resolver import Resolver
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels, session_fields
 from zcc.connector.settings import ConnectorSettings
+from zcc.connector.sharing import Sharing
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
 from zcc.dns.intercept import Interceptor
@@ -176,7 +177,10 @@ class Connector:
         unlearnable = [settings.pool, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
         journal = Journal(self.logs, self.labels, self.clock)
-        self.dns = DnsService(settings.dns, self.datapath, self.resolver, interceptor, self.teacher, journal)
+        self.sharing = Sharing(edge, self.teacher, self.labels.namespaces)
+        if self.edge is not None:
+            self.edge.on_learned = self.sharing.hear
+        self.dns = DnsService(settings.dns, self.datapath, self.resolver, interceptor, self.teacher, journal, self.sharing)
         self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
         opening = Opening(edge, names, self.labels, self.logs, self.clock, (settings.name, settings.group))
         self.relay = ZpaRelay(opening, self.datapath)
@@ -231,6 +235,7 @@ class Connector:
             "stray": lambda: self.stray.counts,
             "relay": lambda: self.relay.counts,
             "teacher": lambda: self.teacher.counts,
+            "sharing": lambda: self.sharing.counts,
         }
         gauges = {
             "zpa_streams": lambda: self.relay.streams,
@@ -270,6 +275,12 @@ class NoEdge:
 
     async def who_is(self, address: IPv4Address) -> Lease | None:
         """Nobody can be asked."""
+        raise EdgeDown("the configuration has no zpa section")
+
+    async def share(
+        self, namespace: str, name: str, addresses: Sequence[IPv4Address | IPv6Address], ttl: int
+    ) -> None:
+        """There is no group to be reached."""
         raise EdgeDown("the configuration has no zpa section")
 
     async def open(self, request: OpenRequest) -> Stream:

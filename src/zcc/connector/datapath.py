@@ -19,7 +19,7 @@ from fastpath.alias import AliasTable
 from fastpath.classify import NameTable, RuleSet
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
-from fastpath.flowtable import FlowTable, TimeoutClass
+from fastpath.flowtable import FlowTable
 from fastpath.message import Command, Event, Flow, command, drain
 from fastpath.nat import NatTable
 from fastpath.packetio import Device, GeneveSocket, UdpSocket
@@ -37,13 +37,15 @@ EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
 
-_METHODS = {action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE}
-_DROPS = {
+_METHODS: dict[int, str] = {
+    action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
+}
+_DROPS: dict[int, str] = {
     reason: reason.name.removeprefix("DROP_").lower()
     for reason in DropReason
     if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)
 }
-_PUNTS = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
+_PUNTS: dict[int, str] = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Plan:
     device: str  # name and kind of the device that the doorway made
     device_kind: str
     flows: int
-    idle: dict[TimeoutClass, float]  # seconds
+    idle: dict[int, float]  # seconds, by TimeoutClass
     pool: IPv4Network
     internal: IPv4Network
     ports: tuple[int, int, int]  # listeners: ZPA TCP, ZPA UDP, DNS TCP
@@ -273,8 +275,6 @@ class Datapath:
             self._bound.pop(key, None)
 
 
-def _named(
-    names: dict[Action, str] | dict[DropReason, str] | dict[PuntReason, str], values: Iterable[int]
-) -> dict[str, int]:
+def _named(names: dict[int, str], values: Iterable[int]) -> dict[str, int]:
     numbers = list(values)
-    return {name: numbers[int(key)] for key, name in names.items()}
+    return {name: numbers[key] for key, name in names.items()}

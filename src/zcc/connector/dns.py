@@ -23,6 +23,7 @@ from zcc.connector import packets
 from zcc.connector.ports import Datapath, Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.sessions import Exchange, Labels, Records, dns_fields
+from zcc.connector.sharing import Sharing
 from zcc.connector.teaching import Teacher
 from zcc.dns import answers
 from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
@@ -89,6 +90,7 @@ class DnsService:
         interceptor: Interceptor,
         teacher: Teacher,
         journal: Journal,
+        sharing: Sharing | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._floor = int(settings.learn_floor.total_seconds())
@@ -98,6 +100,7 @@ class DnsService:
         self._interceptor = interceptor
         self._teacher = teacher
         self._journal = journal
+        self._sharing = sharing
         self._pending = Pending()
         self._lookups: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +132,14 @@ class DnsService:
         inner = packets.parse(punt.packet)
         if inner is not None and inner.protocol == packets.UDP and not inner.fragment:
             asker = Asker(punt.namespace, inner.destination, inner.destination_port, inner.source)
-            self.learn_from(Origin(asker, punt.location, "UDP"), inner.payload)
+            learned = self.learn_from(Origin(asker, punt.location, "UDP"), inner.payload)
+            if learned is not None and self._sharing is not None and self._sharing.concerns(learned):
+                self._begin(self._tell_and_resume(punt, learned))
+                return
+        self._datapath.resume(punt)
+
+    async def _tell_and_resume(self, punt: Punt, learned: Learned) -> None:
+        await self.tell_group(punt.namespace, learned)
         self._datapath.resume(punt)
 
     async def _finish(
@@ -164,18 +174,25 @@ class DnsService:
         if question is not None:
             self._pending.note(origin.asker, question, self._now_s())
 
-    def learn_from(self, origin: Origin, wire: bytes) -> None:
-        """Let an answer teach the data plane, if it was asked for."""
+    async def tell_group(self, namespace: int, learned: Learned) -> None:
+        """Have the group's other connectors learn it too, if a rule speaks of the name; bounded in time."""
+        name = None if self._sharing is None else self._sharing.concerns(learned)
+        if name is not None and self._sharing is not None:
+            await self._sharing.tell(namespace, name, learned)
+
+    def learn_from(self, origin: Origin, wire: bytes) -> Learned | None:
+        """Let an answer teach the data plane, if it was asked for; return what it taught."""
         learned = learn(wire, self._floor, self._ceiling)
         if learned is None:
             self.counts["answer_unreadable"] += 1
-            return
+            return None
         waited = self._pending.take(origin.asker, learned.id, learned.asked, self._now_s())
         if waited is None:
             self.counts["answer_unasked"] += 1
-            return
+            return None
         self._teacher.teach(origin.asker.namespace, learned)
         self._journal.write(origin, learned, "REQ_ALLOW", (0, len(wire)), waited)
+        return learned
 
     async def complete(self, origin: Origin, verdict: NeedLease | NeedName) -> bytes:
         """Fetch what a verdict needs and make the answer; SERVFAIL with the reason when it can not be had."""

@@ -219,7 +219,9 @@ class Conversation:
     async def _pass_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (wire := await read_message(reader)) is not None:
-                self._listener.service.learn_from(self._origin, wire)
+                learned = self._listener.service.learn_from(self._origin, wire)
+                if learned is not None:
+                    await self._listener.service.tell_group(self._flow.namespace, learned)
                 self._settle(wire)
                 await self._send(wire)
         except (OSError, asyncio.IncompleteReadError) as error:

@@ -56,6 +56,11 @@ class Teacher:
         self.counts["addresses"] += len(addresses)
         return addresses
 
+    def spoken_of(self, learned: Learned) -> str | None:
+        """Return the first name of an answer that a rule speaks of and no application owns; None = there is none."""
+        free = (name for name in learned.names if self._names.application_of(name) is None)
+        return next((name for name in free if self._speaks_of(name)), None)
+
     def _number(self, names: Sequence[str]) -> int:
         """Choose the first name of an alias chain that a rule speaks of: the one the operator meant."""
         free = [name for name in names if self._names.application_of(name) is None]

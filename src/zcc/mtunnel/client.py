@@ -8,12 +8,13 @@ streams alive on a draining edge run to their end. It keeps no lease: that is zc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
 import ssl
-from collections.abc import Callable
-from ipaddress import IPv4Address
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 from zcc.clock import Clock
 from zcc.errors import ZccError
@@ -23,11 +24,14 @@ from zcc.mtunnel.control import read_open_reply, send
 from zcc.mtunnel.dial import Dialled, Dialler
 from zcc.mtunnel.errors import Code, EdgeDown, Refused, StreamGone
 from zcc.mtunnel.messages import (
+    ADDRESSES_LIMIT,
     BadMessage,
     Failure,
     Hello,
+    Learned,
     Lease,
     Message,
+    Noted,
     OpenRequest,
     Resolve,
     Resolved,
@@ -71,7 +75,9 @@ class EdgeClient:
         )
         self._current: Dialled | None = None
         self._edge: HostPort | None = None
+        self.on_learned: Callable[[Learned], None] = lambda learned: None  # what another of the group learned
         self._requests: dict[int, asyncio.Future[Lease | None]] = {}
+        self._noting: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)
         self._draining: set[asyncio.Task[None]] = set()
 
@@ -125,6 +131,17 @@ class EdgeClient:
         """
         return await self._ask(WhoIs(id=next(self._ids), address=address))
 
+    async def share(
+        self, namespace: str, name: str, addresses: Sequence[IPv4Address | IPv6Address], ttl: int
+    ) -> None:
+        """Tell the group's other connectors a name's addresses; return when they are in force there, as far as known.
+
+        Raises:
+            EdgeDown: nobody could be told.
+        """
+        await self._ask(Learned(id=next(self._ids), namespace=namespace, name=name,
+                                addresses=tuple(addresses[:ADDRESSES_LIMIT]), ttl=ttl))
+
     async def open(self, request: OpenRequest) -> MuxStream:
         """Open a stream to an application, end to end.
 
@@ -157,7 +174,7 @@ class EdgeClient:
             raise EdgeDown(f"no private edge is connected; last: {self.last_error or 'not yet tried'}")
         return self._current
 
-    async def _ask(self, request: Resolve | WhoIs) -> Lease | None:
+    async def _ask(self, request: Resolve | WhoIs | Learned) -> Lease | None:
         current = self._usable()
         if len(self._requests) >= REQUEST_LIMIT:
             raise EdgeDown(f"private edge {self._edge}: {REQUEST_LIMIT} requests wait for an answer")
@@ -220,6 +237,11 @@ class EdgeClient:
             case Resolved(id=request, lease=lease):
                 if (waiter := self._requests.get(request)) is not None and not waiter.done():
                     waiter.set_result(lease)
+            case Noted(id=request):
+                if (waiter := self._requests.get(request)) is not None and not waiter.done():
+                    waiter.set_result(None)
+            case Learned():
+                self._note(message)
             case Failure(id=int(request), code=code, text=text):
                 if (waiter := self._requests.get(request)) is not None and not waiter.done():
                     waiter.set_exception(Refused(code, text))
@@ -227,6 +249,19 @@ class EdgeClient:
                 log.warning("private edge %s says %s: %s", self._edge, code, text)
             case _:
                 log.debug("message out of place: %s", type(message).__name__)
+
+    def _note(self, learned: Learned) -> None:
+        """Put a name in force here, then say so; an edge that is gone meanwhile needs no word."""
+        self.on_learned(learned)
+        current = self._current
+        if current is not None:
+            task = asyncio.create_task(self._say_noted(current, learned.id))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
+    async def _say_noted(self, current: Dialled, request: int) -> None:
+        with contextlib.suppress(StreamGone):
+            await current.control.send(Noted(id=request))
 
     def _drop(self, reason: str) -> None:
         current = self._current

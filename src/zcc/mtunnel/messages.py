@@ -28,8 +28,10 @@ __all__ = [
     "Control",
     "Failure",
     "Hello",
+    "Learned",
     "Lease",
     "Message",
+    "Noted",
     "OpenReply",
     "OpenRequest",
     "Register",
@@ -49,6 +51,7 @@ __all__ = [
 LENGTH_BYTES = 4
 # A hello with a few hundred namespaces is some 10 KiB; nothing else comes near.
 MESSAGE_LIMIT = 64 * 1024
+ADDRESSES_LIMIT = 256  # of one answer; a DNS message over UDP has room for fewer
 
 Name = Annotated[str, Field(max_length=255)]
 RequestId = Annotated[int, Field(ge=0, lt=1 << 53)]  # exact in every JSON implementation
@@ -133,6 +136,24 @@ class Status(Message):
     draining: bool = False
 
 
+class Learned(Message):
+    """What an answer said of a name that rules speak of: for all connectors of a group, whichever saw the answer."""
+
+    type: Literal["learned"] = "learned"
+    id: RequestId
+    namespace: Name
+    name: DnsName
+    addresses: Annotated[tuple[IPv4Address | IPv6Address, ...], Field(min_length=1, max_length=ADDRESSES_LIMIT)]
+    ttl: int = Field(ge=0, le=0x7FFF_FFFF)  # seconds
+
+
+class Noted(Message):
+    """A learned name is in force: at the connector that says so; from the edge: at all that answered in time."""
+
+    type: Literal["noted"] = "noted"
+    id: RequestId
+
+
 class Failure(Message):
     """A request, or without an id the connection, is refused."""
 
@@ -172,11 +193,11 @@ class OpenReply(Message):
 
 
 Control = Annotated[
-    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure,
+    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure,
     Field(discriminator="type"),
 ]
 _CONTROL: TypeAdapter[
-    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure
+    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure
 ] = TypeAdapter(Control)
 
 
@@ -194,7 +215,7 @@ def encode(message: Message) -> bytes:
 
 def decode_control(
     body: bytes,
-) -> Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Failure:
+) -> Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure:
     """Read the body of a control message.
 
     Raises:

@@ -17,7 +17,9 @@ from zcc.mtunnel.messages import (
     BadMessage,
     Failure,
     Hello,
+    Learned,
     Message,
+    Noted,
     Register,
     Registered,
     Resolve,
@@ -33,6 +35,7 @@ from zcc.private_edge.leasing import Leasing, PoolFull
 from zcc.private_edge.metrics import EdgeMetrics
 from zcc.private_edge.opening import Agent, Opening
 from zcc.private_edge.registry import AppConnector, Registry
+from zcc.private_edge.sharing import Sharing
 
 __all__ = ["Broker"]
 
@@ -69,6 +72,7 @@ class Broker:
         self._journal = journal
         self._metrics = metrics
         self._members = members or {}
+        self._sharing = Sharing()
         self._tasks: set[asyncio.Task[None]] = set()
         self._passages: set[asyncio.Task[None]] = set()
 
@@ -163,14 +167,18 @@ class Broker:
     ) -> None:
         places = asyncio.Semaphore(REQUESTS_AT_ONCE)
         member = AppConnector(agent.name, agent.group, connection)
+        if agent.role == "connector":
+            self._sharing.join(agent, control)
         try:
             async with asyncio.TaskGroup() as group:
                 while (message := await control.receive()) is not None:
                     if agent.role == "app-connector":
                         await self._on_member(control, member, message)
-                    elif isinstance(message, Resolve | WhoIs):
+                    elif isinstance(message, Resolve | WhoIs | Learned):
                         await places.acquire()
-                        group.create_task(self._answer(control, message, places))
+                        group.create_task(self._answer(control, agent, message, places))
+                    elif isinstance(message, Noted):
+                        self._sharing.noted(message)
                     else:
                         raise BadMessage(f"{type(message).__name__} from a {agent.role}")
             connection.close("the agent ended its control stream")
@@ -180,6 +188,7 @@ class Broker:
             connection.close("the control stream is gone")
         finally:
             self._registry.remove(member)
+            self._sharing.leave(agent, control)
 
     async def _on_member(self, control: ControlChannel, member: AppConnector, message: Message) -> None:
         if isinstance(message, Status):
@@ -200,9 +209,13 @@ class Broker:
             await control.send(Registered(group=member.group))
 
     async def _answer(
-        self, control: ControlChannel, message: Resolve | WhoIs, places: asyncio.Semaphore
+        self, control: ControlChannel, agent: Agent, message: Resolve | WhoIs | Learned, places: asyncio.Semaphore
     ) -> None:
         try:
+            if isinstance(message, Learned):
+                self._metrics.requests.labels(message.type, Code.OK).inc()
+                await self._sharing.share(agent, control, message)
+                return
             answer = await self._lease(message)
             outcome = answer.code if isinstance(answer, Failure) else "lease" if answer.lease else "none"
             self._metrics.requests.labels(message.type, outcome).inc()
