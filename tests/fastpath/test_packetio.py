@@ -283,7 +283,7 @@ def test_first_tcp_packet_of_the_kernel_is_whole_on_a_veth() -> None:
 
 @namespaces.isolated
 def test_device_names_what_is_wrong() -> None:
-    with pytest.raises(OSError, match="No such device"):
+    with pytest.raises(OSError, match="no interface"):
         compiled.Device.veth("nosuch0")
     with pytest.raises(ValueError, match="no other end"):
         compiled.Device.veth("lo")

@@ -35,7 +35,7 @@ from fastpath.packetio import Device, UdpSocket
 from zcc.clock import Clock
 from zcc.internet_edge.flows import Address, FlowBook, FlowEnd
 from zcc.internet_edge.header import HEADER_BYTES, OPTION_CLASS, OPTION_LOCATION, headers
-from zcc.internet_edge.listener import Listener, opens_handshake
+from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.internet_edge.settings import InternetEdgeSettings
 from zcc.itunnel import wire
@@ -182,7 +182,7 @@ class Datapath:
         origin = np.zeros(count, np.uint32)
         live = self._live()
         peers = batch.peer_address[live].astype(np.uint64) << np.uint64(16) | batch.peer_port[live]
-        hellos = _hellos(batch, live)
+        hellos = hello_rows(batch.data[live, HEADROOM_BYTES:HEADROOM_BYTES + HELLO_BYTES])
         budget = STRANGERS
         for key in np.unique(peers).tolist():
             address = (key >> 16, key & 0xFFFF)
@@ -388,13 +388,6 @@ class Datapath:
         self._wire.close()
         self._device.close()
         os.close(self._wake)
-
-
-def _hellos(batch: PacketBatch, rows: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Which rows are a ClientHello of epoch 0: content type 22, message type 1 (RFC 6347 §4.1, §4.2.2)."""
-    starts = batch.data[rows, HEADROOM_BYTES:HEADROOM_BYTES + 14]
-    hello = (starts[:, 0] == 22) & (starts[:, 13] == 1) & ~starts[:, 3:5].any(axis=1)
-    return np.asarray(hello, np.bool_)
 
 
 def _idle(settings: InternetEdgeSettings) -> dict[int, float]:
