@@ -13,13 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address, IPv6Address
 
-from fastpath.action import Action, PuntReason
-from fastpath.dtls import Session
-from fastpath.flowtable import TimeoutClass
 from zcc import __version__, notify
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
-from zcc.connector.datapath import Datapath, Plan
+from zcc.connector.datapath import METHODS, Datapath, Plan
 from zcc.connector.dns import DnsService, Journal
 from zcc.connector.dns_tcp import DnsTcp
 from zcc.connector.drain import Drain
@@ -194,25 +191,25 @@ class Connector:
                 dtls_client(settings.identity),
                 lambda der: self.check.verify(der, "internet-edge"),
                 self.datapath,
-                Session,
+                self.datapath.session,
                 report=self.logs.tunnel,
                 clock=self.clock,
             )
             self._tasks.append(asyncio.create_task(self.tunnels.run(), name="internet edges"))
 
     def _subscribe(self) -> None:
-        handlers: dict[PuntReason, Callable[[Punt], None]] = {
-            PuntReason.PUNT_DNS_QUERY: self.dns.query,
-            PuntReason.PUNT_DNS_ANSWER: self.dns.answer,
-            PuntReason.PUNT_UNKNOWN_SYNTHETIC: self.stray.unknown,
-            PuntReason.PUNT_REFUSED: self.stray.refused,
-            PuntReason.PUNT_TOO_BIG: self.stray.too_big,
-            PuntReason.PUNT_FLOW_CLOSED: self._flow_closed,
+        handlers: dict[str, Callable[[Punt], None]] = {
+            "dns_query": self.dns.query,
+            "dns_answer": self.dns.answer,
+            "unknown_synthetic": self.stray.unknown,
+            "refused": self.stray.refused,
+            "too_big": self.stray.too_big,
+            "flow_closed": self._flow_closed,
         }
         if self.tunnels is not None:
             tunnels = self.tunnels
-            handlers[PuntReason.PUNT_TUNNEL_CONTROL] = lambda punt: tunnels.on_control(punt.slot, punt.packet)
-            handlers[PuntReason.PUNT_TUNNEL_CLOSED] = lambda punt: tunnels.on_closed(punt.slot)
+            handlers["tunnel_control"] = lambda punt: tunnels.on_control(punt.slot, punt.packet)
+            handlers["tunnel_closed"] = lambda punt: tunnels.on_closed(punt.slot)
         for reason, handler in handlers.items():
             self.datapath.subscribe(reason, handler)
 
@@ -289,14 +286,13 @@ class NoEdge:
 
 
 def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
-    methods = {int(action): action.name.removeprefix("ACTION_") for action in Action}
     tunnels = (
         {} if settings.zia is None else {slot: edge.name for slot, edge in enumerate(settings.zia.edges)}
     )
     return Labels(
         {namespace.id: namespace.name for namespace in settings.namespaces},
         {number: name for name, number in rulebook.location_ids.items()},
-        methods,
+        METHODS,
         rulebook.rule_names,
         rulebook.names.name_of,
         tunnels,
@@ -319,14 +315,7 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
         device=device,
         device_kind=kind,
         flows=settings.ingress.flows,
-        idle={
-            TimeoutClass.TIMEOUT_TCP: idle.tcp.total_seconds(),
-            TimeoutClass.TIMEOUT_TCP_OPENING: idle.tcp_opening.total_seconds(),
-            TimeoutClass.TIMEOUT_TCP_CLOSING: idle.tcp_closing.total_seconds(),
-            TimeoutClass.TIMEOUT_UDP: idle.udp.total_seconds(),
-            TimeoutClass.TIMEOUT_ICMP: idle.icmp.total_seconds(),
-            TimeoutClass.TIMEOUT_OTHER: idle.other.total_seconds(),
-        },
+        idle={name: getattr(idle, name).total_seconds() for name in type(idle).model_fields},
         pool=settings.pool,
         internal=settings.kernel.internal,
         ports=(RELAY_TCP_PORT, RELAY_UDP_PORT, DNS_TCP_PORT),

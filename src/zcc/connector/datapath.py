@@ -19,7 +19,7 @@ from fastpath.alias import AliasTable
 from fastpath.classify import NameTable, RuleSet
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
-from fastpath.flowtable import FlowTable
+from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.message import Command, Event, Flow, command, drain
 from fastpath.nat import NatTable
 from fastpath.packetio import Device, GeneveSocket, UdpSocket
@@ -37,7 +37,7 @@ EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
 
-_METHODS: dict[int, str] = {
+METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
 }
 _DROPS: dict[int, str] = {
@@ -45,6 +45,7 @@ _DROPS: dict[int, str] = {
     for reason in DropReason
     if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)
 }
+_CLASSES = {kind.name.removeprefix("TIMEOUT_").lower(): int(kind) for kind in TimeoutClass}
 _PUNTS: dict[int, str] = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
 
 
@@ -58,7 +59,7 @@ class Plan:
     device: str  # name and kind of the device that the doorway made
     device_kind: str
     flows: int
-    idle: dict[int, float]  # seconds, by TimeoutClass
+    idle: dict[str, float]  # seconds, by timeout class: tcp, tcp_opening, tcp_closing, udp, icmp, other
     pool: IPv4Network
     internal: IPv4Network
     ports: tuple[int, int, int]  # listeners: ZPA TCP, ZPA UDP, DNS TCP
@@ -80,7 +81,7 @@ class Datapath:
         self._base = plan.internal[2]
         tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
         admission = Admission(
-            FlowTable(plan.flows, plan.idle),
+            FlowTable(plan.flows, {_CLASSES[name]: seconds for name, seconds in plan.idle.items()}),
             NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)),
             NameTable(NAMES, secrets.token_bytes(32)),
             AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)),
@@ -105,12 +106,25 @@ class Datapath:
         )
         self._plan, self._tunnels, self._events = plan, tunnels, events
         self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
-        self._subscribers: dict[int, Callable[[Punt], None]] = {}
+        self._subscribers: dict[str, Callable[[Punt], None]] = {}
         self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
 
-    def subscribe(self, reason: int, handler: Callable[[Punt], None]) -> None:
-        """Have `handler` called with each Punt of that reason; one handler a reason."""
+    def subscribe(self, reason: str, handler: Callable[[Punt], None]) -> None:
+        """Have `handler` called with each Punt of a reason; one handler a reason.
+
+        Args:
+            reason: as in Counters.punts: dns_query, dns_answer, unknown_synthetic, flow_closed …
+        Raises:
+            ValueError: there is no such reason.
+        """
+        if reason not in _PUNTS.values():
+            raise ValueError(f"reason must be one of {', '.join(_PUNTS.values())}, not {reason!r}")
         self._subscribers[reason] = handler
+
+    @staticmethod
+    def session(connection: object) -> Session:
+        """Make what attach_tunnel takes of a pyOpenSSL connection whose handshake is done."""
+        return Session(connection)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the worker; its events are pumped whenever the loop sees them."""
@@ -129,7 +143,7 @@ class Datapath:
         for event in drain(self._events):
             punt = self._punt(event)
             self._track(punt)
-            handler = self._subscribers.get(punt.reason)
+            handler = self._subscribers.get(_PUNTS[punt.reason])
             if handler is not None:
                 handler(punt)
 
@@ -206,8 +220,8 @@ class Datapath:
         """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""
         raw = self._worker.counters()
         return Counters(
-            packets=_named(_METHODS, raw["packets"]),
-            bytes=_named(_METHODS, raw["bytes"]),
+            packets=_named(METHODS, raw["packets"]),
+            bytes=_named(METHODS, raw["bytes"]),
             drops=_named(_DROPS, raw["drops"]),
             punts=_named(_PUNTS, raw["events"]),
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"]},

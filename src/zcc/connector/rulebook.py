@@ -4,8 +4,7 @@ Journey: settings → policy → compiled bitmaps → RuleSet; after an edit of 
 their numbers from edit to edit, so that what the data plane has learned stays true. Control plane's thread.
 """
 
-from fastpath.classify import RuleSet
-from zcc.connector.ruleset import NameBinder, build_ruleset
+from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset
 from zcc.connector.settings import ConnectorSettings
 from zcc.policy.compile import CompiledPolicy, compile_policy
 from zcc.policy.model import Method

@@ -11,8 +11,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import numpy as np
-from fastpath.action import Action
 
+from fastpath.action import Action
 from fastpath.classify import RuleSet
 from fastpath.criteria import Names, Networks, Services
 from fastpath.lpm import Lpm4, Lpm6

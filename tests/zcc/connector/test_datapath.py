@@ -14,7 +14,6 @@ from pyroute2 import IPRoute
 
 from fastpath import gwlb
 from fastpath.action import PuntReason
-from fastpath.flowtable import TimeoutClass
 from zcc.connector.datapath import Datapath, Plan
 from zcc.connector.ruleset import build_ruleset
 from zcc.doorway import DeviceSettings, Doorway
@@ -77,7 +76,7 @@ class Rig:
         self.names = NameBook(policy().applications)
         self.names.id_of("portal.corp.example")
         compiled = compile_policy(policy(), "group", self.names)
-        idle = dict.fromkeys(TimeoutClass, 60.0)
+        idle = dict.fromkeys(("tcp", "tcp_opening", "tcp_closing", "udp", "icmp", "other"), 60.0)
         plan = Plan(
             ipaddress.ip_address(SERVICE),
             6081,
@@ -97,7 +96,7 @@ class Rig:
         self.path = Datapath(plan, build_ruleset(compiled, 1))
         self.punts = []
         for reason in PuntReason:
-            self.path.subscribe(reason, self.punts.append)
+            self.path.subscribe(reason.name.removeprefix("PUNT_").lower(), self.punts.append)
         self.path.start(loop)
         self.loop = loop
 
