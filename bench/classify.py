@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from fastpath.batch import PacketBatch
 
 from bench.harness import Case
 from fastpath import classify
+from fastpath.batch import PacketBatch
 from model import classify as reference
 from zcc.connector.ruleset import ruleset_arguments
 from zcc.policy.compile import compile_policy

@@ -11,10 +11,10 @@ from types import ModuleType
 import dns.message
 import dns.rrset
 import numpy as np
-from fastpath.batch import PacketBatch
 
 from bench.harness import Case
 from fastpath import dns as native
+from fastpath.batch import PacketBatch
 from model import dns as reference
 
 QUERY = dns.message.make_query("portal.corp.example.", "A", use_edns=0, payload=1232).to_wire()

@@ -7,9 +7,6 @@ from _typeshed import ReadableBuffer
 
 from fastpath.batch import PacketBatch
 
-UDP_PAYLOAD_BYTES: int
-SOA_NAMES: bytes
-
 class DnsError(enum.IntFlag):
     DNS_OK = 0
     DNS_SHORT = 1

@@ -4,12 +4,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import numpy as np
 import pytest
-from fastpath.action import DropReason, Fragment
-from fastpath.batch import PacketBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath import classify as native
+from fastpath.action import DropReason, Fragment
+from fastpath.batch import PacketBatch
 from fastpath.criteria import Names, Networks, Services
 from fastpath.lpm import Lpm4, Lpm6
 from model import classify as reference

@@ -9,11 +9,11 @@ import dns.rdatatype
 import dns.rrset
 import numpy as np
 import pytest
-from fastpath.batch import PacketBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath import dns as native
+from fastpath.batch import PacketBatch
 from fastpath.dns import DnsError
 from model import dns as reference
 

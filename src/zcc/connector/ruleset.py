@@ -19,7 +19,7 @@ from fastpath.lpm import Lpm4, Lpm6
 from zcc.policy.compile import CompiledPolicy, NetworkRows
 from zcc.policy.model import Method
 
-__all__ = ["NameBinder", "build_ruleset", "ruleset_arguments"]
+__all__ = ["NameBinder", "RuleSet", "build_ruleset", "ruleset_arguments"]
 
 ACTIONS = {
     Method.ZIA: Action.ACTION_ZIA,

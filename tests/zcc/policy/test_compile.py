@@ -4,11 +4,11 @@ from ipaddress import ip_address
 
 import numpy as np
 import pytest
-from fastpath.action import Action, Fragment
-from fastpath.batch import PacketBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastpath.action import Action, Fragment
+from fastpath.batch import PacketBatch
 from zcc.connector.ruleset import NameBinder, build_ruleset
 from zcc.policy.compile import compile_policy
 from zcc.policy.decide import Flow, decide
