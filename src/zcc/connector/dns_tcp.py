@@ -48,12 +48,13 @@ class DnsTcp:
             connect: makes an unconnected socket for the workload's alias:
             `zcc.connector.aliases.Aliases.socket`.
         """
-        self.counts: Counter[str] = Counter()
+        self.counts = service.counts  # those of TCP begin with tcp_
         self._service = service
         self._flows = flows
         self._connect = connect
         self._server: asyncio.Server | None = None
         self._open: Counter[int] = Counter()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self, host: str, port: int) -> None:
         """Listen.
@@ -63,21 +64,31 @@ class DnsTcp:
         """
         self._server = await asyncio.start_server(self._serve, host, port)
 
+    @property
+    def port(self) -> int:
+        """Port listened on; valid after `start`."""
+        if self._server is None:
+            raise ValueError("the listener has not been started")
+        return int(self._server.sockets[0].getsockname()[1])
+
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening and cut what is open."""
         if self._server is not None:
             self._server.close()
             self._server = None
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         alias, port = writer.get_extra_info("peername")[:2]
         flow = self._flows.flow_of(TCP, IPv4Address(alias), port)
         if flow is None or not self._has_room(flow.namespace):
-            self.counts["refused"] += 1
+            self.counts["tcp_refused"] += 1
             reset(writer)
             return
-        self.counts["connections"] += 1
+        self.counts["tcp_connections"] += 1
         self._open[flow.namespace] += 1
+        self._writers.add(writer)
         try:
             async with asyncio.TaskGroup() as group:
                 await Conversation(self, flow, IPv4Address(alias), writer, group).run(reader)
@@ -85,6 +96,7 @@ class DnsTcp:
             log.debug("DNS over TCP of %s: %s", flow.source, errors.exceptions[0])
         finally:
             self._open[flow.namespace] -= 1
+            self._writers.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -149,8 +161,7 @@ class Conversation:
                 wire = await self._next(reader)
                 if wire is None:
                     break
-                # Taken here, so that a workload that only asks and never reads is not read any further
-                # either.
+                # Taken here: who only asks and never reads is not read any further either.
                 await self._slots.acquire()
                 self._group.create_task(self._query(wire))
             for _ in range(PIPELINE_LIMIT):
@@ -183,7 +194,7 @@ class Conversation:
             self._slots.release()
 
     async def _forward(self, wire: bytes) -> None:
-        self._listener.counts["forwarded"] += 1
+        self._listener.counts["tcp_forwarded"] += 1
         question = parse_question(wire)
         try:
             async with self._dialling:
@@ -197,7 +208,7 @@ class Conversation:
             self._upstream.write(frame(wire))
             await self._upstream.drain()
         except (OSError, TimeoutError) as error:
-            self._listener.counts["upstream_failed"] += 1
+            self._listener.counts["tcp_upstream_failed"] += 1
             log.debug("DNS over TCP to %s: %s", self._flow.destination, error)
             if isinstance(question, Question):
                 self._settle(wire)

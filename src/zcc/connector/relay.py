@@ -27,6 +27,7 @@ from zcc.mtunnel.errors import StreamGone, TunnelError
 STREAMS_LIMIT = 16_384
 STREAMS_OF_NAMESPACE_LIMIT = 8_192
 BACKLOG = 1024
+DNS_PORT = 53
 ENDED_LIMIT = 65_536
 SPREAD_S = 1.0  # resets at the end of a drain, so that not all workloads come back in one instant
 
@@ -38,7 +39,7 @@ class ZpaRelay:
 
     def __init__(self, opening: Opening, flows: Flows) -> None:
         self.counts: Counter[str] = Counter()
-        self.udp = UdpRelay(opening, flows)
+        self.udp = UdpRelay(opening, flows, self.counts)
         self._opening = opening
         self._flows = flows
         self._server: asyncio.Server | None = None
@@ -84,6 +85,9 @@ class ZpaRelay:
         """
         if flow.alias is None:
             return False
+        if flow.rule < 0 and flow.destination_port == DNS_PORT:
+            # DNS over TCP ends in this host by no rule; each of its exchanges has a record of its own.
+            return True
         key = (flow.alias, flow.nat_port)
         if flow.protocol != TCP:
             return self.udp.closed(key)

@@ -33,8 +33,13 @@ log = logging.getLogger(__name__)
 class UdpRelay(asyncio.DatagramProtocol):
     """The socket and the flows behind it."""
 
-    def __init__(self, opening: Opening, flows: Flows) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(self, opening: Opening, flows: Flows, counts: Counter[str]) -> None:
+        """Compose.
+
+        Args:
+            counts: of the relay as a whole; those of UDP begin with udp_.
+        """
+        self.counts = counts
         self.opening = opening
         self._flows = flows
         self._transport: asyncio.DatagramTransport | None = None
@@ -96,11 +101,11 @@ class UdpRelay(asyncio.DatagramProtocol):
         if session is None:
             session = self._begin(key)
         if session is None or not session.put(data):
-            self.counts["dropped"] += 1
+            self.counts["udp_dropped"] += 1
 
     def error_received(self, exc: Exception) -> None:
         """Count what the kernel could not deliver."""
-        self.counts["errors"] += 1
+        self.counts["udp_errors"] += 1
 
     def send(self, key: Key, data: bytes) -> None:
         """Send a datagram to a workload."""
@@ -167,7 +172,7 @@ class UdpSession:
                 self._reason = "the destination has no name"
             else:
                 opened = await opening.open(self._flow, request)
-                self._relay.counts["opened"] += 1
+                self._relay.counts["udp_opened"] += 1
                 await self._copy(opened)
         except TunnelError as error:
             self._reason = str(error)
@@ -179,7 +184,7 @@ class UdpSession:
             opened.stream.reset()
             opening.record_end(opened, self._reason)
             return
-        self._relay.counts["refused"] += 1
+        self._relay.counts["udp_refused"] += 1
         opening.record_refusal(self._flow, request, self._reason)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(REFUSED_S)

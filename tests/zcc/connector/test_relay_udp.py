@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -25,7 +26,7 @@ class Bench:
         self.flows = FakeFlows(replace(FLOW, protocol=UDP))
         opening = Opening(
             self.edge, self.names, labels(self.names), self.records, ManualClock(), ("cc-1", "group"))
-        self.relay = UdpRelay(opening, self.flows)
+        self.relay = UdpRelay(opening, self.flows, Counter())
 
     def run(self, talk):
         async def served():
@@ -102,7 +103,7 @@ def test_datagrams_beyond_the_queue_are_dropped_and_counted(bench, monkeypatch):
         bench.edge.gate = asyncio.Event()
         for _ in range(5):
             client.send(b"x")
-        while bench.relay.counts["dropped"] < 3:
+        while bench.relay.counts["udp_dropped"] < 3:
             await asyncio.sleep(0)
         bench.edge.gate.set()
         stream = await bench.edge.streams.get()
@@ -116,7 +117,7 @@ def test_datagram_of_no_flow_is_dropped(bench):
 
     async def talk(client):
         client.send(b"x")
-        while not bench.relay.counts["dropped"]:
+        while not bench.relay.counts["udp_dropped"]:
             await asyncio.sleep(0)
 
     bench.run(talk)

@@ -1,0 +1,96 @@
+"""The connector's file: what its parts must agree on, told at the place that is wrong."""
+
+import copy
+
+import pytest
+from pydantic import ValidationError
+
+from zcc.connector.settings import ConnectorSettings
+
+GOOD = {
+    "role": "connector", "name": "cc-1", "group": "cc-group-1", "state": "/var/lib/zcc",
+    "identity": {"certificate": "c.pem", "key": "k.pem", "ca": "ca.pem"},
+    "namespaces": [{"name": "co1", "id": 1}, {"name": "co2", "id": 2}],
+    "locations": ["aws-co1", "aws-co2"],
+    "endpoints": [{"id": "vpce-0aaaaaaaaaaaaaaa1", "namespace": "co1", "location": "aws-co1"}],
+    "ingress": {"address": "10.1.200.11"},
+    "kernel": {"internal": "198.18.0.0/16", "mtu": 8500},
+    "zpa": {"edges": ["10.0.3.10:443"], "pool": "10.254.0.0/19"},
+    "zia": {"edges": [{"name": "ie-1", "address": "10.0.4.11:443"}]},
+    "direct": {"address": "10.1.200.111"},
+    "applications": [{"name": "portal", "domains": ["portal.corp.example"], "tcp": [80, "8000-8100"]}],
+    "rules": [{"name": "apps", "method": "ZPA", "applications": ["portal"]},
+              {"name": "updates", "method": "DIRECT", "locations": ["aws-co1"]}],
+    "health": {"address": "10.1.200.11"},
+}
+
+
+def edited(*path, value):
+    settings = copy.deepcopy(GOOD)
+    place = settings
+    for step in path[:-1]:
+        place = place[step]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return settings
+
+
+def problems(settings) -> dict[tuple, str]:
+    with pytest.raises(ValidationError) as found:
+        ConnectorSettings.model_validate(settings)
+    return {problem["loc"]: problem["msg"] for problem in found.value.errors()}
+
+
+def test_good_file_is_taken_with_its_defaults():
+    settings = ConnectorSettings.model_validate(GOOD)
+    assert settings.health.port == 50_000 and settings.ingress.port == 6081
+    assert settings.drain.delay.total_seconds() == 5 and settings.dns.ttl.total_seconds() == 60
+    assert str(settings.pool) == "10.254.0.0/19"
+    assert [rule.name for rule in settings.policy().ordered()][:2] == ["apps", "updates"]
+
+
+@pytest.mark.parametrize(("settings", "place", "words"), [
+    (edited("endpoints", 0, "namespace", value="co3"), ("endpoints", 0, "namespace"), "did you mean 'co"),
+    (edited("endpoints", 0, "location", value="moon"), ("endpoints", 0, "location"), "allowed: aws-co1, aws-co2"),
+    (edited("rules", 0, "applications", value=["portl"]), ("rules", 0, "applications", 0), "did you mean 'portal'"),
+    (edited("rules", 1, "locations", value=["aws-co3"]), ("rules", 1, "locations", 0), "did you mean"),
+    (edited("zpa", value=None), ("rules", 0, "method"), "needs the section zpa:"),
+    (edited("direct", value=None), ("rules", 1, "method"), "needs the section direct:"),
+    (edited("kernel", "internal", value="10.254.0.0/16"), ("kernel", "internal"), "overlaps the pool"),
+    (edited("kernel", value={}), ("kernel", "internal"), "a connector needs it"),
+    (edited("kernel", "internal", value="198.18.0.0/30"), ("kernel", "internal"), "too small"),
+    (edited("ingress", "address", value="10.254.0.9"), ("ingress", "address"), "synthetic pool"),
+    (edited("namespaces", 1, "id", value=1), ("namespaces", 1, "id"), "used twice"),
+    (edited("namespaces", 1, "name", value="co1"), ("namespaces", 1, "name"), "used twice"),
+    (edited("locations", value=["aws-co1", "aws-co1"]), ("locations", 1), "used twice"),
+    (edited("endpoints", value=GOOD["endpoints"] * 2), ("endpoints", 1, "id"), "used twice"),
+    (edited("rules", 1, "name", value="apps"), ("rules", 1, "name"), "used twice"),
+    (edited("namespaces", 0, "id", value=65_001), ("namespaces", 0, "id"), "65000"),
+    (edited("ingress", "colour", value="red"), ("ingress", "colour"), "Extra inputs"),
+    (edited("ingress", "idle", value={"tcp": "0s"}), ("ingress", "idle"), "100ms"),
+    (edited("dns", value={"learn_floor": "2h", "learn_ceiling": "1h"}), ("dns",), "learn_floor"),
+    (edited("dns", value={"ttl": "500ms"}), ("dns", "ttl"), "whole seconds"),
+    (edited("direct", value={}), ("direct",), "address or address6"),
+], ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "")
+def test_disagreement_is_told_at_its_place(settings, place, words):
+    assert words in problems(settings)[place]
+
+
+def test_fail_open_needs_a_way_out():
+    settings = edited("zia", "fail", value="open")
+    del settings["direct"], settings["rules"][1]
+    assert "direct:" in problems(settings)["zia", "fail"]
+
+
+def test_all_problems_are_told_at_once():
+    settings = edited("endpoints", 0, "namespace", value="co3")
+    settings["rules"][0]["applications"] = ["nothing"]
+    assert len(problems(settings)) == 2
+
+
+def test_rule_that_is_switched_off_needs_no_section():
+    settings = edited("direct", value=None)
+    settings["rules"][1]["enabled"] = False
+    ConnectorSettings.model_validate(settings)
