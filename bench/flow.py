@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import numpy as np
-from fastpath.batch import PacketBatch
 
 from bench.harness import Case
 from fastpath import flowtable
+from fastpath.batch import PacketBatch
 from model import flowtable as reference
 
 BATCH = 64

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
-from fastpath.batch import PacketBatch
 from scapy.layers.inet import IP, UDP
 
 from bench.harness import Case
 from fastpath import nat
+from fastpath.batch import PacketBatch
 from model import nat as reference
 
 BATCH = 64

@@ -69,7 +69,7 @@ def unpack(packed: bytes, version: int) -> npt.NDArray[np.integer]:
 
 
 def queries(version: int, routes: Arrays, n: int) -> dict[str, npt.NDArray[np.integer]]:
-    """n addresses of each kind: uniform (IPv4), prefix (inside announced prefixes), local16k (16,384 of those, again and again)."""
+    """n addresses of each kind: uniform (IPv4), prefix (inside announced ones), local16k (16,384 of those)."""
     rng = np.random.default_rng(3)
     chosen = rng.integers(0, len(routes[1]), n)
     width = 4 if version == 4 else 16

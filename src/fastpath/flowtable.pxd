@@ -86,4 +86,11 @@ cdef class FlowTable:
     cdef int _check_entries(self, Columns* b) except -1
 
 # The class of a flow of this protocol in this state (FlowState bits).
-cdef uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil
+cdef inline uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil:
+    if protocol == 6:                                  # TCP
+        if state & FLOW_RESET or state & FLOW_FIN_FORWARD and state & FLOW_FIN_REVERSE:
+            return TIMEOUT_TCP_CLOSING
+        return TIMEOUT_TCP if state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
+    if protocol == 17:                                 # UDP
+        return TIMEOUT_UDP
+    return TIMEOUT_ICMP if protocol == 1 or protocol == 58 else TIMEOUT_OTHER

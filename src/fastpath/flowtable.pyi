@@ -1,13 +1,15 @@
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
-from typing import Any, Final, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fastpath.batch import PacketBatch
+from fastpath.flowentry import ENTRY as ENTRY
 
-ENTRY: Final[np.dtype[np.void]]
+__all__ = ["ENTRY", "FlowState", "FlowTable", "TimeoutClass"]
+
 
 class TimeoutClass(IntEnum):
     TIMEOUT_TCP = 0
@@ -36,7 +38,6 @@ class FlowTable:
     @property
     def entries_view(self) -> npt.NDArray[np.void]: ...
     def __len__(self) -> int: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
     def lookup_batch(self, batch: PacketBatch) -> int: ...
     def insert_misses(self, batch: PacketBatch, now_ns: int, timeout_class: int | None = None) -> int: ...
     def account_batch(self, batch: PacketBatch, now_ns: int) -> int: ...

@@ -11,7 +11,6 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-
 from cpython.buffer cimport PyBuffer_FillInfo
 
 import numpy as np
@@ -22,6 +21,8 @@ from fastpath.buckets cimport (Bucket, Buckets, add_slot, close_buckets, drop_sl
 from fastpath.flowkey cimport FlowKey
 from fastpath.memory cimport give_pages, prefetch, take_pages
 
+from fastpath.flowentry import ENTRY, IDLE_S, described
+
 __all__ = ["ENTRY", "FlowState", "FlowTable", "TimeoutClass"]
 
 if sizeof(FlowEntry) != 192 or sizeof(Bucket) != 64:
@@ -31,35 +32,11 @@ cdef enum:
     CHUNK = 64              # rows whose memory is fetched together
     CAPACITY_MAX = 1 << 30
     REASON_FULL = 15        # DROP_FLOW_TABLE_FULL
-    PROTOCOL_TCP = 6
-    PROTOCOL_UDP = 17
     FLAG_FIN = 0x01
     FLAG_RST = 0x04
 
-# Seconds a flow of each class may be idle. GWLB forgets TCP after 350 s and other flows after 120 s: a little longer.
-IDLE_S = {TimeoutClass.TIMEOUT_TCP: 400.0, TimeoutClass.TIMEOUT_TCP_OPENING: 30.0, TimeoutClass.TIMEOUT_TCP_CLOSING: 5.0,
-          TimeoutClass.TIMEOUT_UDP: 130.0, TimeoutClass.TIMEOUT_ICMP: 30.0, TimeoutClass.TIMEOUT_OTHER: 130.0}
-
-ENTRY = np.dtype([
-    ("a_address", "u1", 16), ("b_address", "u1", 16), ("a_port", "u2"), ("b_port", "u2"), ("namespace", "u2"),
-    ("protocol", "u1"), ("ip_version", "u1"), ("hash", "u8"), ("last_seen_ns", "u8"), ("generation", "u4"),
-    ("rule", "i4"), ("action", "u1"), ("state", "u1"), ("initiator", "u1"), ("timeout_class", "u1"), ("tunnel", "u1"),
-    ("header_length", "u1"), ("punted", "u1"), ("used", "u1"), ("packets", "u8", 2), ("bytes", "u8", 2),
-    ("started_ns", "u8"), ("peer_address", "u4"), ("peer_port", "u2"), ("nat_port", "u2"), ("nat_slot", "u4"),
-    ("name_id", "u4"), ("previous", "i4"), ("next", "i4"), ("location", "u4"), ("owner", "u4"), ("header", "u1", 48)])
-
 if ENTRY.itemsize != sizeof(FlowEntry):
     raise ImportError("fastpath.flowtable: ENTRY does not describe FlowEntry: build fastpath again")
-
-
-cdef uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil:
-    if protocol == PROTOCOL_TCP:
-        if state & FLOW_RESET or state & FLOW_FIN_FORWARD and state & FLOW_FIN_REVERSE:
-            return TIMEOUT_TCP_CLOSING
-        return TIMEOUT_TCP if state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
-    if protocol == PROTOCOL_UDP:
-        return TIMEOUT_UDP
-    return TIMEOUT_ICMP if protocol == 1 or protocol == 58 else TIMEOUT_OTHER
 
 
 @cython.final
@@ -107,8 +84,6 @@ cdef class FlowTable:
                 raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
             self.idle_ns[<int> timeout_class] = <uint64_t> (idle_s * 1e9)
         return 0
-
-    # ---- leaves ----
 
     cdef int lookup(self, Columns* b) noexcept nogil:
         cdef int begin = 0, end, misses = 0
@@ -221,7 +196,6 @@ cdef class FlowTable:
         else:
             self._tails[entry.timeout_class] = entry.previous
 
-    # ---- stages and Python ----
     @property
     def entries_view(self):
         """All slots as a structured array (dtype ENTRY) over the table's own memory; slots not in use have used == 0.
@@ -356,12 +330,7 @@ cdef class FlowTable:
             ValueError: index is not a flow of this table.
         """
         self._check(index, "index")
-        record = self.entries_view[index]
-        flow = {name: record[name].tolist() for name in ENTRY.names}
-        for name in ("a_address", "b_address", "header"):
-            flow[name] = bytes(flow[name])
-        flow["header"] = flow["header"][:flow["header_length"]]
-        return flow
+        return described(self.entries_view[index])
 
     cdef int _check(self, int32_t index, str name) except -1:
         if not 0 <= index < self.capacity or not self.entries[index].used:

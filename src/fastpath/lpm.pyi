@@ -5,6 +5,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Lpm4", "Lpm6"]
+
 @final
 class Lpm4:
     def __new__(cls, default: int = 0) -> Lpm4: ...

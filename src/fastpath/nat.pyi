@@ -11,6 +11,8 @@ from fastpath.rewrite import decrement_ttl_rows as decrement_ttl_rows
 from fastpath.rewrite import rewrite_one as rewrite_one
 from fastpath.rewrite import rewrite_rows as rewrite_rows
 
+__all__ = ["DESTINATION", "SOURCE", "NatTable", "decrement_ttl_one", "decrement_ttl_rows", "rewrite_one", "rewrite_rows"]
+
 @final
 class NatTable:
     def __new__(cls, capacity: int, ports: tuple[int, int], seed: bytes) -> NatTable: ...

@@ -5,6 +5,8 @@ import numpy.typing as npt
 
 from fastpath.batch import PacketBatch
 
+__all__ = ["DESTINATION", "SOURCE", "decrement_ttl_one", "decrement_ttl_rows", "rewrite_one", "rewrite_rows"]
+
 SOURCE: Final[int]
 DESTINATION: Final[int]
 
@@ -21,6 +23,12 @@ def decrement_ttl_rows(batch: PacketBatch, rows: npt.NDArray[np.uint16]) -> int:
 
 # One packet, in place; returns a DropReason value, 0 when rewritten.
 def rewrite_one(
-    packet: bytearray | npt.NDArray[np.uint8], protocol: int, l4_offset: int, side: int, address: bytes, port: int, fragment: int = 0
+    packet: bytearray | npt.NDArray[np.uint8],
+    protocol: int,
+    l4_offset: int,
+    side: int,
+    address: bytes,
+    port: int,
+    fragment: int = 0,
 ) -> int: ...
 def decrement_ttl_one(packet: bytearray | npt.NDArray[np.uint8]) -> bool: ...

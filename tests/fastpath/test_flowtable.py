@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from model import flowtable as reference
 
 from fastpath import flowtable
 from fastpath.action import DropReason
 from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowState, TimeoutClass
+from model import flowtable as reference
 
 SECOND = 1_000_000_000
 TCP, UDP, ICMP, GRE = 6, 17, 1, 47

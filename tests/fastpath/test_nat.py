@@ -4,8 +4,6 @@ import ipaddress
 
 import numpy as np
 import pytest
-from fastpath.action import Action, DropReason, Fragment
-from fastpath.batch import PacketBatch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,6 +12,8 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6Ext
 from scapy.packet import Raw
 
 from fastpath import nat
+from fastpath.action import Action, DropReason, Fragment
+from fastpath.batch import PacketBatch
 from model import nat as reference
 
 SEED = bytes(range(32))
@@ -223,7 +223,8 @@ def test_a_udp_checksum_that_becomes_zero_is_sent_as_ones(impl):
 
 
 @pytest.mark.parametrize(("protocol", "header"), [
-    (1, b"\x03\x01" + bytes(30)), (1, b"\x0d\0" + bytes(30)), (47, bytes(40)), (6, bytes(19)), (17, bytes(7)), (1, b"\x08" + bytes(6)),
+    (1, b"\x03\x01" + bytes(30)), (1, b"\x0d\0" + bytes(30)), (47, bytes(40)), (6, bytes(19)), (17, bytes(7)),
+    (1, b"\x08" + bytes(6)),
     (58, b"\x80" + bytes(30)),
 ], ids=["icmp error", "timestamp", "gre", "short tcp", "short udp", "short echo", "unreal icmpv6 in ipv4 is rewritten"])
 def test_what_has_no_port_is_refused_and_unchanged(impl, protocol, header):
@@ -249,7 +250,8 @@ def test_later_fragments_and_other_families_are_refused_and_unchanged(impl):
 
 
 @settings(max_examples=200, deadline=None)
-@given(data=st.binary(max_size=90), protocol=st.sampled_from([1, 6, 17, 58, 47]), l4_offset=st.integers(0, 100), side=st.integers(0, 1),
+@given(data=st.binary(max_size=90), protocol=st.sampled_from([1, 6, 17, 58, 47]), l4_offset=st.integers(0, 100),
+       side=st.integers(0, 1),
        address=st.one_of(st.binary(min_size=16, max_size=16), st.just(LOCAL)), port=st.integers(0, 65535),
        fragment=st.integers(0, 2), version=st.sampled_from([4, 6, None]))
 def test_any_bytes_are_treated_as_the_model_does(data, protocol, l4_offset, side, address, port, fragment, version):
@@ -304,7 +306,8 @@ def parsed(cases):
 
 
 def columns(batch):
-    return [getattr(batch, name).tolist() for name in ("reason", "action", "source", "destination", "source_port", "destination_port", "data")]
+    names = "reason", "action", "source", "destination", "source_port", "destination_port", "data"
+    return [getattr(batch, name).tolist() for name in names]
 
 
 def test_flows_go_out_and_come_back_in_batches(impl):
@@ -343,7 +346,8 @@ def test_rows_that_cannot_be_translated_are_dropped_with_their_reason(impl):
     rows, ports = np.arange(7, dtype=np.uint16), np.zeros(7, np.uint16)
     table = impl.NatTable(1, (5000, 5000), SEED)
     assert table.bind_rows(batch, rows, local, np.arange(7, dtype=np.int32), ports) == 1
-    assert batch.reason[:7].tolist() == [0, DropReason.DROP_NAT_FRAGMENT, DropReason.DROP_NAT_PROTOCOL, DropReason.DROP_NAT_PROTOCOL,
+    assert batch.reason[:7].tolist() == [0, DropReason.DROP_NAT_FRAGMENT,
+                                         DropReason.DROP_NAT_PROTOCOL, DropReason.DROP_NAT_PROTOCOL,
                                          DropReason.DROP_NAT_FAMILY, DropReason.DROP_POLICY, DropReason.DROP_NAT_EXHAUSTED]
     assert (batch.action[1:5] == Action.ACTION_DROP).all()
     assert ports.tolist() == [5000, 0, 0, 0, 0, 0, 0]

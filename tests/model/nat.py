@@ -124,7 +124,7 @@ def updated(checksum, old, new):
     return 0xFFFF - total
 
 
-def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
+def check_call(packet, l4_offset, side, address):
     version = packet[0] >> 4 if len(packet) else 0
     if version not in (4, 6) or len(packet) < {4: 20, 6: 40}[version]:
         raise ValueError("packet must begin with an IP header")
@@ -133,14 +133,26 @@ def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
         raise ValueError("side must be SOURCE or DESTINATION")
     if not {4: 20, 6: 40}[version] <= l4_offset <= len(packet):
         raise ValueError("l4_offset must lie behind the IP header")
+    return version
+
+
+def refusal(version, protocol, transport, address, fragment):
     if address.startswith(MAPPED) != (version == 4):
         return DropReason.DROP_NAT_FAMILY
     if fragment == Fragment.FRAGMENT_LATER:
         return DropReason.DROP_NAT_FRAGMENT
-    transport = bytes(packet[l4_offset:])
-    if len(transport) < (20 if protocol == TCP else 8) or (
-            protocol not in (TCP, UDP) and transport[0] not in ECHO.get(protocol, ())):
+    short = len(transport) < (20 if protocol == TCP else 8)
+    if short or (protocol not in (TCP, UDP) and transport[0] not in ECHO.get(protocol, ())):
         return DropReason.DROP_NAT_PROTOCOL
+    return DropReason.DROP_NONE
+
+
+def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
+    version = check_call(packet, l4_offset, side, address)
+    transport = bytes(packet[l4_offset:])
+    reason = refusal(version, protocol, transport, address, fragment)
+    if reason:
+        return reason
     port_at, sum_at = {TCP: (2 * side, 16), UDP: (2 * side, 6)}.get(protocol, (4, 2))
     begin, new = (8 + 16 * side, address) if version == 6 else (12 + 4 * side, address[12:])
     old = bytes(packet[begin:begin + len(new)])

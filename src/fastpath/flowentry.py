@@ -1,0 +1,31 @@
+"""A flow as Python sees it: the fields of FlowEntry (flowtable.pxd) as a NumPy dtype, and one flow as a dict.
+
+Pure Python, for the control plane and for tests; never per packet. fastpath.flowtable checks the size when it is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Seconds a flow of each TimeoutClass (by its number) may be idle. GWLB forgets TCP after 350 s and other flows after 120 s:
+# a little longer.
+IDLE_S = {0: 400.0, 1: 30.0, 2: 5.0, 3: 130.0, 4: 30.0, 5: 130.0}
+
+ENTRY = np.dtype([
+    ("a_address", "u1", 16), ("b_address", "u1", 16), ("a_port", "u2"), ("b_port", "u2"), ("namespace", "u2"),
+    ("protocol", "u1"), ("ip_version", "u1"), ("hash", "u8"), ("last_seen_ns", "u8"), ("generation", "u4"),
+    ("rule", "i4"), ("action", "u1"), ("state", "u1"), ("initiator", "u1"), ("timeout_class", "u1"), ("tunnel", "u1"),
+    ("header_length", "u1"), ("punted", "u1"), ("used", "u1"), ("packets", "u8", 2), ("bytes", "u8", 2),
+    ("started_ns", "u8"), ("peer_address", "u4"), ("peer_port", "u2"), ("nat_port", "u2"), ("nat_slot", "u4"),
+    ("name_id", "u4"), ("previous", "i4"), ("next", "i4"), ("location", "u4"), ("owner", "u4"), ("header", "u1", 48)])
+
+
+def described(record: np.void) -> dict[str, Any]:
+    """Return one element of a table's entries_view as a dict; addresses and the header to echo as bytes."""
+    flow: dict[str, Any] = {name: record[name].tolist() for name in ENTRY.names or ()}
+    for name in ("a_address", "b_address", "header"):
+        flow[name] = bytes(flow[name])
+    flow["header"] = flow["header"][:flow["header_length"]]
+    return flow
