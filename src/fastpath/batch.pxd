@@ -66,7 +66,9 @@ cdef class PacketBatch:
     cdef readonly object source, destination, source_port, destination_port
     cdef readonly object namespace, key, hash, direction
     cdef readonly object entry, rule, action, reason
-    cdef _make_columns(self, int capacity)
+    cdef _make_frame_columns(self, Columns* b, int capacity)
+    cdef _make_packet_columns(self, Columns* b, int capacity)
+    cdef _make_flow_columns(self, Columns* b, int capacity)
 
 
 cdef inline uint8_t* row(Columns* b, int i) noexcept nogil:

@@ -54,14 +54,15 @@ cdef class PacketBatch:
         self.key = np.zeros((capacity, KEY_BYTES), np.uint8)
         cdef Columns* b = &self.columns
         b.capacity, b.room, b.count = capacity, room, 0
-        self._make_columns(capacity)
+        self._make_frame_columns(b, capacity)
+        self._make_packet_columns(b, capacity)
+        self._make_flow_columns(b, capacity)
         b.data = <uint8_t*> pointer(self.data)
         b.source = <uint8_t*> pointer(self.source)
         b.destination = <uint8_t*> pointer(self.destination)
         b.key = <uint8_t*> pointer(self.key)
 
-    cdef _make_columns(self, int capacity):
-        cdef Columns* b = &self.columns
+    cdef _make_frame_columns(self, Columns* b, int capacity):
         self.start = np.zeros(capacity, np.uint16)
         b.start = <uint16_t*> pointer(self.start)
         self.length = np.zeros(capacity, np.uint16)
@@ -84,6 +85,8 @@ cdef class PacketBatch:
         b.attachment = <uint64_t*> pointer(self.attachment)
         self.cookie = np.zeros(capacity, np.uint32)
         b.cookie = <uint32_t*> pointer(self.cookie)
+
+    cdef _make_packet_columns(self, Columns* b, int capacity):
         self.inner_start = np.zeros(capacity, np.uint16)
         b.inner_start = <uint16_t*> pointer(self.inner_start)
         self.inner_length = np.zeros(capacity, np.uint16)
@@ -102,6 +105,8 @@ cdef class PacketBatch:
         b.source_port = <uint16_t*> pointer(self.source_port)
         self.destination_port = np.zeros(capacity, np.uint16)
         b.destination_port = <uint16_t*> pointer(self.destination_port)
+
+    cdef _make_flow_columns(self, Columns* b, int capacity):
         self.namespace = np.zeros(capacity, np.uint16)
         b.namespace = <uint16_t*> pointer(self.namespace)
         self.hash = np.zeros(capacity, np.uint64)

@@ -4,47 +4,32 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, PacketBatch
+from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
-from fastpath.flowtable cimport FlowEntry
 from fastpath.message cimport Message
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring
-
-# Row numbers on their way to one device.
-cdef struct Rows:
-    int n
-    uint16_t index[4096]
 
 cdef class Worker:
     cdef readonly GeneveSocket geneve
     cdef readonly Device device
     cdef readonly EndpointMap endpoints
     cdef readonly Admission admission
+    cdef readonly Egress egress
     cdef readonly Ring commands
     cdef PacketBatch batch
     cdef object exchanges          # callables that run() calls between two turns
     cdef int stopping, wants_exchange
-    cdef Rows to_geneve
-    cdef Rows to_device
-    cdef Rows to_tunnel[8]
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil
     cdef void wait(self, int timeout_ms) noexcept nogil
     cdef void carry_out(self) noexcept nogil
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil
     cdef void load(self, Message* m, const uint8_t* packet) noexcept nogil
-    cdef void begin(self) noexcept nogil
-    cdef void flush(self, Columns* b) noexcept nogil
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
     cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil
-    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil
-    cdef void refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
-    cdef void translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
-    cdef void into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
     cdef void from_device(self, Columns* b) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil
     cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil
-    cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil
-    cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil

@@ -8,7 +8,7 @@
 It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
 ring and hears of it through the event ring. The loop holds no lock, allocates nothing, logs nothing and does not take the
 GIL; it returns to Python only to call what the command EXCHANGE announces (a new rule set, a new session). The clock is
-read once a turn. "Forward" is from the flow's initiator, "deliver" is towards it.
+read once a turn. Where a packet leaves is egress's matter.
 """
 
 cimport cython
@@ -20,20 +20,21 @@ from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.egress cimport Egress, add, clamp, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.flowkey cimport build
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
-from fastpath.geneve cimport GENEVE_FLAG_CONTROL, put
+from fastpath.geneve cimport GENEVE_FLAG_CONTROL
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, view
-from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss, parse, parse_row
+from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring
-from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
-from fastpath.wire cimport load_be32, store_be32
+from fastpath.tunnels cimport TUNNEL_SLOTS
+from fastpath.wire cimport load_be32
 
 from collections import deque
 
@@ -50,9 +51,6 @@ cdef enum:
     BURSTS = 4             # batches taken from one device before the others have their turn
     COMMANDS_A_TURN = 256
     WAIT_MS = 100
-    DNS_PORT = 53
-    IPV4_TCP_BYTES = 40    # headers that the MSS does not count (RFC 9293 §3.7.1)
-    IPV6_TCP_BYTES = 60
 
 
 @cython.final
@@ -72,6 +70,7 @@ cdef class Worker:
                   Admission admission not None, Ring commands not None, PacketBatch batch=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
+        self.egress = Egress(geneve, device, admission)
         self.batch = PacketBatch() if batch is None else batch
         self.exchanges = deque()
         self.stopping = self.wants_exchange = 0
@@ -151,27 +150,6 @@ cdef class Worker:
             self.admission.posted = 0
             self.admission.events.notify()
 
-    cdef void begin(self) noexcept nogil:
-        cdef int slot
-        self.to_geneve.n = self.to_device.n = 0
-        for slot in range(TUNNEL_SLOTS):
-            self.to_tunnel[slot].n = 0
-
-    cdef void flush(self, Columns* b) noexcept nogil:
-        """Send the rows that the walk has sorted by device, and count what was dropped."""
-        cdef uint64_t* drops = self.admission.counts.drops
-        cdef int slot, i
-        for slot in range(TUNNEL_SLOTS):
-            if self.to_tunnel[slot].n:
-                self.admission.tunnels.send(slot, b, self.to_tunnel[slot].index, self.to_tunnel[slot].n)
-        if self.to_geneve.n:
-            self.geneve.send(b, self.to_geneve.index, self.to_geneve.n)
-        if self.to_device.n:
-            self.device.send(b, self.to_device.index, self.to_device.n)
-        for i in range(b.count):
-            if b.reason[i] != DROP_NONE:
-                drops[b.reason[i]] += 1
-
     # ---- commands ----
 
     cdef void carry_out(self) noexcept nogil:
@@ -197,9 +175,9 @@ cdef class Worker:
             self.admission.names.forget(m.namespace, m.address)
         elif m.kind == COMMAND_DELIVER:
             self.load(m, packet)
-            self.begin()
-            add(&self.to_geneve, 0)
-            self.flush(b)
+            self.egress.begin()
+            add(&self.egress.to_geneve, 0)
+            self.egress.flush(b)
         elif m.kind == COMMAND_RESUME:
             self.load(m, packet)
             self.from_geneve(b, True)
@@ -245,11 +223,11 @@ cdef class Worker:
         parse(b)
         build(b, &self.admission.secret)
         self.admission.flows.lookup(b)
-        self.begin()
+        self.egress.begin()
         for i in range(b.count):
             if b.reason[i] == DROP_NONE:
                 self.from_workload(b, i, location[i], resumed)
-        self.flush(b)
+        self.egress.flush(b)
 
     cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil:
         cdef int32_t index
@@ -273,74 +251,18 @@ cdef class Worker:
         if way and is_dns(b, i, b.source_port[i]) and not resumed:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, location, entry, 0)
             return
-        self.forward(b, i, index)
-
-    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil:
-        cdef FlowEntry* entry = &self.admission.flows.entries[index]
-        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
-        if entry.action == ACTION_LOCAL:
-            add(&self.to_geneve, i)      # the frame as it came, header and all
-        elif entry.action == ACTION_ZIA:
-            self.into_tunnel(b, i, entry)
-        elif entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA:
-            self.translate(b, i, entry)
-        else:
-            self.refuse(b, i, entry)
-
-    cdef void refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
-        # A synthetic address exists only here, so silence would leave the client to its time-out: it is told at once.
-        if b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i) and entry.header_length:
-            self.admission.punt(PUNT_REFUSED, b, i, entry.location, entry, 0)
-            drop(b, i, DROP_POLICY_STRAY)
-        else:
-            drop(b, i, DROP_POLICY)
-
-    cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil:
-        cdef uint8_t reason = rewrite(row(b, i) + b.inner_start[i], b.inner_length[i], b.ip_version[i], b.protocol[i],
-                                      b.fragment[i], b.l4_start[i] - b.inner_start[i], side, address, port)
-        if reason != DROP_NONE:
-            drop(b, i, reason)
-        return reason == DROP_NONE
-
-    cdef void translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
-        """Forward by the kernel: to its own listener (ZPA) or out of the service interface (DIRECT)."""
-        cdef uint8_t[16] local
-        cdef Plan* plan = &self.admission.plan
-        self.admission.local_end(entry, local)
-        if not self.rewrite_side(b, i, NAT_SOURCE, local, entry.nat_port):
-            return
-        if entry.action == ACTION_ZPA:
-            if not self.rewrite_side(b, i, NAT_DESTINATION, plan.listener, self.admission._listener_port(entry)):
-                return
-        else:
-            clamp(b, i, plan.direct_mtu)
-        add(&self.to_device, i)
-
-    cdef void into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
-        cdef Plan* plan = &self.admission.plan
-        entry.tunnel = self.admission.tunnels.choose(entry.tunnel)
-        if entry.tunnel == TUNNEL_NONE:
-            drop(b, i, DROP_ZIA_DOWN)
-            return
-        if b.inner_length[i] > plan.zia_mtu:
-            if entry.header_length:
-                self.admission.punt(PUNT_TOO_BIG, b, i, entry.location, entry, plan.zia_mtu)
-            drop(b, i, DROP_ZIA_TOO_BIG)
-            return
-        clamp(b, i, plan.zia_mtu)
-        self.admission.tunnels.encapsulate(b, i, entry.location, b.hash[i])
-        add(&self.to_tunnel[entry.tunnel], i)
+        self.egress.forward(b, i, index)
 
     # ---- towards the workload ----
 
     cdef void from_device(self, Columns* b) noexcept nogil:
         cdef int i
         parse(b)
-        self.begin()
+        self.egress.begin()
         for i in range(b.count):
             if b.reason[i] == DROP_NONE:
                 self.from_kernel(b, i)
-        self.flush(b)
+        self.egress.flush(b)
 
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil:
         cdef uint8_t* destination = b.destination + 16 * i
@@ -367,7 +289,7 @@ cdef class Worker:
         if workload == NULL:
             drop(b, i, DROP_NAT_NO_BINDING)
             return
-        if not self.rewrite_side(b, i, NAT_SOURCE, workload.address, b.source_port[i]):
+        if not self.egress.rewrite_side(b, i, NAT_SOURCE, workload.address, b.source_port[i]):
             return
         memcpy(b.source + 16 * i, workload.address, 16)
         b.namespace[i] = workload.namespace
@@ -382,20 +304,20 @@ cdef class Worker:
             return
         self.admission.renew(index)
         self.admission.account(b, i, index, 0)
-        self.forward(b, i, index)
+        self.egress.forward(b, i, index)
 
     cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil:
         """Undo the translation of a packet that comes back by the kernel, then deliver it."""
         cdef FlowEntry* entry = &self.admission.flows.entries[index]
         cdef FlowView f
         view(&f, entry)
-        if not self.rewrite_side(b, i, NAT_DESTINATION, f.source, f.source_port):
+        if not self.egress.rewrite_side(b, i, NAT_DESTINATION, f.source, f.source_port):
             return
-        if entry.action == ACTION_ZPA and not self.rewrite_side(b, i, NAT_SOURCE, f.destination, f.destination_port):
+        if entry.action == ACTION_ZPA and not self.egress.rewrite_side(b, i, NAT_SOURCE, f.destination, f.destination_port):
             return
         if entry.action == ACTION_DIRECT:
             clamp(b, i, self.admission.plan.direct_mtu)
-        self.deliver(b, i, index)
+        self.egress.deliver(b, i, index)
 
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil:
         cdef int i, _, closed
@@ -404,7 +326,7 @@ cdef class Worker:
             if self.admission.tunnels.slots[slot].fd < 0 or self.admission.tunnels.recv(slot, b, &closed) == 0:
                 return
             decode_geneve(b)
-            self.begin()
+            self.egress.begin()
             for i in range(b.count):
                 if b.reason[i] != DROP_NONE:
                     continue
@@ -423,60 +345,15 @@ cdef class Worker:
                     drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
                     continue
                 clamp(b, i, self.admission.plan.zia_mtu)
-                self.deliver(b, i, index)
-            self.flush(b)
+                self.egress.deliver(b, i, index)
+            self.egress.flush(b)
             if closed:
                 reset(b, 1)
                 b.inner_length[0] = b.geneve_length[0] = 0
                 self.admission.punt(PUNT_TUNNEL_CLOSED, b, 0, 0, NULL, slot)
                 self.admission.tunnels.detach(slot)
 
-    cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil:
-        cdef FlowEntry* entry = &self.admission.flows.entries[index]
-        cdef uint8_t[16] alias
-        cdef FlowView f
-        self.admission.renew(index)
-        self.admission.account(b, i, index, 1)
-        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
-        if entry.action == ACTION_DROP:
-            drop(b, i, DROP_POLICY)
-        elif entry.state & FLOW_KERNEL_INSIDE:
-            view(&f, entry)
-            mapped_alias(alias, self.admission.aliases.base + <uint32_t> self.admission.aliases.number(f.namespace, f.source))
-            if self.rewrite_side(b, i, NAT_DESTINATION, alias, f.source_port):
-                add(&self.to_device, i)
-        elif is_dns(b, i, b.source_port[i]):
-            self.admission.punt(PUNT_DNS_ANSWER, b, i, entry.location, entry, 0)
-        else:
-            put(b, i, entry.header, entry.header_length)
-            b.peer_address[i], b.peer_port[i] = entry.peer_address, entry.peer_port
-            add(&self.to_geneve, i)
-
-
 cdef uint64_t now() noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
     return <uint64_t> t.tv_sec * 1000000000 + <uint64_t> t.tv_nsec
-
-
-cdef inline void add(Rows* rows, int i) noexcept nogil:
-    rows.index[rows.n] = i
-    rows.n += 1
-
-
-cdef inline bint is_dns(Columns* b, int i, uint16_t port) noexcept nogil:
-    return port == DNS_PORT and b.protocol[i] == PROTOCOL_UDP and b.fragment[i] == FRAGMENT_NONE
-
-
-cdef inline void clamp(Columns* b, int i, int mtu) noexcept nogil:
-    if b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
-        clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
-                  mtu - (IPV4_TCP_BYTES if b.ip_version[i] == 4 else IPV6_TCP_BYTES))
-
-
-cdef inline void mapped_alias(uint8_t* to, uint32_t address) noexcept nogil:
-    cdef int k
-    for k in range(10):
-        to[k] = 0
-    to[10] = to[11] = 0xFF
-    store_be32(to + 12, address)

@@ -16,7 +16,7 @@ ROWS = (
     # what this product makes of them
     ("gwlb", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
     # the order of the journey
-    ("admission", "worker"),
+    ("admission", "egress", "worker"),
 )
 # Edges inside a row: one thing split into files to stay readable.
 SAME_ROW = {
@@ -27,7 +27,9 @@ SAME_ROW = {
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("message", "flowtable"): "a message carries a flow's entry",
+    ("egress", "admission"): "a row leaves as its flow was decided",
     ("worker", "admission"): "what the worker does with a new flow",
+    ("worker", "egress"): "where the worker's rows leave",
 }
 
 ROLES = ("connector", "private_edge", "app_connector", "internet_edge")

@@ -1,0 +1,57 @@
+# The ways out of a worker, and which one a row of a flow takes. Row 3, between admission and worker.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t
+
+from fastpath.action cimport FRAGMENT_NONE
+from fastpath.admission cimport Admission
+from fastpath.batch cimport Columns, row
+from fastpath.flowtable cimport FlowEntry
+from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss
+from fastpath.packetio cimport Device, GeneveSocket
+
+cdef enum:
+    DNS_PORT = 53
+    IPV4_TCP_BYTES = 40    # headers that the MSS does not count (RFC 9293 §3.7.1)
+    IPV6_TCP_BYTES = 60
+
+# Row numbers on their way to one device.
+cdef struct Rows:
+    int n
+    uint16_t index[4096]
+
+cdef class Egress:
+    cdef readonly GeneveSocket geneve
+    cdef readonly Device device
+    cdef readonly Admission admission
+    cdef Rows to_geneve
+    cdef Rows to_device
+    cdef Rows to_tunnel[8]
+    # Forget the rows of the batch before.
+    cdef void begin(self) noexcept nogil
+    # Send the rows of this batch, and count its dropped ones.
+    cdef void flush(self, Columns* b) noexcept nogil
+    # Row i, sent by the initiator of its flow, goes where the flow's action says.
+    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil
+    # Row i, restored, goes to the initiator.
+    cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil
+    # Rewrite one side of row i; False: dropped.
+    cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil
+
+    cdef void _refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
+    cdef void _translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
+    cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
+
+
+cdef inline void add(Rows* rows, int i) noexcept nogil:
+    rows.index[rows.n] = i
+    rows.n += 1
+
+
+cdef inline bint is_dns(Columns* b, int i, uint16_t port) noexcept nogil:
+    return port == DNS_PORT and b.protocol[i] == PROTOCOL_UDP and b.fragment[i] == FRAGMENT_NONE
+
+
+cdef inline void clamp(Columns* b, int i, int mtu) noexcept nogil:
+    if b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
+        clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
+                  mtu - (IPV4_TCP_BYTES if b.ip_version[i] == 4 else IPV6_TCP_BYTES))

@@ -1,0 +1,146 @@
+"""Egress: the ways out of a worker. Which one a row takes is its flow's action; what it needs for that is done here.
+
+    LOCAL   the frame as it came              ─▶ GWLB
+    ZIA     MTU, MSS, tunnel header, seal     ─▶ internet edge
+    ZPA     source and destination rewritten  ─▶ device: the kernel's listener
+    DIRECT  source rewritten, MSS             ─▶ device: the kernel forwards it
+    DROP    counted; a synthetic address is refused aloud
+
+Journey: between admission and the devices. Rows are sorted by way out while a batch is walked and leave together at its end.
+"Forward" is from the flow's initiator, "deliver" is towards it. The worker's thread only.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastpath.action cimport *
+from fastpath.admission cimport Admission, Plan
+from fastpath.batch cimport Columns, drop, row
+from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
+from fastpath.geneve cimport put
+from fastpath.message cimport FlowView, view
+from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite
+from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
+from fastpath.wire cimport store_be32
+
+
+@cython.final
+cdef class Egress:
+    """The devices of a worker.
+
+    Args:
+        geneve: GWLB's end.
+        device: the kernel's end.
+        admission: flows, bindings and tunnels.
+    """
+
+    def __cinit__(self, GeneveSocket geneve not None, Device device not None, Admission admission not None):
+        self.geneve, self.device, self.admission = geneve, device, admission
+        self.begin()
+
+    cdef void begin(self) noexcept nogil:
+        cdef int slot
+        self.to_geneve.n = self.to_device.n = 0
+        for slot in range(TUNNEL_SLOTS):
+            self.to_tunnel[slot].n = 0
+
+    cdef void flush(self, Columns* b) noexcept nogil:
+        """Send the rows that the walk has sorted by device, and count what was dropped."""
+        cdef uint64_t* drops = self.admission.counts.drops
+        cdef int slot, i
+        for slot in range(TUNNEL_SLOTS):
+            if self.to_tunnel[slot].n:
+                self.admission.tunnels.send(slot, b, self.to_tunnel[slot].index, self.to_tunnel[slot].n)
+        if self.to_geneve.n:
+            self.geneve.send(b, self.to_geneve.index, self.to_geneve.n)
+        if self.to_device.n:
+            self.device.send(b, self.to_device.index, self.to_device.n)
+        for i in range(b.count):
+            if b.reason[i] != DROP_NONE:
+                drops[b.reason[i]] += 1
+
+    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+        if entry.action == ACTION_LOCAL:
+            add(&self.to_geneve, i)      # the frame as it came, header and all
+        elif entry.action == ACTION_ZIA:
+            self._into_tunnel(b, i, entry)
+        elif entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA:
+            self._translate(b, i, entry)
+        else:
+            self._refuse(b, i, entry)
+
+    cdef void _refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        # A synthetic address exists only here, so silence would leave the client to its time-out: it is told at once.
+        if b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i) and entry.header_length:
+            self.admission.punt(PUNT_REFUSED, b, i, entry.location, entry, 0)
+            drop(b, i, DROP_POLICY_STRAY)
+        else:
+            drop(b, i, DROP_POLICY)
+
+    cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil:
+        cdef uint8_t reason = rewrite(row(b, i) + b.inner_start[i], b.inner_length[i], b.ip_version[i], b.protocol[i],
+                                      b.fragment[i], b.l4_start[i] - b.inner_start[i], side, address, port)
+        if reason != DROP_NONE:
+            drop(b, i, reason)
+        return reason == DROP_NONE
+
+    cdef void _translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        """Forward by the kernel: to its own listener (ZPA) or out of the service interface (DIRECT)."""
+        cdef uint8_t[16] local
+        cdef Plan* plan = &self.admission.plan
+        self.admission.local_end(entry, local)
+        if not self.rewrite_side(b, i, NAT_SOURCE, local, entry.nat_port):
+            return
+        if entry.action == ACTION_ZPA:
+            if not self.rewrite_side(b, i, NAT_DESTINATION, plan.listener, self.admission._listener_port(entry)):
+                return
+        else:
+            clamp(b, i, plan.direct_mtu)
+        add(&self.to_device, i)
+
+    cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        cdef Plan* plan = &self.admission.plan
+        entry.tunnel = self.admission.tunnels.choose(entry.tunnel)
+        if entry.tunnel == TUNNEL_NONE:
+            drop(b, i, DROP_ZIA_DOWN)
+            return
+        if b.inner_length[i] > plan.zia_mtu:
+            if entry.header_length:
+                self.admission.punt(PUNT_TOO_BIG, b, i, entry.location, entry, plan.zia_mtu)
+            drop(b, i, DROP_ZIA_TOO_BIG)
+            return
+        clamp(b, i, plan.zia_mtu)
+        self.admission.tunnels.encapsulate(b, i, entry.location, b.hash[i])
+        add(&self.to_tunnel[entry.tunnel], i)
+
+    cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        cdef uint8_t[16] alias
+        cdef FlowView f
+        self.admission.renew(index)
+        self.admission.account(b, i, index, 1)
+        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+        if entry.action == ACTION_DROP:
+            drop(b, i, DROP_POLICY)
+        elif entry.state & FLOW_KERNEL_INSIDE:
+            view(&f, entry)
+            mapped_alias(alias, self.admission.aliases.base + <uint32_t> self.admission.aliases.number(f.namespace, f.source))
+            if self.rewrite_side(b, i, NAT_DESTINATION, alias, f.source_port):
+                add(&self.to_device, i)
+        elif is_dns(b, i, b.source_port[i]):
+            self.admission.punt(PUNT_DNS_ANSWER, b, i, entry.location, entry, 0)
+        else:
+            put(b, i, entry.header, entry.header_length)
+            b.peer_address[i], b.peer_port[i] = entry.peer_address, entry.peer_port
+            add(&self.to_geneve, i)
+
+
+cdef inline void mapped_alias(uint8_t* to, uint32_t address) noexcept nogil:
+    cdef int k
+    for k in range(10):
+        to[k] = 0
+    to[10] = to[11] = 0xFF
+    store_be32(to + 12, address)
