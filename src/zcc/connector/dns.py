@@ -123,7 +123,7 @@ class DnsService:
             self._datapath.resume(punt)
         elif isinstance(verdict, Answer):
             self._datapath.reply(punt, packets.udp_reply(inner, verdict.message))
-            self._record(origin, verdict.question, wire, verdict.message)
+            self._record(origin, verdict.question, wire, verdict.message, self._now_s())
         else:
             self._begin(self._finish(punt, inner, origin, verdict))
 
@@ -145,9 +145,10 @@ class DnsService:
     async def _finish(
         self, punt: Punt, inner: packets.Inner, origin: Origin, verdict: NeedLease | NeedName
     ) -> None:
+        since_s = self._now_s()
         message = await self.complete(origin, verdict)
         self._datapath.reply(punt, packets.udp_reply(inner, message))
-        self._record(origin, verdict.question, inner.payload, message)
+        self._record(origin, verdict.question, inner.payload, message, since_s)
 
     # ---- shared with DNS over TCP ----
 
@@ -157,6 +158,7 @@ class DnsService:
         Returns:
             The answer; None = forward it, and it has been noted.
         """
+        since_s = self._now_s()
         verdict = self._decide(origin, wire)
         if isinstance(verdict, Forward):
             self.forwarded(origin, verdict.question)
@@ -165,7 +167,7 @@ class DnsService:
             message = verdict.message
         else:
             message = await self.complete(origin, verdict)
-        self._record(origin, verdict.question, wire, message)
+        self._record(origin, verdict.question, wire, message, since_s)
         return message
 
     def forwarded(self, origin: Origin, question: Question | None) -> None:
@@ -246,11 +248,14 @@ class DnsService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _record(self, origin: Origin, question: Question | None, wire: bytes, message: bytes) -> None:
+    def _record(
+        self, origin: Origin, question: Question | None, wire: bytes, message: bytes, since_s: float
+    ) -> None:
         self.counts["answered"] += 1
         said = learn(message, 0, 0)
         if question is not None and said is not None:
-            self._journal.write(origin, said, "REDIR_ZPA", (len(wire), len(message)), 0.0)
+            waited_s = self._now_s() - since_s
+            self._journal.write(origin, said, "REDIR_ZPA", (len(wire), len(message)), waited_s)
 
     def _now_s(self) -> float:
         return self._journal.clock.monotonic_ns() / 1e9

@@ -102,7 +102,7 @@ class Exchange:
     action: str  # REQ_ALLOW: went on by the policy; REDIR_ZPA: answered here
     rcode: int = 0
     addresses: tuple[Address, ...] = ()
-    sizes: tuple[int, int] = (0, 0)  # bytes of the query, of the answer
+    sizes: tuple[int, int] = (0, 0)  # bytes of the query (0 = not kept), of the answer
     seconds: float = 0.0
 
 
@@ -124,11 +124,12 @@ def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
         "num_resp": len(exchange.addresses),
         "dns_err": "" if rcode == dns.rcode.NOERROR else dns.rcode.to_text(rcode),
         "req_duration": round(exchange.seconds * 1000),
-        "inbytes": exchange.sizes[0],
         "outbytes": exchange.sizes[1],
         "location": labels.location(exchange.location),
         "namespace": labels.namespace(exchange.namespace),
     }
+    if exchange.sizes[0]:
+        fields["inbytes"] = exchange.sizes[0]
     return cast(DnsFields, _without_empty(fields))
 
 
