@@ -9,62 +9,66 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections import deque
-from typing import cast
+from ipaddress import IPv4Address, IPv6Address
 
 from zcc.clock import Clock
 from zcc.mtunnel.errors import StreamGone
 from zcc.mtunnel.splice import SpliceCount
-from zcc.mtunnel.stream import MuxStream
+from zcc.mtunnel.stream import DATAGRAM_LIMIT, MuxStream
 
 __all__ = ["DatagramPath", "DatagramRelay"]
 
 HELD_LIMIT = 512  # datagrams from the server that wait for the stream
+READ_AT_ONCE = 64  # then other sockets have their turn
 FINISH_TIMEOUT_S = 5.0
 
 
-class DatagramPath(asyncio.DatagramProtocol):
-    """A connected UDP socket with a bounded queue."""
+class DatagramPath:
+    """A connected UDP socket with a bounded queue.
 
-    def __init__(self) -> None:
-        self.dropped = 0  # from the server, because the stream was slow
-        self._transport: asyncio.DatagramTransport | None = None
+    A plain socket in the loop's watch rather than an asyncio transport: uvloop's does not send empty datagrams.
+    """
+
+    def __init__(self, address: IPv4Address | IPv6Address, port: int) -> None:
+        """Connect.
+
+        Raises:
+            OSError: there is no route, or no port is left.
+        """
+        self.dropped = 0  # because the stream, or the kernel, was slow
         self._held: deque[bytes] = deque()
         self._error = ""
         self._waiter: asyncio.Future[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is there."""
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        """The server sent something."""
-        if len(self._held) >= HELD_LIMIT:
-            self.dropped += 1
-            return
-        self._held.append(data)
-        self._wake()
-
-    def error_received(self, exc: Exception) -> None:
-        """An ICMP error came for something that we sent."""
-        self._error = str(exc) or type(exc).__name__
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
-        self._error = self._error or (str(exc) if exc else "closed")
-        self._wake()
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket(
+            socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM
+        )
+        try:
+            self._socket.setblocking(False)
+            self._socket.connect((str(address), port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._loop.add_reader(self._socket.fileno(), self._on_readable)
 
     @property
     def local(self) -> tuple[str, int]:
         """This end's address and port."""
-        name = self._transport.get_extra_info("sockname") if self._transport else ("", 0)
+        name = self._socket.getsockname()
         return str(name[0]), int(name[1])
 
     def send(self, data: bytes) -> None:
         """Send one datagram to the server."""
-        if self._transport is not None and not self._error:
-            self._transport.sendto(data)
+        if not self._error:
+            try:
+                self._socket.send(data)
+            except BlockingIOError:
+                self.dropped += 1
+            except OSError as error:
+                self._on_error(error)
 
     async def receive(self) -> bytes:
         """Return the next datagram of the server.
@@ -75,14 +79,40 @@ class DatagramPath(asyncio.DatagramProtocol):
         while not self._held:
             if self._error:
                 raise StreamGone(self._error)
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         return self._held.popleft()
 
     def close(self) -> None:
-        """Close the socket."""
-        if self._transport is not None:
-            self._transport.close()
+        """Close the socket; harmless when it is."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._error = self._error or "closed"
+            self._wake()
+
+    def _on_readable(self) -> None:
+        for _ in range(READ_AT_ONCE):
+            try:
+                data = self._socket.recv(DATAGRAM_LIMIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._on_error(error)
+                return
+            if len(self._held) >= HELD_LIMIT:
+                self.dropped += 1
+            else:
+                self._held.append(data)
+                self._wake()
+
+    def _on_error(self, error: OSError) -> None:
+        # EMSGSIZE is about one datagram only; the others mean that nobody is there.
+        if error.errno == errno.EMSGSIZE:
+            self.dropped += 1
+            return
+        self._error = self._error or error.strerror or type(error).__name__
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

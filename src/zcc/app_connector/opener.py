@@ -126,9 +126,7 @@ class Opener:
         address: IPv4Address | IPv6Address = (await addresses(request.host, self._limits.networks))[0]
         hop.server = HostPort(address, request.port)
         try:
-            _, path = await asyncio.get_running_loop().create_datagram_endpoint(
-                DatagramPath, remote_addr=(str(address), request.port)
-            )
+            path = DatagramPath(address, request.port)
         except OSError as error:
             raise refusal(error, str(hop.server)) from None
         try:
