@@ -22,6 +22,7 @@ from zcc.lab.process import Daemon
 
 _START_LIMIT_S = 30.0
 _RELOAD_LIMIT_S = 5.0
+_SETTLE_S = 0.1
 _POLL_S = 0.1
 _HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 # Daemons of one line start together; those of the next when they are ready.
@@ -98,11 +99,13 @@ class Deployment:
         """Write other forwarding rules into the connectors' files and have them read: SIGHUP, as an operator
         would.
 
-        A connector says READY=1 again when the new rules are in force (sd_notify(3), RELOADING=1).
+        A connector says READY=1 again when its worker has been told (sd_notify(3), RELOADING=1); the worker takes
+        the rules between two batches, a moment later.
         """
         for name in plan.CONNECTORS:
             self.write_config(name, rules=rules)
             self.daemons[name].reload(_RELOAD_LIMIT_S)
+        time.sleep(_SETTLE_S)
 
     def target_states(self) -> dict[str, str]:
         """Return what the load balancer thinks of each connector, by the connector's name."""

@@ -84,6 +84,11 @@ class Daemon:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Number of the process last started; 0 = none yet."""
+        return 0 if self._process is None else self._process.pid
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         if self._process is not None:

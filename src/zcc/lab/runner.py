@@ -75,7 +75,7 @@ def run(options: Options) -> int:
 def _run_rows(deployment: Deployment, options: Options, console: Console) -> int:
     lab = Lab(deployment, options.download_bytes)
     failed = 0
-    with Report(options.scenarios, Console() if not options.as_json else None) as report:
+    with Report(options.scenarios, Console(width=None if sys.stdout.isatty() else LOG_COLUMNS) if not options.as_json else None) as report:
         for scenario in options.scenarios:
             report.begin(scenario)
             result = _judge(scenario, lab)

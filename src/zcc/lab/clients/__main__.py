@@ -4,6 +4,7 @@
     datagrams HOST PORT [SOURCE-PORT]     send each line of standard input over UDP, print the answer or `-`
     connect HOST PORT                     print refused, timeout, unreachable or connected, and milliseconds
     tls HOST PORT ALPN CERTIFICATE KEY    offer a certificate, send a byte, print what the server does
+    garbage SEED                          hostile bytes to every open port of this host; print how many messages
 
 HOST may be a name; it is looked up as any program would.
 """
@@ -11,7 +12,7 @@ HOST may be a name; it is looked up as any program would.
 import sys
 from collections.abc import Sequence
 
-from zcc.lab.clients import datagrams, streams
+from zcc.lab.clients import datagrams, garbage, streams
 
 
 def main(words: Sequence[str]) -> None:
@@ -25,6 +26,8 @@ def main(words: Sequence[str]) -> None:
             print(streams.connect(host, int(port)))
         case ["tls", host, port, alpn, certificate, key]:
             print(streams.offer_certificate(host, int(port), alpn, certificate, key))
+        case ["garbage", seed]:
+            print(garbage.throw(int(seed)))
         case _:
             sys.exit(__doc__)
 

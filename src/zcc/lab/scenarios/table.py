@@ -1,6 +1,6 @@
 """The rows of the lab in their order. Used by the runner and by `zcc lab --list`."""
 
-from zcc.lab.scenarios import failures, internet_access, private_access, trust
+from zcc.lab.scenarios import failures, hostile, internet_access, private_access, trust
 from zcc.lab.scenarios.scenario import Scenario
 
 _ZPA = ("cc-1", "cc-2", "pe-1", "appc-1")
@@ -152,5 +152,13 @@ SCENARIOS = (
         "the flow obeys the new rule on its next packet",
         trust.policy_edit,
         60,
+    ),
+    Scenario(
+        "hostile-bytes",
+        "hostile bytes to every open port of every daemon",
+        "all of them live on and do their work",
+        hostile.bytes_at_every_port,
+        300,
+        ("cc-1", "cc-2", "pe-1", "ie-1", "ie-2", "appc-1"),
     ),
 )
