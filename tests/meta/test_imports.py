@@ -14,7 +14,7 @@ ROWS = (
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
-    ("gwlb", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
+    ("gwlb", "flowentry", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
     # the order of the journey
     ("admission", "egress", "worker"),
 )
@@ -26,6 +26,7 @@ SAME_ROW = {
     ("lpm", "fib"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("classify", "criteria"): "the criteria's columns, made in Python",
+    ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",
     ("worker", "admission"): "what the worker does with a new flow",

@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class Options:
     shell: str
     logs: Path
 
+LOG_COLUMNS = 160   # of the table in a file or a CI log, where nothing says how wide it may be
+
 
 class OutOfTime(ZccError):
     """A row took longer than it may."""
@@ -75,7 +78,8 @@ def run(options: Options) -> int:
 def _run_rows(deployment: Deployment, options: Options, console: Console) -> int:
     lab = Lab(deployment, options.download_bytes)
     failed = 0
-    with Report(options.scenarios, Console(width=None if sys.stdout.isatty() else LOG_COLUMNS) if not options.as_json else None) as report:
+    width = None if sys.stdout.isatty() else LOG_COLUMNS
+    with Report(options.scenarios, None if options.as_json else Console(width=width)) as report:
         for scenario in options.scenarios:
             report.begin(scenario)
             result = _judge(scenario, lab)
