@@ -207,7 +207,9 @@ class TunnelClient:
                     self._verify(handshake.certificate())
                     return connection
                 try:
-                    received = await asyncio.wait_for(loop.sock_recv(sock, DATAGRAM_MAX), handshake.wait_s())
+                    # Not wait_for: before Python 3.12 it can lose a cancellation.
+                    async with asyncio.timeout(handshake.wait_s()):
+                        received = await loop.sock_recv(sock, DATAGRAM_MAX)
                     flight = handshake.receive(received)
                 except TimeoutError:
                     flight = handshake.expired()
@@ -233,7 +235,8 @@ class TunnelClient:
             if not edge.closed:
                 wait_ns = edge.probes.next_ns - self._clock.monotonic_ns()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(edge.wake.wait(), max(wait_ns, 0) / 1e9)
+                    async with asyncio.timeout(max(wait_ns, 0) / 1e9):
+                        await edge.wake.wait()
         edge.reason = edge.closed
         if edge.probes.answered == 0:
             edge.failures += 1

@@ -1,0 +1,208 @@
+"""The connector's client against edges that it can reach: a real DTLS server over loopback, no packets inside but control."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+
+from fastpath.dtls import Session
+from identities import authority, identity
+from zcc.errors import PeerRefused
+from zcc.fields import HostPort
+from zcc.itunnel import wire
+from zcc.itunnel.client import TunnelClient
+from zcc.itunnel.handshake import Handshake, use_fixed_mtu
+from zcc.itunnel.settings import EdgeSettings, TunnelSettings
+from zcc.pki.context import dtls_client, dtls_server
+
+
+class Edge(asyncio.DatagramProtocol):
+    """An edge that answers probes while `alive`; one session at a time."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        use_fixed_mtu(context)
+        self.context, self.alive = context, True
+        self.handshake: Handshake | None = None
+        self.session: Any = None
+        self.heard: list[wire.Message | None] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if not self.alive:
+            return
+        if data[:1] == b"\x16" and data[13:14] == b"\x01":
+            connection = SSL.Connection(self.context, None)
+            connection.set_accept_state()
+            self.handshake, self.session = Handshake(connection), None
+        if self.session is None and self.handshake is not None:
+            for answer in self.handshake.receive(data):
+                self.transport.sendto(answer, addr)
+            if self.handshake.done:
+                self.session = Session(self.handshake.connection)
+        elif self.session is not None:
+            self.hear(self.session.open(data), addr)
+
+    def hear(self, plain: bytes | None, addr: Any) -> None:
+        message = wire.decode(plain or b"")
+        self.heard.append(message)
+        self.addr = addr
+        if isinstance(message, wire.Probe):
+            self.say(wire.ProbeAnswer(message.sequence, message.time_ns))
+
+    def say(self, message: wire.Message) -> None:
+        self.transport.sendto(self.session.seal(wire.encode(message)), self.addr)
+
+
+class Plane:
+    """The data plane's part: sessions on the event loop instead of a worker."""
+
+    def __init__(self) -> None:
+        self.client: TunnelClient
+        self.slots: dict[int, tuple[Any, socket.socket]] = {}
+        self.active: list[int | None] = []
+
+    def attach_tunnel(self, slot: int, session: Any, sock_fd: int) -> None:
+        sock = socket.socket(fileno=socket.dup(sock_fd))
+        self.slots[slot] = session, sock
+        asyncio.get_running_loop().add_reader(sock, self._read, slot)
+
+    def _read(self, slot: int) -> None:
+        session, sock = self.slots[slot]
+        with contextlib.suppress(OSError):
+            plain = session.open(sock.recv(65536))
+            if plain is not None:
+                self.client.on_control(slot, plain)
+            if session.closed:
+                self.client.on_closed(slot)
+
+    def detach_tunnel(self, slot: int) -> None:
+        _, sock = self.slots.pop(slot)
+        asyncio.get_running_loop().remove_reader(sock)
+        sock.close()
+
+    def send_control(self, slot: int, packet: bytes) -> None:
+        session, sock = self.slots[slot]
+        with contextlib.suppress(OSError):
+            sock.send(session.seal(packet) or b"")
+
+    def activate_tunnel(self, slot: int | None) -> None:
+        self.active.append(slot)
+
+
+class World:
+    """Two edges, one client that runs."""
+
+    def __init__(self, folder: Path, verify: Callable[[bytes], object]) -> None:
+        self.ca, self.verify = authority(folder / "ca"), verify
+        self.plane, self.told = Plane(), []
+        self.edges: list[Edge] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        loop, addresses = asyncio.get_running_loop(), []
+        for name in ("ie-1", "ie-2"):
+            context = dtls_server(identity(self.ca, "internet-edge", name))
+            transport, edge = await loop.create_datagram_endpoint(lambda context=context: Edge(context), ("127.0.0.1", 0))
+            self.edges.append(edge)
+            addresses.append(EdgeSettings(name=name, address=HostPort.parse("127.0.0.1:{}".format(
+                transport.get_extra_info("sockname")[1]))))
+        settings = TunnelSettings(edges=tuple(addresses), probe_interval=timedelta(milliseconds=20), probe_lost=3,
+                                  hold_down=timedelta(milliseconds=200))
+        self.client = self.plane.client = TunnelClient(
+            settings, dtls_client(identity(self.ca, "connector", "cc-1")), self.verify, self.plane, Session,
+            report=lambda **fields: self.told.append((fields["peer"], fields["event"])), jitter=lambda: 0.0)
+        task = asyncio.create_task(self.client.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            for edge in self.edges:
+                edge.transport.close()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the loop run until something holds; fail after 5 s."""
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0)
+
+
+def play(folder: Path, scene: Callable[[World], Any], verify: Callable[[bytes], object] = lambda der: None) -> World:
+    """Run a scene in a world."""
+
+    async def main() -> World:
+        async with World(folder, verify).running() as world:
+            await scene(world)
+        return world
+
+    return asyncio.run(main())
+
+
+def test_it_keeps_sessions_to_both_and_prefers_the_first(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: all(status.state == "up" for status in world.client.status()))
+        await world.until(lambda: world.client.active == "ie-1")
+        assert [status.active for status in world.client.status()] == [True, False]
+        assert world.client.status()[0].rtt_ms > 0
+
+    world = play(tmp_path, scene)
+    assert world.edges[0].heard[0] == wire.Hello(wire.VERSION)
+    assert not world.plane.slots, "detached at the end"
+
+
+def test_a_dead_edge_is_left_and_taken_again_when_it_is_back(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: world.client.active == "ie-1" and world.client.status()[1].state == "up")
+        world.edges[0].alive = False
+        await world.until(lambda: world.client.active == "ie-2")
+        assert "not answered" in world.client.status()[0].reason or world.client.status()[0].state == "probing"
+        world.edges[0].alive = True
+        await world.until(lambda: world.client.active == "ie-1")
+
+    world = play(tmp_path, scene)
+    assert ("ie-1", "DOWN") in world.told
+    assert world.plane.active[-1] is None or world.plane.active.count(0) >= 2
+
+
+def test_an_edge_that_says_goodbye_is_left_at_once(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: world.client.active == "ie-1" and world.client.status()[1].state == "up")
+        world.edges[0].say(wire.Goodbye())
+        world.edges[0].alive = False
+        await world.until(lambda: world.client.active == "ie-2")
+        assert ("ie-1", "DOWN") in world.told
+
+    play(tmp_path, scene)
+
+
+def test_without_any_edge_nobody_is_active(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: world.client.up)
+        for edge in world.edges:
+            edge.alive = False
+        await world.until(lambda: not world.client.up)
+        assert world.client.active is None
+        assert world.plane.active[-1] is None
+
+    play(tmp_path, scene)
+
+
+def test_an_edge_that_may_not_be_one_is_never_attached(tmp_path: Path) -> None:
+    def refuse(der: bytes) -> object:
+        raise PeerRefused("not one of ours")
+
+    async def scene(world: World) -> None:
+        await world.until(lambda: all("not one of ours" in status.reason for status in world.client.status()))
+        assert not world.plane.slots
+        assert not world.client.up
+
+    play(tmp_path, scene, refuse)
