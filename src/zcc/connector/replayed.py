@@ -1,0 +1,122 @@
+"""Replayed: the flows of a capture as the rules treat them, printed for people and for machines.
+
+Journey: `replay` makes the flows → here → terminal or JSON lines (one object a flow, then one summary). It decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["DNS_HERE", "ReplayedFlow", "Summary", "print_json", "print_table"]
+
+DNS_HERE = "DNS"  # no rule: the connector answers, or asks for the client
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+WIDTH = 160  # of a table that is not printed on a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedFlow:
+    """One flow from the side that began it; counters are pairs (from there, to there)."""
+
+    namespace: str
+    location: str
+    protocol: int
+    source: IPv4Address | IPv6Address
+    source_port: int  # of an ICMP echo the identifier
+    destination: IPv4Address | IPv6Address
+    destination_port: int
+    name: str = ""  # learned for the destination before the flow began
+    rule_index: int = -1
+    rule: str = ""
+    method: str = DNS_HERE
+    packets: tuple[int, ...] = (0, 0)
+    bytes: tuple[int, ...] = (0, 0)  # of IP packets
+    started_ns: int = 0
+    ended_ns: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON; times in seconds since 1970."""
+        values = asdict(self)
+        started, ended = values.pop("started_ns"), values.pop("ended_ns")
+        values |= {"source": str(self.source), "destination": str(self.destination), "protocol": self.protocol_name,
+                   "started": started / 1e9, "ended": ended / 1e9}
+        return {"type": "flow", **values}
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol as a person writes it."""
+        return PROTOCOLS.get(self.protocol, str(self.protocol))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the capture held besides flows."""
+
+    frames: int
+    not_ip: int
+    outside: int  # beside Geneve: not workloads' packets
+    echoes: int  # LOCAL packets on their way back to GWLB
+    dns_answered_here: int
+    link_types: dict[int, int] = field(default_factory=dict)  # those not known → frames
+    drops: dict[str, int] = field(default_factory=dict)  # reason → packets
+    unknown_endpoints: dict[str, int] = field(default_factory=dict)  # vpce-… → packets
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is not zero, in words."""
+        for number, text in (
+            (self.not_ip, "frames are not IP"),
+            (self.outside, "packets beside the Geneve ones are not workloads'"),
+            (self.echoes, "LOCAL packets were seen a second time on their way back to GWLB"),
+            (self.dns_answered_here, "DNS queries the connector answers itself"),
+        ):
+            if number:
+                yield f"{number} {text}"
+        for kind, number in self.link_types.items():
+            yield f"{number} frames have link type {kind}, which is not known here"
+        for name, number in self.unknown_endpoints.items():
+            yield f"{number} packets came by endpoint {name}, which the configuration does not have"
+
+
+def print_json(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) -> None:
+    """Print one JSON object a line: each flow, then the summary."""
+    for flow in flows:
+        print(json.dumps(flow.to_dict()), file=out)
+    print(json.dumps({"type": "summary", **asdict(summary)}), file=out)
+
+
+def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) -> None:
+    """Print a table of flows, one of drop reasons if there are any, and notes."""
+    console = Console(file=out, width=None if out.isatty() else WIDTH)
+    table = Table("namespace", "proto", "source", "destination", "name", "rule", "method")
+    for heading in ("packets → ←", "bytes → ←"):
+        table.add_column(heading, justify="right")
+    for flow in flows:
+        cells = (flow.namespace, flow.protocol_name, endpoint(flow.source, flow.source_port),
+                 endpoint(flow.destination, flow.destination_port), flow.name, flow.rule, flow.method,
+                 "{:,} {:,}".format(*flow.packets), "{:,} {:,}".format(*flow.bytes))
+        # Text, so that no name is taken for mark-up.
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    console.print(table)
+    if summary.drops:
+        drops = Table("drop reason")
+        drops.add_column("packets", justify="right")
+        for reason, number in summary.drops.items():
+            drops.add_row(reason, f"{number:,}")
+        console.print(drops)
+    for note in summary.notes():
+        console.print(Text(f"note: {note}", style="yellow"))
+
+
+def endpoint(address: IPv4Address | IPv6Address, port: int) -> str:
+    """Write an address and a port as in a URL; a port of 0 is left out."""
+    if not port:
+        return str(address)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
