@@ -18,7 +18,7 @@ from zcc.lab.emulator.flows import HEADER_BYTES, Flows, describe
 from zcc.lab.emulator.settings import GwlbSettings
 from zcc.lab.emulator.targets import Choice
 
-from .datagram import ACK, FIN, RST, SYN, tcp, udp
+from .datagram import ACK, FIN, RST, SYN, ip, tcp, udp
 
 ONE, TWO = int(IPv4Address("10.1.200.11")), int(IPv4Address("10.1.200.12"))
 BOTH = Choice((ONE, TWO), (ONE, TWO), frozenset(), 1)
@@ -163,6 +163,14 @@ def test_what_comes_back_goes_out_of_the_endpoint_it_came_from() -> None:
     (flow,) = made.out(udp(A, 5000, B, 53), endpoint=1)
     assert made.back(answer_to(flow), udp(B, 53, A, 5000), flow["peer_address"]) == [1]
     assert made.back(answer_to(flow), udp(A, 5000, B, 53), flow["peer_address"]) == [1]
+
+
+def test_an_icmp_error_goes_back_by_the_cookie_of_the_flow_it_speaks_of() -> None:
+    made = Balancer()
+    (flow,) = made.out(udp(A, 5000, B, 53), endpoint=1)
+    too_big = ip(B, A, 1, b"\x03\x04" + bytes(6) + udp(A, 5000, B, 53)[:28])
+    assert made.back(answer_to(flow), too_big, flow["peer_address"]) == [1]
+    assert made.back(gwlb.header(ENDPOINTS[1], 1, flow["owner"] ^ 1, 4), too_big, flow["peer_address"]) == []
 
 
 def test_what_comes_back_wrong_is_counted_and_dropped() -> None:

@@ -27,6 +27,7 @@ from zcc.lab.emulator.targets import Choice
 HEADER_BYTES = 40
 _SYN, _SYN_ACK = 0x02, 0x12
 _TCP = 6
+_ICMP = (1, 58)  # with ICMPv6, IANA
 _FRAGMENT_LATER = 2
 _REFUSED_HERE = 16  # any DropReason takes a row out of the journey; the counter says why
 _BOTH_FIN = FlowState.FLOW_FIN_FORWARD | FlowState.FLOW_FIN_REVERSE
@@ -106,12 +107,29 @@ class Flows:
         batch.namespace[:n] = at.argmax(axis=1)
         self.table.expire(now_ns)
         self._look_up(batch)
+        self._find_errors(batch)
         self._refuse(batch, batch.entry[:n] < 0, "flow_unknown_from_target")
         flows = self.entries[np.maximum(batch.entry[:n], 0)]
         self._refuse(batch, flows["peer_address"] != batch.peer_address[:n], "target_wrong")
         self._refuse(batch, flows["owner"] != batch.cookie[:n], "cookie_wrong")
         self.table.account_batch(batch, now_ns)
         return np.flatnonzero(_live(batch))
+
+    def _find_errors(self, batch: PacketBatch) -> None:
+        """Give ICMP errors the flow whose cookie they carry: they speak of it, under addresses of their own.
+
+        What the real load balancer does with them is not published; the cookie is all that it could go by. Rare, so
+        a walk over the table serves.
+        """
+        n = batch.count
+        icmp = np.isin(batch.protocol[:n], _ICMP) & (batch.source_port[:n] == 0)
+        for row in np.flatnonzero(icmp & _live(batch) & (batch.entry[:n] < 0)):
+            spoken_of = (
+                (self.entries["used"] == 1)
+                & (self.entries["owner"] == batch.cookie[row])
+                & (self.entries["peer_address"] == batch.peer_address[row])
+            )
+            batch.entry[row] = next(iter(np.flatnonzero(spoken_of)), -1)
 
     def follow(self, choice: Choice) -> int:
         """Take a new state of the targets; flows of abandoned targets get another one. Return how many
