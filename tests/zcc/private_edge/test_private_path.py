@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from private_path import PrivatePath, running, server, until
 
+from private_path import PrivatePath, running, server, until
 from zcc.mtunnel.errors import Code, Refused, StreamGone
 from zcc.mtunnel.messages import OpenRequest
 
@@ -300,7 +300,7 @@ def test_an_app_connector_may_not_open_and_a_connector_may_not_register(tmp_path
         wrong = path.client_of("app-connector", "ac-9", "dc1")
         task = asyncio.create_task(wrong.run())
         await until(lambda: wrong.connected)
-        with pytest.raises(Exception) as refused:  # noqa: PT011
+        with pytest.raises(Exception) as refused:
             await wrong.open(path.request(80, connector="ac-9"))
         assert "edge" in str(refused.value)
         task.cancel()

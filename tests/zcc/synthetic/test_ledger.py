@@ -1,0 +1,169 @@
+"""zcc.synthetic.ledger: one address a name, for good, whatever happens to other names."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zcc.synthetic.ledger import Ledger, Outcome
+from zcc.synthetic.pool import Pool
+from zcc.synthetic.record import Record, RecordKind
+
+POOL = Pool(IPv4Network("10.254.0.0/28"), 0.25)     # 13 addresses, 4 of them reserved
+QUARANTINE_S, IDLE_S = 100.0, 1000.0
+
+
+def make(pool: Pool = POOL, records: list[Record] | None = None) -> Ledger:
+    return Ledger(pool, quarantine_s=QUARANTINE_S, idle_s=IDLE_S, records=records or ())
+
+
+def lease(ledger: Ledger, name: str, now: float = 0.0, configured: bool = False) -> str | Outcome:
+    planned = ledger.plan(name, configured, now)
+    if isinstance(planned, Record):
+        ledger.apply(planned)
+    held = ledger.holding(name)
+    return str(IPv4Address(held.address)) if held else planned  # type: ignore[return-value]
+
+
+def release_idle(ledger: Ledger, now: float, configured: tuple[str, ...] = ()) -> list[str]:
+    records = ledger.plan_idle(lambda name: name in configured, now)
+    for record in records:
+        ledger.apply(record)
+    return [record.name for record in records]
+
+
+def test_network_first_host_and_broadcast_are_not_given_out() -> None:
+    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    given_out = [lease(ledger, f"n{index}.example") for index in range(5)]
+    assert given_out == [f"10.254.0.{last}" for last in range(2, 7)]
+    assert lease(ledger, "one.more.example") is Outcome.FULL
+
+
+def test_a_name_keeps_its_address() -> None:
+    ledger = make()
+    first = lease(ledger, "a.example")
+    lease(ledger, "b.example", 1)
+    assert ledger.plan("a.example", False, 2) is Outcome.HELD
+    assert lease(ledger, "a.example", 3) == first
+
+
+def test_a_flood_under_wildcards_leaves_the_reserved_share() -> None:
+    ledger = make()
+    flood = [lease(ledger, f"{index}.wild.example") for index in range(100)]
+    assert sum(address is not Outcome.FULL for address in flood) == POOL.capacity - POOL.reserved
+    configured = [lease(ledger, f"{index}.exact.example", configured=True) for index in range(5)]
+    assert [address is Outcome.FULL for address in configured] == [False] * 4 + [True]
+
+
+def test_configured_names_beyond_their_share_use_the_rest() -> None:
+    ledger = make()
+    assert Outcome.FULL not in [lease(ledger, f"{index}.exact.example", configured=True) for index in range(13)]
+    assert ledger.free(0) == (0, 0)
+
+
+def test_a_name_that_becomes_configured_keeps_its_address() -> None:
+    ledger = make()
+    address = lease(ledger, "a.example")
+    assert lease(ledger, "a.example", configured=True) == address
+    assert ledger.history(int(IPv4Address(str(address))))[-1].kind is RecordKind.CONFIGURED
+    assert ledger.free(0) == (12, 9)
+
+
+def test_only_idle_names_that_are_not_configured_are_released() -> None:
+    ledger = make()
+    for name in ("a", "b", "c"):
+        lease(ledger, name)
+    ledger.touch("b", 500)
+    assert release_idle(ledger, IDLE_S, ("c",)) == ["a"]
+    assert [held.name for held in ledger.holdings()] == ["b", "c"]
+
+
+def test_a_released_address_rests_before_another_name_gets_it() -> None:
+    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    for index in range(5):
+        lease(ledger, str(index))
+    ledger.touch("4", IDLE_S)
+    release_idle(ledger, IDLE_S)
+    assert lease(ledger, "new", IDLE_S + QUARANTINE_S - 1) is Outcome.FULL
+    assert lease(ledger, "new", IDLE_S + QUARANTINE_S) == "10.254.0.2"
+    assert ledger.former(int(IPv4Address("10.254.0.3"))) == "1"
+
+
+def test_a_name_that_returns_gets_its_own_address_back_without_waiting() -> None:
+    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    for index in range(5):
+        lease(ledger, str(index))
+    ledger.touch("4", IDLE_S)
+    release_idle(ledger, IDLE_S)
+    assert lease(ledger, "2", IDLE_S + 1) == "10.254.0.4"
+
+
+def test_history_says_who_held_an_address_when() -> None:
+    ledger = make()
+    lease(ledger, "a", 5)
+    release_idle(ledger, IDLE_S + 5)
+    address = int(IPv4Address("10.254.0.2"))
+    assert [(one.kind, one.name, one.at) for one in ledger.history(address)] == [
+        (RecordKind.LEASED, "a", 5.0), (RecordKind.RELEASED, "a", IDLE_S + 5)]
+    assert ledger.holder(address) is None and ledger.former(address) == "a"
+
+
+def test_a_pool_that_moves_gives_new_addresses_and_moving_back_the_old_ones() -> None:
+    records: list[Record] = []
+    elsewhere = Pool(IPv4Network("10.99.0.0/28"), 0.25)
+    for pool, expected in ((POOL, "10.254.0.2"), (elsewhere, "10.99.0.2"), (POOL, "10.254.0.2")):
+        ledger = make(pool, records)
+        planned = ledger.plan("a", False, 0.0)
+        assert isinstance(planned, Record)
+        records.append(planned)
+        assert IPv4Address(planned.address) == IPv4Address(expected)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([(2, "a", 0x0AFE0002)], id="a gap in the sequence"),
+        pytest.param([(1, "a", 0x0AFE0002), (2, "b", 0x0AFE0002)], id="one address twice"),
+    ],
+)
+def test_records_that_contradict_each_other_are_refused(records: list[tuple[int, str, int]]) -> None:
+    with pytest.raises(ValueError, match="record"):
+        make(records=[Record(number, RecordKind.LEASED, name, address, False, 0) for number, name, address in records])
+
+
+NAMES = st.sampled_from([f"{letter}.example" for letter in "abcdefghijklmnopqrstuvwxyz"])
+STEPS = st.tuples(st.sampled_from(["lease", "lease", "configure", "touch", "idle"]), NAMES, st.floats(0, 400))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_no_event_on_one_name_changes_another(steps: list[tuple[str, str, float]]) -> None:
+    ledger, now, stored = make(), 0.0, []
+    for action, name, pause in steps:
+        now += pause
+        before = {held.name: held.address for held in ledger.holdings()}
+        idle = {held.name for held in ledger.holdings() if now - held.seen >= IDLE_S}
+        if action == "touch":
+            ledger.touch(name, now)
+        else:
+            planned = ledger.plan(name, action == "configure", now)
+            records = ledger.plan_idle(lambda _: False, now) if action == "idle" else [planned]
+            for record in records:
+                if isinstance(record, Record):
+                    ledger.apply(record)
+                    stored.append(record)
+        after = {held.name: held.address for held in ledger.holdings()}
+        for other, address in before.items():
+            if action == "idle" and other in idle:
+                assert other not in after
+            else:
+                assert after[other] == address
+        assert len(set(after.values())) == len(after)
+        assert all(POOL.low <= address <= POOL.high for address in after.values())
+    again = make(records=stored)
+    assert {held.name: held.address for held in again.holdings()} == {
+        held.name: held.address for held in ledger.holdings()}
+    assert again.free(now) == ledger.free(now)
