@@ -4,9 +4,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from _typeshed import ReadableBuffer
+from typing_extensions import disjoint_base
 
 HEADROOM_BYTES: Final[int]
 
+@disjoint_base
 class PacketBatch:
     count: int
     def __new__(cls, capacity: int = 256, room: int = 9216) -> PacketBatch: ...

@@ -3,6 +3,7 @@ from typing import Any, final
 
 from fastpath.admission import Admission
 from fastpath.batch import PacketBatch
+from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
 from fastpath.packetio import Device, GeneveSocket
 from fastpath.ring import Ring
@@ -26,6 +27,8 @@ class Worker:
     def endpoints(self) -> EndpointMap: ...
     @property
     def admission(self) -> Admission: ...
+    @property
+    def egress(self) -> Egress: ...
     @property
     def commands(self) -> Ring: ...
     def run(self) -> None: ...

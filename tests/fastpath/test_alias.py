@@ -5,10 +5,10 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model import alias as model
 
 from fastpath import alias as compiled
 from fastpath.endpoint import EndpointMap
+from model import alias as model
 
 
 @pytest.fixture(params=[compiled, model], ids=["fastpath", "model"])
@@ -56,8 +56,8 @@ def test_both_give_the_same_aliases(asked):
     fast, slow = compiled.AliasTable("198.18.0.2", 20), model.AliasTable("198.18.0.2", 20)
     for namespace, address in asked:
         mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        assert fast.alias(namespace, address) == slow.alias(namespace, address)
+        one = mapped or address
+        assert fast.alias(namespace, one) == slow.alias(namespace, one)
     assert fast.size == slow.size
 
 

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model import checksum as model
 
 from fastpath import checksum as compiled
+from model import checksum as model
 
 
 @pytest.fixture(params=[compiled, model], ids=["fastpath", "model"])

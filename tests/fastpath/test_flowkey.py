@@ -5,12 +5,12 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model import flowkey as model
-from model import packet as packet_model
 
 from fastpath import flowkey as compiled
 from fastpath import packet
 from fastpath.batch import PacketBatch
+from model import flowkey as model
+from model import packet as packet_model
 
 SEED = bytes(range(32))
 # Microsoft, "Verifying the RSS hash calculation": key, then (destination, port, source, port, hash of addresses, with ports).

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model import geneve as model
-from model import gwlb as gwlb_model
 
 from fastpath import geneve as compiled
 from fastpath import gwlb as gwlb_compiled
 from fastpath.action import DropReason
 from fastpath.batch import PacketBatch
+from model import geneve as model
+from model import gwlb as gwlb_model
 
 COLUMNS = ("reason", "geneve_start", "geneve_length", "geneve_flags", "vni", "inner_start", "inner_length")
 GWLB_COLUMNS = (*COLUMNS, "endpoint", "attachment", "cookie")
@@ -159,5 +159,5 @@ def test_bad_endpoint_name_is_named(impl, name):
     ],
 )
 def test_header_that_can_not_be_is_named(impl, arguments):
-    with pytest.raises(ValueError, match="options|vni|flags"):
+    with pytest.raises(ValueError, match=r"options|vni|flags"):
         impl[0].encode_header(**arguments)

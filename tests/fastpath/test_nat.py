@@ -1,12 +1,11 @@
-"""fastpath.nat and its model, by one suite; scapy's checksums are the third opinion."""
+"""Rewriting by fastpath.nat and its model, by one suite; scapy's checksums are the third opinion."""
 
 import ipaddress
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt
 from scapy.packet import Raw
@@ -31,134 +30,6 @@ def mapped(text):
 
 
 LOCAL, REMOTE, OTHER = mapped("192.0.2.1"), mapped("198.51.100.7"), mapped("203.0.113.9")
-
-
-# ---- bindings ----
-
-def test_the_wanted_port_is_taken_when_free(impl):
-    table = impl.NatTable(10, (1024, 65535), SEED)
-    assert table.bind_one(6, LOCAL, REMOTE, 443, 50000, 5) == 50000
-    assert table.find_one(6, LOCAL, 50000, REMOTE, 443) == 5
-    assert len(table) == table.size == 1
-
-
-def test_a_taken_or_unsuitable_port_gives_way_to_one_in_the_range(impl):
-    table = impl.NatTable(10, (2000, 2003), SEED)
-    first = table.bind_one(6, LOCAL, REMOTE, 443, 2001, 1)
-    second = table.bind_one(6, LOCAL, REMOTE, 443, 2001, 2)
-    third = table.bind_one(6, LOCAL, REMOTE, 443, 80, 3)
-    assert first == 2001
-    assert len({first, second, third}) == 3
-    assert {second, third} < {2000, 2002, 2003}
-    assert [table.find_one(6, LOCAL, port, REMOTE, 443) for port in (first, second, third)] == [1, 2, 3]
-
-
-def test_one_port_serves_many_remote_ends_protocols_and_locals(impl):
-    table = impl.NatTable(10, (1024, 65535), SEED)
-    ends = [(6, LOCAL, REMOTE, 443), (17, LOCAL, REMOTE, 443), (6, OTHER, REMOTE, 443), (6, LOCAL, OTHER, 443),
-            (6, LOCAL, REMOTE, 444)]
-    for flow, (protocol, local, remote, remote_port) in enumerate(ends):
-        assert table.bind_one(protocol, local, remote, remote_port, 5000, flow) == 5000
-    for flow, (protocol, local, remote, remote_port) in enumerate(ends):
-        assert table.find_one(protocol, local, 5000, remote, remote_port) == flow
-
-
-def test_all_ports_of_the_range_are_given_out_once_then_none(impl):
-    table = impl.NatTable(1000, (3000, 3299), SEED)
-    ports = [table.bind_one(17, LOCAL, REMOTE, 53, 7, flow) for flow in range(300)]
-    assert sorted(ports) == list(range(3000, 3300))
-    assert table.bind_one(17, LOCAL, REMOTE, 53, 7, 300) is None
-    assert table.bind_one(17, LOCAL, REMOTE, 54, 7, 301) is not None
-    assert table.release_one(17, LOCAL, 3111, REMOTE, 53)
-    assert table.bind_one(17, LOCAL, REMOTE, 53, 7, 302) == 3111
-
-
-def test_a_full_table_binds_nothing_until_a_release(impl):
-    table = impl.NatTable(2, (1, 65535), SEED)
-    assert table.bind_one(6, LOCAL, REMOTE, 1, 10, 1) == 10
-    assert table.bind_one(6, LOCAL, REMOTE, 2, 10, 2) == 10
-    assert table.bind_one(6, LOCAL, REMOTE, 3, 10, 3) is None
-    assert table.release_one(6, LOCAL, 10, REMOTE, 1)
-    assert table.bind_one(6, LOCAL, REMOTE, 3, 10, 3) == 10
-
-
-def test_release_forgets_once(impl):
-    table = impl.NatTable(10, (1024, 65535), SEED)
-    table.bind_one(6, LOCAL, REMOTE, 443, 50000, 5)
-    assert table.release_one(6, LOCAL, 50000, REMOTE, 443) is True
-    assert table.release_one(6, LOCAL, 50000, REMOTE, 443) is False
-    assert table.find_one(6, LOCAL, 50000, REMOTE, 443) == -1
-    assert len(table) == 0
-
-
-def test_ports_that_an_attacker_sees_do_not_tell_the_next_remote_ends():
-    runs = []
-    for seed in (SEED, bytes(32)):
-        table = nat.NatTable(100, (1024, 65535), seed)
-        runs.append([table.bind_one(6, LOCAL, REMOTE, port, 0, 1) for port in range(20)])
-    assert runs[0] != runs[1]
-    assert len(set(runs[0])) > 15
-
-
-def test_wrong_calls_are_refused_by_name(impl):
-    for capacity in (0, -1, (1 << 28) + 1):
-        with pytest.raises(ValueError, match="capacity"):
-            impl.NatTable(capacity, (1, 2), SEED)
-    for ports in ((0, 5), (6, 5), (1, 65536)):
-        with pytest.raises(ValueError, match="ports"):
-            impl.NatTable(1, ports, SEED)
-    with pytest.raises(ValueError, match="seed"):
-        impl.NatTable(1, (1, 2), bytes(31))
-    table = impl.NatTable(1, (1, 2), SEED)
-    with pytest.raises(ValueError, match="protocol"):
-        table.bind_one(47, LOCAL, REMOTE, 0, 1, 1)
-    with pytest.raises(ValueError, match="local"):
-        table.bind_one(6, b"", REMOTE, 0, 1, 1)
-    with pytest.raises(ValueError, match="remote"):
-        table.find_one(6, LOCAL, 1, bytes(17), 0)
-
-
-class Machine(RuleBasedStateMachine):
-    """Any sequence of binds and releases: what a dictionary says is bound, is; a port is given out only when it is free."""
-
-    @initialize(capacity=st.integers(1, 12), low=st.integers(1, 65530), ports=st.integers(0, 5))
-    def start(self, capacity, low, ports):
-        self.table = nat.NatTable(capacity, (low, low + ports), SEED)
-        self.capacity, self.ports, self.bound = capacity, range(low, low + ports + 1), {}
-
-    ends = st.tuples(st.sampled_from([1, 6, 17, 58]), st.sampled_from([LOCAL, OTHER]),
-                     st.sampled_from([REMOTE, mapped("2001:db8::1")]), st.integers(0, 2))
-
-    @rule(end=ends, wanted=st.integers(-1, 6), flow=st.integers(0, 1 << 30))
-    def bind(self, end, wanted, flow):
-        protocol, local, remote, remote_port = end
-        wanted = (self.ports[0] + wanted) % 65536
-        free = [port for port in self.ports if (*end, port) not in self.bound]
-        port = self.table.bind_one(protocol, local, remote, remote_port, wanted, flow)
-        if not free or len(self.bound) == self.capacity:
-            assert port is None
-            return
-        assert port == wanted if wanted in free else port in free
-        self.bound[(*end, port)] = flow
-
-    @rule(end=ends, offset=st.integers(0, 6))
-    def release(self, end, offset):
-        protocol, local, remote, remote_port = end
-        port = min(self.ports[0] + offset, 65535)
-        was = self.bound.pop((*end, port), None) is not None
-        assert self.table.release_one(protocol, local, port, remote, remote_port) == was
-
-    @invariant()
-    def what_is_bound_is_found(self):
-        if hasattr(self, "bound"):
-            assert len(self.table) == len(self.bound)
-            for (protocol, local, remote, remote_port, port), flow in self.bound.items():
-                assert self.table.find_one(protocol, local, port, remote, remote_port) == flow
-
-
-TestAnyBindings = Machine.TestCase
-TestAnyBindings.settings = settings(max_examples=80, stateful_step_count=40, deadline=None,
-                                    suppress_health_check=list(HealthCheck))
 
 
 # ---- rewriting ----

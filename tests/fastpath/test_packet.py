@@ -5,11 +5,11 @@ import logging
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model import packet as model
 
 from fastpath import packet as compiled
 from fastpath.action import DropReason, Fragment
 from fastpath.batch import PacketBatch
+from model import packet as model
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR  # noqa: E402

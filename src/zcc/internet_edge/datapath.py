@@ -278,7 +278,7 @@ class Datapath:
 
     def _location(self, row: int) -> int:
         at = int(self._batch.geneve_start[row])
-        header = self._batch.data[row, at:at + int(self._batch.geneve_length[row])]
+        header = self._batch.data[row, at:at + int(self._batch.geneve_length[row])].tobytes()
         for option_class, kind, data in geneve.decode_options(header):
             if option_class == OPTION_CLASS and kind == OPTION_LOCATION and len(data) == 4:
                 return int.from_bytes(data, "big")

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import ipaddress
+import itertools
 import socket
 import struct
 import sys
@@ -223,11 +224,12 @@ def test_policy_edit_reaches_a_live_flow_on_its_next_packet():
 
 def test_draining_refuses_new_flows_and_keeps_old_ones():
     def body(rig):
-        old, new = udp4("10.8.6.4", "10.8.7.4", 1, 2), udp4("10.8.6.4", "10.8.7.4", 3, 4)
+        old = udp4("10.8.6.4", "10.8.7.4", 1, 2)
+        ports = itertools.count(1000)    # a flow that came before the command took effect goes on, so each is another
         rig.send(old)
         assert rig.gwlb.recv(9000)[40:] == old
         rig.path.refuse_new_flows(True)
-        rig.wait(lambda: rig.send(new) or rig.path.counters().drops["draining"] > 0)
+        rig.wait(lambda: rig.send(udp4("10.8.6.4", "10.8.7.4", next(ports), 4)) or rig.path.counters().drops["draining"] > 0)
         rig.gwlb.setblocking(False)
         while True:
             try:
