@@ -307,7 +307,7 @@ class Session:
             self._bound_discard(events)
         elif kind == WINDOW_UPDATE:
             self._on_window(stream_id, stream, length, events)
-            if flags & FIN:
+            if flags & FIN and self.ended is None:
                 self._on_fin(stream_id, stream, events)
         elif length > stream.receive_window:
             self._fail(f"{length} octets on stream {stream_id}, window {stream.receive_window}", events)
