@@ -156,9 +156,11 @@ class MuxConnection(asyncio.Protocol):
         Raises:
             StreamGone: the connection ended or takes no new streams.
         """
-        while not self.session.can_open:
+        while True:
             if not self.alive or self.session.going_away or self.session.peer_going_away:
                 raise StreamGone(self._reason or "the connection takes no new streams")
+            if self.session.can_open:
+                break
             waiter = self._loop.create_future()
             self._openers.append(waiter)
             await waiter
