@@ -75,6 +75,7 @@ class Connector:
         self.doorway = Doorway(settings.kernel)
         self._closers = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._edits: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the device, the data path and every listener; begin to dial the edges.
@@ -115,13 +116,19 @@ class Connector:
         self.doorway.close()
         self.logs.close()
 
-    def edit(self, settings: ConnectorSettings) -> None:
-        """Put another policy in force; live flows are decided again at their next packet.
+    def begin_edit(self, reload: Callable[[], ConnectorSettings]) -> None:
+        """Read the file again and put its policy in force, in a task of its own."""
+        task = asyncio.create_task(_edit(self, reload))
+        self._edits.add(task)
+        task.add_done_callback(self._edits.discard)
+
+    async def edit(self, settings: ConnectorSettings) -> None:
+        """Put another policy in force and return when it is; live flows are decided again at their next packet.
 
         Raises:
             ZccError: the policy is too large to compile; the old one stays.
         """
-        self.datapath.exchange_rules(self.rulebook.edit(settings))
+        await self.datapath.exchange_rules(self.rulebook.edit(settings))
         self.labels.rules = self.rulebook.rule_names
         ignored = [
             name
@@ -340,7 +347,7 @@ async def run(
     try:
         await connector.start()
         if reload is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _edit, connector, reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, connector.begin_edit, reload)
         log.info(
             "connector %s serves %s port %d", settings.name, settings.ingress.address, settings.ingress.port
         )
@@ -352,10 +359,10 @@ async def run(
         await connector.close()
 
 
-def _edit(connector: Connector, reload: Callable[[], ConnectorSettings]) -> None:
+async def _edit(connector: Connector, reload: Callable[[], ConnectorSettings]) -> None:
     notify.reloading()
     try:
-        connector.edit(reload())
+        await connector.edit(reload())
     except ZccError as error:
         log.error("the policy stays as it was: %s", error)
     notify.ready()

@@ -5,6 +5,7 @@ The worker's events come out of `pump` as Punts and go to whoever subscribed to 
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
@@ -128,6 +129,7 @@ class Datapath:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the worker; its events are pumped whenever the loop sees them."""
+        self._loop = loop
         loop.add_reader(self._events.fileno(), self.pump)
         self._thread.start()
 
@@ -180,10 +182,23 @@ class Datapath:
         """Drop first packets (draining), or take them again."""
         self._command(Command.COMMAND_DRAIN, value=int(refuse))
 
-    def exchange_rules(self, rules: RuleSet) -> None:
-        """Decide by a new rule set; live flows are decided again at their next packet."""
-        self._worker.exchange(lambda: self._worker.admission.exchange_rules(rules))
+    def exchange_rules(self, rules: RuleSet) -> asyncio.Future[None]:
+        """Decide by a new rule set; live flows are decided again at their next packet.
+
+        Returns:
+            Done once the worker decides by it.
+        """
+        loop = self._loop
+        done: asyncio.Future[None] = loop.create_future()
+
+        def exchange() -> None:
+            self._worker.admission.exchange_rules(rules)
+            with contextlib.suppress(RuntimeError):     # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_finish, done)
+
+        self._worker.exchange(exchange)
         self._command(Command.COMMAND_EXCHANGE)
+        return done
 
     def attach_tunnel(self, slot: int, session: Session, sock_fd: int) -> None:
         """Give a session whose handshake is done, and its connected socket, to the worker."""
@@ -287,6 +302,11 @@ class Datapath:
             self._bound[key] = flow
         elif punt.reason == PuntReason.PUNT_FLOW_CLOSED:
             self._bound.pop(key, None)
+
+
+def _finish(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _named(names: dict[int, str], values: Iterable[int]) -> dict[str, int]:

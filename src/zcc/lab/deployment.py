@@ -22,7 +22,6 @@ from zcc.lab.process import Daemon
 
 _START_LIMIT_S = 30.0
 _RELOAD_LIMIT_S = 5.0
-_SETTLE_S = 0.1
 _POLL_S = 0.1
 _HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 # Daemons of one line start together; those of the next when they are ready.
@@ -105,7 +104,6 @@ class Deployment:
         for name in plan.CONNECTORS:
             self.write_config(name, rules=rules)
             self.daemons[name].reload(_RELOAD_LIMIT_S)
-        time.sleep(_SETTLE_S)
 
     def target_states(self) -> dict[str, str]:
         """Return what the load balancer thinks of each connector, by the connector's name."""

@@ -212,12 +212,10 @@ def test_policy_edit_reaches_a_live_flow_on_its_next_packet():
         rig.send(packet)
         assert rig.gwlb.recv(9000)[40:] == packet
         edited = policy([{"name": "none", "method": "DROP", "destinations": ["10.8.0.0/16"]}])
-        rig.path.exchange_rules(build_ruleset(compile_policy(edited, "group", rig.names), 2))
-        rig.wait(lambda: _sent_and_dropped(rig, packet))
-
-    def _sent_and_dropped(rig, packet):
+        rules = build_ruleset(compile_policy(edited, "group", rig.names), 2)
+        rig.loop.run_until_complete(asyncio.wait_for(rig.path.exchange_rules(rules), 3))
         rig.send(packet)
-        return rig.path.counters().drops["policy"] > 0
+        rig.wait(lambda: rig.path.counters().drops["policy"] == 1)
 
     in_namespace(body)
 
