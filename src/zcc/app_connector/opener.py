@@ -169,8 +169,9 @@ class Opener:
             "zpa_appseg": request.application,
             "namespace": request.source.namespace,
             "name": request.source.connector,
-            "trace": request.trace,
         }
+        if request.trace:
+            fields["trace"] = request.trace
         if hop.server is not None:
             fields["srv_dst_ip"], fields["srv_dst_port"] = hop.server.address, hop.server.port
         if hop.local is not None:

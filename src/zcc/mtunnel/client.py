@@ -227,7 +227,7 @@ class EdgeClient:
             while (message := await dialled.control.receive()) is not None:
                 self._on_message(message)
         except (StreamGone, BadMessage) as error:
-            log.warning("private edge %s: %s", dialled.welcome.edge, error)
+            log.info("private edge %s: %s", dialled.welcome.edge, error)
         finally:
             if dialled.connection.alive and not dialled.connection.going_away.is_set():
                 dialled.connection.close("the control stream ended")
