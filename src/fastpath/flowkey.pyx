@@ -6,11 +6,11 @@ not aim at one bucket without knowing 256 secret bits.
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from fastpath.action cimport DROP_NONE, DIRECTION_FORWARD, DIRECTION_REVERSE
 from fastpath.batch cimport Columns, PacketBatch, alive
-from fastpath.wire cimport load_be32
+from fastpath.wire cimport load_be32, swap64
 
 import ipaddress
 
@@ -30,23 +30,34 @@ if sizeof(FlowKey) != 40:
 
 cdef void make(FlowKey* out, uint8_t* direction, uint8_t ip_version, uint8_t protocol, uint16_t namespace,
                const uint8_t* source, uint16_t source_port, const uint8_t* destination, uint16_t destination_port) noexcept nogil:
-    cdef int order = memcmp(source, destination, 16)
-    cdef bint forward = order < 0 or (order == 0 and source_port <= destination_port)
-    direction[0] = DIRECTION_FORWARD if forward else DIRECTION_REVERSE
-    if forward:
-        memcpy(out.fields.a_address, source, 16)
-        memcpy(out.fields.b_address, destination, 16)
-        out.fields.a_port, out.fields.b_port = source_port, destination_port
-    else:
-        memcpy(out.fields.a_address, destination, 16)
-        memcpy(out.fields.b_address, source, 16)
-        out.fields.a_port, out.fields.b_port = destination_port, source_port
-    out.fields.namespace, out.fields.protocol, out.fields.ip_version = namespace, protocol, ip_version
+    # Without a branch: which end is the lower one is a coin's toss from packet to packet, and a wrong guess costs more than this.
+    cdef uint64_t s[2]
+    cdef uint64_t d[2]
+    cdef uint64_t turn, both
+    cdef int high, low, equal, reverse
+    memcpy(s, source, 16)
+    memcpy(d, destination, 16)
+    high, equal = swap64(d[0]) < swap64(s[0]), d[0] == s[0]
+    low = swap64(d[1]) < swap64(s[1])
+    reverse = high | (equal & (low | ((d[1] == s[1]) & (destination_port < source_port))))
+    turn = 0 - <uint64_t> reverse
+    both = (s[0] ^ d[0]) & turn
+    out.words[0], out.words[2] = s[0] ^ both, d[0] ^ both
+    both = (s[1] ^ d[1]) & turn
+    out.words[1], out.words[3] = s[1] ^ both, d[1] ^ both
+    both = (source_port ^ destination_port) & turn
+    # The last word by its bytes (wire.pxd holds us to little-endian machines): ports, namespace, protocol, version.
+    out.words[4] = (source_port ^ both) | (destination_port ^ both) << 16 | <uint64_t> namespace << 32 | \
+        <uint64_t> protocol << 48 | <uint64_t> ip_version << 56
+    direction[0] = DIRECTION_REVERSE if reverse else DIRECTION_FORWARD
 
 
 cdef uint64_t hash_key(const FlowKey* key, const HashKey* secret) noexcept nogil:
-    # Multiply and fold (as wyhash and its kin do): a secret enters each factor, so neither a zero product nor a collision can
-    # be prepared from outside. Not a cryptographic hash; enough where an answer is never shown to the one who asks.
+    # Multiply and fold, as wyhash and its kin do: 64×64→128 bits, the halves XORed. A secret word enters every factor, so a
+    # zero factor, a zero product or a pair of keys that collide can not be prepared without the secret, and no bit of it is
+    # ever shown: neither the hash nor which flow lies where. Three multiplications for 40 bytes.
+    # Limits: no cryptographic hash. Who could read hashes, or time single lookups very well, might solve for the secret;
+    # a new process draws another one. Not for a place where the one who asks sees the value.
     cdef uint64_t h = fold(key.words[0] ^ secret.words[0], key.words[1] ^ secret.words[1])
     h ^= fold(key.words[2] ^ secret.words[2], key.words[3] ^ secret.words[3])
     return fold(h ^ secret.words[1], key.words[4] ^ secret.words[2] ^ (h >> 32))
