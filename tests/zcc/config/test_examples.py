@@ -1,0 +1,18 @@
+"""The configuration files under docs/examples are right, and there is one for every role."""
+
+from pathlib import Path
+
+import pytest
+
+from zcc.config import load
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_valid_file_of_the_role_it_is_named_for(example: Path) -> None:
+    assert load(example).role == example.stem
+
+
+def test_every_role_has_an_example() -> None:
+    assert {path.stem for path in EXAMPLES} == {"connector", "private-edge", "app-connector", "internet-edge"}
