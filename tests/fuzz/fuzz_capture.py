@@ -134,13 +134,13 @@ def check(path: Path, data: bytes, cut: int) -> list[Frame]:
     return frames
 
 
-def check_replay(settings: ConnectorSettings, frames: list[Frame], in_geneve: bool) -> None:
+def check_replay(settings: ConnectorSettings, frames: list[Frame]) -> None:
     """Hold the invariant for the frames of some files, one after the other.
 
     Raises:
         AssertionError: it does not hold.
     """
-    replay = Replay(settings, in_geneve)
+    replay = Replay(settings)
     for frame in frames:
         replay.take(frame)
     flows, summary = replay.finish()
@@ -173,7 +173,7 @@ def main() -> int:
             files = [mutate(chance, made(chance, corpus)) for _ in range(FILES)]
             try:
                 frames = [frame for data in files for frame in check(path, data, chance.randrange(len(data) + 1))]
-                check_replay(settings, frames, chance.random() < 0.5)
+                check_replay(settings, frames)
             except Exception as error:
                 print(f"after {tried} files, {[data.hex() for data in files]}:\n{error!r}", file=sys.stderr)
                 return 1

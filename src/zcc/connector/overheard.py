@@ -3,7 +3,7 @@
 Journey: `replay` shows every UDP message to or from port 53 → here → names for the rules. The same parts decide as in the
 daemon: Interceptor, Pending, learning, Teacher. One thing differs, because no private edge is asked: an answer that the
 capture holds for an application's name stands for the lease. In the pool it is one. Outside the pool it is what the client
-was told where no connector answered (a plain capture), and stands for the synthetic address it would have been told.
+was told where no connector answered (plain packets), and stands for the synthetic address it would have been told.
 One thread. It knows no packets.
 """
 
@@ -33,15 +33,14 @@ Learn = Callable[[int | None, Address, int, float], None]
 class Overheard:
     """The DNS of one capture."""
 
-    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn, stand_ins: bool) -> None:
+    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn) -> None:
         """Compose.
 
         Args:
             learn: makes an address belong to a name.
-            stand_ins: whether addresses outside the pool may stand for synthetic ones.
         """
         self.answered_here = 0
-        self._names, self._learn, self._pool, self._stand_ins = rulebook.names, learn, settings.pool, stand_ins
+        self._names, self._learn, self._pool = rulebook.names, learn, settings.pool
         self._floor = int(settings.dns.learn_floor.total_seconds())
         self._ceiling = int(settings.dns.learn_ceiling.total_seconds())
         self._interceptor = Interceptor(
@@ -62,22 +61,26 @@ class Overheard:
         self.answered_here += here
         return here
 
-    def answer(self, asker: Asker, wire: bytes, now_s: float) -> None:
-        """Hear an answer; it teaches if it was asked for."""
+    def answer(self, asker: Asker, wire: bytes, now_s: float, stand_in: bool) -> None:
+        """Hear an answer; it teaches if it was asked for.
+
+        Args:
+            stand_in: whether an address outside the pool may stand for a synthetic one.
+        """
         learned = learn(wire, self._floor, self._ceiling)
         if learned is None or self._pending.take(asker, learned.id, learned.asked, now_s) is None:
             return
         if self._names.application_of(learned.asked[0]) is None:
             self._teacher.teach(asker.namespace, learned)
         else:
-            self._lease(asker.namespace, learned)
+            self._lease(asker.namespace, learned, stand_in)
 
-    def _lease(self, namespace: int, learned: Learned) -> None:
+    def _lease(self, namespace: int, learned: Learned, stand_in: bool) -> None:
         for address in learned.addresses:
             if not isinstance(address, IPv4Address):  # leases have IPv4 addresses only
                 continue
             pooled = address in self._pool
-            if pooled or self._stand_ins:
+            if pooled or stand_in:
                 number = self._names.id_of(learned.asked[0])
                 self._learn(None if pooled else namespace, address, number, LEASE_S)
 

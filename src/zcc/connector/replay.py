@@ -6,14 +6,14 @@
 Journey: `zcc replay`, the doorway to fastpath beside `datapath`; `overheard` learns names, `replayed` prints. Packets go one
 by one through a batch of one row, so that a DNS answer is learned before the packet behind it; time is that of the capture.
 
-A capture with Geneve in it is one of the connector's service interface: its other packets are not workloads' and only
-counted. In a plain capture every packet counts as if it had come by the first endpoint of the settings. Who began a flow
-whose first packet is missing is told by SYN+ACK, by a well-known source port or, in Geneve, by the way it goes.
+Each packet is taken for what it is, Geneve or plain. A plain one counts as if it had come by the first endpoint of the
+settings, unless it is to or from the connector itself (its addresses, its edges, its internal network): then it is no
+workload's and only counted. Who began a flow whose first packet is missing is told by SYN+ACK, by a well-known source port
+or, in Geneve, by the way it goes. The same file and settings give the same output: no chance and no clock come in.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -32,7 +32,7 @@ from zcc.connector.capture import Frame, read_frames
 from zcc.connector.link import LINK_TYPES, ip_packet
 from zcc.connector.overheard import Overheard
 from zcc.connector.ports import TCP, UDP
-from zcc.connector.replayed import DNS_HERE, ReplayedFlow, Summary, print_json, print_table
+from zcc.connector.replayed import DNS_HERE, ReplayedFlow, Summary, print_json, print_table, with_progress
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.pending import Asker
@@ -51,6 +51,7 @@ FRAME_LIMIT = ROOM - HEADROOM_BYTES
 SYN, ACK = 0x02, 0x10
 HEADER_BYTES = {TCP: 20, UDP: 8, 1: 8, 58: 8}
 UDP_BYTES = 8
+SEED = bytes(range(32))  # in the open: nothing but the time this command takes could be attacked by aiming at it
 
 Address = IPv4Address | IPv6Address
 
@@ -61,10 +62,9 @@ def run(settings: ConnectorSettings, path: Path, as_json: bool, out: TextIO) -> 
     Raises:
         CaptureError: the file is no capture, or damaged; the flows before the damage have been printed.
     """
-    replay = Replay(settings, has_geneve(path, settings.ingress.port))
-    damage = None
+    replay, damage = Replay(settings), None
     try:
-        for frame in read_frames(path):
+        for frame in with_progress(read_frames(path), path, out):
             replay.take(frame)
     except CaptureError as error:
         damage = error
@@ -75,19 +75,21 @@ def run(settings: ConnectorSettings, path: Path, as_json: bool, out: TextIO) -> 
         raise damage
 
 
-def has_geneve(path: Path, port: int) -> bool:
-    """Say whether a capture holds Geneve; damage is left to be found by whoever reads it for good."""
-    try:
-        for frame in read_frames(path):
-            data = ip_packet(frame)
-            # IPv4, UDP, not a later fragment, destination port
-            if data and data[0] >> 4 == 4 and data[9:10] == b"\x11" and not int.from_bytes(data[6:8], "big") & 0x1FFF:
-                at = 4 * (data[0] & 15) + 2
-                if int.from_bytes(data[at : at + 2], "big") in (GENEVE_PORT, port):
-                    return True
-    except CaptureError:
-        pass
-    return False
+def own_addresses(settings: ConnectorSettings) -> frozenset[bytes]:
+    """Return the addresses of the connector and of its edges, 16 bytes each: what they say to each other is no workload's."""
+    addresses: list[Address] = [settings.ingress.address, settings.health.address]
+    if settings.direct is not None:
+        addresses += [address for address in (settings.direct.address, settings.direct.address6) if address is not None]
+    if settings.zpa is not None:
+        addresses += [edge.address for edge in settings.zpa.edges]
+    if settings.zia is not None:
+        addresses += [edge.address.address for edge in settings.zia.edges]
+    return frozenset(mapped(address) for address in addresses)
+
+
+def mapped(address: Address) -> bytes:
+    """Return an address as the fast path holds it. Source: RFC 4291 §2.5.5.2."""
+    return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Place:
 
     namespace: int
     location: int
+    plain: bool = False  # not in Geneve
     outgoing: bool = False  # sent by the connector, to GWLB
 
 
@@ -115,27 +118,23 @@ class Counts:
 class Replay:
     """One capture on its way through; take() its frames, then finish()."""
 
-    def __init__(self, settings: ConnectorSettings, in_geneve: bool) -> None:
-        """Make the tables.
-
-        Args:
-            in_geneve: whether workloads' packets are those in Geneve, or all.
-        """
-        self._settings, self._in_geneve = settings, in_geneve
+    def __init__(self, settings: ConnectorSettings) -> None:
+        """Make the tables."""
+        self._settings, self._own = settings, own_addresses(settings)
         self._rulebook = Rulebook(settings)
         self._rules = self._rulebook.rules
         numbers = {namespace.name: namespace.id for namespace in settings.namespaces}
         places = [(e.id, numbers[e.namespace], self._rulebook.location_ids[e.location]) for e in settings.endpoints]
         self._endpoints = EndpointMap(places)
         first = places[0] if places else (0, settings.namespaces[0].id, self._rulebook.location_ids[settings.locations[0]])
-        self._plain = Place(*first[1:])
+        self._plain = Place(*first[1:], plain=True)
         idle = settings.ingress.idle
         self._table = FlowTable(settings.ingress.flows, {
             TimeoutClass[f"TIMEOUT_{name.upper()}"]: getattr(idle, name).total_seconds() for name in type(idle).model_fields
         })
-        self._names = NameTable(NAMES, secrets.token_bytes(32))
-        self._secret = flowkey.Secret(secrets.token_bytes(32))
-        self._overheard = Overheard(settings, self._rulebook, self._learn, stand_ins=not in_geneve)
+        self._names = NameTable(NAMES, SEED)
+        self._secret = flowkey.Secret(SEED)
+        self._overheard = Overheard(settings, self._rulebook, self._learn)
         self._batch = PacketBatch(1, ROOM)
         self._one = (np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.zeros(1, np.int32))
         self._due = np.zeros(64, np.int32)
@@ -171,14 +170,15 @@ class Replay:
         """End all flows and return them by their first packet."""
         for index in list(self._live):
             self._end(index)
-        counts = self._counts
+        counts, flows = self._counts, sorted(self._ended, key=lambda flow: flow.started_ns)
         summary = Summary(
+            flows=len(flows), packets=sum(sum(flow.packets) for flow in flows), bytes=sum(sum(flow.bytes) for flow in flows),
             frames=counts.frames, not_ip=counts.not_ip, outside=counts.outside, echoes=counts.echoes,
             dns_answered_here=self._overheard.answered_here, link_types=dict(counts.link_types),
             drops=dict(counts.drops.most_common()),
             unknown_endpoints={gwlb.endpoint_name(id): n for id, n in counts.endpoints.most_common()},
         )  # fmt: skip
-        return sorted(self._ended, key=lambda flow: flow.started_ns), summary
+        return flows, summary
 
     # ---- decode ----
 
@@ -194,11 +194,11 @@ class Replay:
         batch.inner_start[0], batch.inner_length[0] = batch.start[0], batch.length[0]
         packet.parse_batch(batch)
         place: Place | None = self._plain
-        if self._in_geneve:
-            if not self._is_geneve():
-                self._counts.outside += 1
-                return None
+        if self._is_geneve():
             place = self._open_geneve()
+        elif self._is_ours():
+            self._counts.outside += 1
+            return None
         if place is not None and not batch.reason[0]:
             there = HEADROOM_BYTES + len(data) - int(batch.l4_start[0])
             if batch.fragment[0] != Fragment.FRAGMENT_LATER and there < HEADER_BYTES.get(int(batch.protocol[0]), 0):
@@ -215,6 +215,16 @@ class Replay:
             and batch.fragment[0] != Fragment.FRAGMENT_LATER
             and int(batch.destination_port[0]) in (GENEVE_PORT, self._settings.ingress.port)
         )  # fmt: skip
+
+    def _is_ours(self) -> bool:
+        """Whether the plain packet of row 0 is the connector's own."""
+        batch, internal = self._batch, self._settings.kernel.internal
+        if batch.reason[0]:
+            return False
+        if self._own & {batch.source[0].tobytes(), batch.destination[0].tobytes()}:
+            return True
+        ends = (self._address(batch.source), self._address(batch.destination))
+        return internal is not None and any(end in internal for end in ends)
 
     def _open_geneve(self) -> Place | None:
         """Make the inner packet of an outer one, which is parsed, the packet of row 0."""
@@ -302,7 +312,7 @@ class Replay:
     def _is_answer(self, place: Place) -> bool:
         """Whether row 0, the first packet seen of its flow, was not sent by who began the flow."""
         batch = self._batch
-        if place.outgoing or self._in_geneve:
+        if not place.plain:
             return place.outgoing  # as the connector sees it: who sends first through it begins
         flags = int(batch.tcp_flags[0]) & (SYN | ACK)
         if batch.protocol[0] == TCP and flags & SYN:
@@ -342,9 +352,8 @@ class Replay:
     # ---- names ----
 
     def _learn(self, namespace: int | None, address: Address, name_id: int, ttl_s: float) -> None:
-        packed = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
         until = self._now_ns + int(ttl_s * 1e9)
-        self._names.insert(EVERY_NAMESPACE if namespace is None else namespace, packed, name_id, until)
+        self._names.insert(EVERY_NAMESPACE if namespace is None else namespace, mapped(address), name_id, until)
 
     def _is_query_for_us(self, place: Place) -> bool:
         if place.outgoing or not self._is_dns(self._batch.destination_port):
@@ -360,7 +369,7 @@ class Replay:
         batch = self._batch
         client, server = self._address(batch.destination), self._address(batch.source)
         asker = Asker(place.namespace, client, int(batch.destination_port[0]), server)
-        self._overheard.answer(asker, self._payload(), self._now_ns / 1e9)
+        self._overheard.answer(asker, self._payload(), self._now_ns / 1e9, stand_in=place.plain)
 
     def _is_dns(self, ports: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> bool:
         batch = self._batch

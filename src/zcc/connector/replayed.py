@@ -9,17 +9,23 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["DNS_HERE", "ReplayedFlow", "Summary", "print_json", "print_table"]
+from zcc.connector.capture import Frame
+
+__all__ = ["DNS_HERE", "ReplayedFlow", "Summary", "print_json", "print_table", "with_progress"]
 
 DNS_HERE = "DNS"  # no rule: the connector answers, or asks for the client
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
-WIDTH = 160  # of a table that is not printed on a terminal
+LARGE_BYTES = 1 << 23  # a file from here on takes seconds, so its progress is shown
+STEP = 512  # frames between two looks at the progress
+WIDTH = 180  # of a table that is not printed on a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,13 @@ class ReplayedFlow:
         values = asdict(self)
         started, ended = values.pop("started_ns"), values.pop("ended_ns")
         values |= {"source": str(self.source), "destination": str(self.destination), "protocol": self.protocol_name,
-                   "started": started / 1e9, "ended": ended / 1e9}
+                   "started": started / 1e9, "ended": ended / 1e9, "duration": self.duration_s}
         return {"type": "flow", **values}
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from its first to its last packet."""
+        return (self.ended_ns - self.started_ns) / 1e9
 
     @property
     def protocol_name(self) -> str:
@@ -58,11 +69,14 @@ class ReplayedFlow:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the capture held besides flows."""
+    """The flows together, and what the capture held besides."""
 
+    flows: int
+    packets: int  # in flows, both ways
+    bytes: int
     frames: int
     not_ip: int
-    outside: int  # beside Geneve: not workloads' packets
+    outside: int  # plain packets to or from the connector itself
     echoes: int  # LOCAL packets on their way back to GWLB
     dns_answered_here: int
     link_types: dict[int, int] = field(default_factory=dict)  # those not known → frames
@@ -73,7 +87,7 @@ class Summary:
         """Yield what is not zero, in words."""
         for number, text in (
             (self.not_ip, "frames are not IP"),
-            (self.outside, "packets beside the Geneve ones are not workloads'"),
+            (self.outside, "packets are the connector's own, not workloads'"),
             (self.echoes, "LOCAL packets were seen a second time on their way back to GWLB"),
             (self.dns_answered_here, "DNS queries the connector answers itself"),
         ):
@@ -93,15 +107,15 @@ def print_json(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) -> 
 
 
 def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) -> None:
-    """Print a table of flows, one of drop reasons if there are any, and notes."""
+    """Print a table of flows, one of drop reasons if there are any, notes, and a line of totals."""
     console = Console(file=out, width=None if out.isatty() else WIDTH)
-    table = Table("namespace", "proto", "source", "destination", "name", "rule", "method")
-    for heading in ("packets → ←", "bytes → ←"):
+    table = Table("namespace", "proto", "initiator", "responder", "name", "rule", "method")
+    for heading in ("packets → ←", "bytes → ←", "duration"):
         table.add_column(heading, justify="right")
     for flow in flows:
         cells = (flow.namespace, flow.protocol_name, endpoint(flow.source, flow.source_port),
                  endpoint(flow.destination, flow.destination_port), flow.name, flow.rule, flow.method,
-                 "{:,} {:,}".format(*flow.packets), "{:,} {:,}".format(*flow.bytes))
+                 "{:,} {:,}".format(*flow.packets), "{:,} {:,}".format(*flow.bytes), f"{flow.duration_s:.3f} s")
         # Text, so that no name is taken for mark-up.
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     console.print(table)
@@ -113,6 +127,22 @@ def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) ->
         console.print(drops)
     for note in summary.notes():
         console.print(Text(f"note: {note}", style="yellow"))
+    console.print(f"{summary.flows:,} flows · {summary.packets:,} packets · {summary.bytes:,} bytes · "
+                  f"{summary.frames:,} frames · {sum(summary.drops.values()):,} dropped", highlight=False)
+
+
+def with_progress(frames: Iterable[Frame], path: Path, out: TextIO) -> Iterator[Frame]:
+    """Yield the frames, with a progress bar if the file is large and `out` is a terminal."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size < LARGE_BYTES or not out.isatty():
+        yield from frames
+        return
+    with Progress(console=Console(file=out), transient=True) as progress:
+        task = progress.add_task("replaying", total=size)
+        for n, frame in enumerate(frames):
+            if n % STEP == 0:
+                progress.update(task, completed=frame.offset)
+            yield frame
 
 
 def endpoint(address: IPv4Address | IPv6Address, port: int) -> str:

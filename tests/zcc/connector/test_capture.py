@@ -17,12 +17,14 @@ from scapy.layers.inet6 import IPv6  # noqa: E402
 from scapy.layers.l2 import ARP, CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopback  # noqa: E402
 from scapy.utils import PcapNgWriter, PcapWriter  # noqa: E402
 
+# Given, because scapy asks the network by ARP for what is left out.
+MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 PACKET = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / b"hello"
 PACKET6 = IPv6(src="::1", dst="::2") / UDP(sport=1, dport=2) / b"hello"
 KINDS = [
-    (Ether() / PACKET, 1),
-    (Ether() / Dot1Q(vlan=5) / PACKET, 1),
-    (Ether(type=0x88A8) / Dot1Q(vlan=7) / Dot1Q(vlan=5) / PACKET6, 1),
+    (Ether(**MACS) / PACKET, 1),
+    (Ether(**MACS) / Dot1Q(vlan=5) / PACKET, 1),
+    (Ether(**MACS, type=0x88A8) / Dot1Q(vlan=7) / Dot1Q(vlan=5) / PACKET6, 1),
     (PACKET, 101),
     (PACKET6, 101),
     (PACKET, 228),
@@ -81,7 +83,7 @@ def test_pcap_is_read_in_both_byte_orders_and_resolutions(tmp_path, endian, nano
 def test_scapys_pcapng_is_read(tmp_path):
     path = tmp_path / "a.pcapng"
     writer = PcapNgWriter(str(path))
-    writer.write([Ether() / PACKET, Ether() / PACKET6])
+    writer.write([Ether(**MACS) / PACKET, Ether(**MACS) / PACKET6])
     writer.close()
     assert [ip_packet(frame) for frame in read_frames(path)] == [bytes(PACKET), bytes(PACKET6)]
 
@@ -104,8 +106,17 @@ def test_pcapng_sections_interfaces_clocks_and_block_kinds(tmp_path, order):
     assert [frame.missing for frame in frames] == [0, 0, 10, 50, 0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "little", "family"),
+    [(0, True, "02000000"), (0, False, "00000002"), (108, True, "00000002"), (108, False, "00000002")],
+    ids=["null, little", "null, big", "loop, little", "loop, big"],
+)
+def test_null_has_the_writers_byte_order_and_loop_the_networks(kind, little, family):
+    assert ip_packet(Frame(0, 0, kind, little, bytes.fromhex(family) + bytes(PACKET), 0)) == bytes(PACKET)
+
+
 def test_other_network_layers_and_link_types_have_no_ip_packet(tmp_path):
-    (frame,) = read_frames(written(tmp_path / "a.pcap", [Ether() / ARP()]))
+    (frame,) = read_frames(written(tmp_path / "a.pcap", [Ether(**MACS) / ARP()]))
     assert ip_packet(frame) is None
     assert ip_packet(Frame(0, 0, 189, True, bytes(64), 0)) is None
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastpath import gwlb
 from zcc.connector import replay
+from zcc.connector import replayed as replayed_module
 from zcc.connector.settings import ConnectorSettings
 from zcc.errors import CaptureError
 
@@ -39,13 +40,16 @@ SETTINGS = ConnectorSettings.model_validate({
               {"name": "updates", "method": "DIRECT", "locations": ["loc2"], "destinations": ["203.0.113.0/24"]}],
     "health": {"address": "10.1.200.11"},
 })  # fmt: skip
+# Given, because scapy asks the network by ARP for what is left out.
+MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
+UDP_TO_6081 = IP(src="10.8.6.4", dst="10.8.6.5") / UDP(sport=1, dport=6081) / b"\xff is no Geneve"
 CLIENT, RESOLVER = "10.8.6.4", "192.0.2.53"
 
 
 def geneve(endpoint, inner, *, back=False, outer=("10.1.1.1", "10.1.200.11")):
     source, destination = outer[::-1] if back else outer
     header = gwlb.header(endpoint, 7, 9, inner.version)
-    return Ether() / IP(src=source, dst=destination) / UDP(sport=60001, dport=6081, chksum=0) / (header + bytes(inner))
+    return Ether(**MACS) / IP(src=source, dst=destination) / UDP(sport=60001, dport=6081, chksum=0) / (header + bytes(inner))
 
 
 def tcp(source, sport, destination, dport, flags="S", data=b""):
@@ -178,7 +182,7 @@ def test_plain_packets_count_as_if_by_the_first_endpoint(tmp_path):
     packets = [*lookup("x.evil.example", "192.0.2.66"), *lookup("portal.corp.example", "10.20.1.10", number=2, port=4001),
                tcp(CLIENT, 1000, "192.0.2.66", 443), tcp(CLIENT, 1001, "10.20.1.10", 443),
                IP(src=CLIENT, dst="192.0.2.1") / ICMP(id=5)]  # fmt: skip
-    flows, _ = replayed(tmp_path, [Ether() / packet for packet in packets])
+    flows, _ = replayed(tmp_path, [Ether(**MACS) / packet for packet in packets])
     assert [(flow["method"], flow["location"]) for flow in flows] == [
         ("ZIA", "loc1"), ("DNS", "loc1"), ("DROP", "loc1"), ("ZPA", "loc1"), ("ZIA", "loc1")]  # fmt: skip
     assert flows[4]["protocol"] == "icmp" and flows[4]["source_port"] == 5
@@ -186,14 +190,14 @@ def test_plain_packets_count_as_if_by_the_first_endpoint(tmp_path):
 
 @pytest.mark.parametrize("flags", ["SA", "A"], ids=["SYN+ACK", "well-known port"])
 def test_a_plain_answer_seen_first_is_turned_round(tmp_path, flags):
-    flows, _ = replayed(tmp_path, [Ether() / tcp("192.0.2.9", 443, CLIENT, 40000, flags)])
+    flows, _ = replayed(tmp_path, [Ether(**MACS) / tcp("192.0.2.9", 443, CLIENT, 40000, flags)])
     assert (flows[0]["source"], flows[0]["source_port"], flows[0]["packets"]) == (CLIENT, 40000, [0, 1])
 
 
 def test_what_is_no_workloads_packet_is_counted(tmp_path):
     short_header = IP() / UDP(dport=6081) / b"\x00"
     flows, summary = replayed(tmp_path, [
-        Ether() / ARP(), Ether() / tcp("10.1.1.1", 5, "10.1.200.11", 50000), Ether() / short_header,
+        Ether(**MACS) / ARP(), Ether(**MACS) / tcp("10.1.1.1", 5, "10.1.200.11", 50000), Ether(**MACS) / short_header,
         geneve(STRANGER, tcp(CLIENT, 1, "192.0.2.9", 2)), geneve(CO1, IP(src=CLIENT, proto=6) / b"short"),
     ])  # fmt: skip
     assert flows == []
@@ -204,7 +208,7 @@ def test_what_is_no_workloads_packet_is_counted(tmp_path):
 
 def test_what_the_capture_left_out_still_counts_if_the_headers_are_there(tmp_path):
     path, out = tmp_path / "cut.pcap", io.StringIO()
-    whole = Ether() / tcp(CLIENT, 1000, "192.0.2.9", 443, "A", bytes(1000))
+    whole = Ether(**MACS) / tcp(CLIENT, 1000, "192.0.2.9", 443, "A", bytes(1000))
     cut = [Ether(bytes(whole)[:54]), Ether(bytes(whole)[:50])]
     for packet in cut:
         packet.wirelen = len(whole)
@@ -216,7 +220,7 @@ def test_what_the_capture_left_out_still_counts_if_the_headers_are_there(tmp_pat
 
 def test_a_damaged_file_prints_the_flows_before_the_damage_and_raises(tmp_path):
     path, out = tmp_path / "cut.pcap", io.StringIO()
-    wrpcap(str(path), [Ether() / tcp(CLIENT, 1000, "192.0.2.9", 443)] * 2)
+    wrpcap(str(path), [Ether(**MACS) / tcp(CLIENT, 1000, "192.0.2.9", 443)] * 2)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(CaptureError, match="offset"):
         replay.run(SETTINGS, path, True, out)
@@ -234,28 +238,103 @@ def test_a_file_that_is_no_capture_prints_nothing(tmp_path):
 def test_the_table_shows_flows_drops_and_notes(tmp_path):
     path, out = tmp_path / "a.pcap", io.StringIO()
     wrpcap(str(path), [*asked("x.evil.example", "192.0.2.66"), geneve(CO1, tcp(CLIENT, 1000, "192.0.2.66", 443)),
-                       Ether() / ARP(), geneve(CO1, IPv6(src="fd00:8::4", dst="::2") / UDP(sport=7, dport=8))])  # fmt: skip
+                       Ether(**MACS) / ARP(),
+                       geneve(CO1, IPv6(src="fd00:8::4", dst="::2") / UDP(sport=7, dport=8))])  # fmt: skip
     replay.run(SETTINGS, path, False, out)
-    for text in ("no-evil", "DROP", "x.evil.example", "drop reason", "policy", "1 frames are not IP", "[::2]:8"):
+    for text in ("no-evil", "DROP", "x.evil.example", "drop reason", "policy", "1 frames are not IP", "[::2]:8",
+                 "3 flows · 4 packets"):
         assert text in out.getvalue()
+
+
+def test_plain_packets_beside_geneve_are_flows_of_their_own_but_for_the_connectors(tmp_path):
+    flows, summary = replayed(tmp_path, [
+        geneve(CO2, tcp(CLIENT, 1000, "192.0.2.9", 443)), Ether(**MACS) / tcp(CLIENT, 1001, "192.0.2.9", 443),
+        Ether(**MACS) / UDP_TO_6081, Ether(**MACS) / tcp("10.1.200.111", 1002, "203.0.113.5", 80),
+        Ether(**MACS) / tcp("10.1.200.7", 1003, "10.0.3.10", 443), Ether(**MACS) / tcp("198.18.0.9", 1004, "198.18.0.1", 5080),
+    ])  # fmt: skip
+    assert [(flow["namespace"], flow["source_port"]) for flow in flows] == [("co2", 1000), ("co1", 1001)]
+    assert summary["outside"] == 3 and summary["drops"] == {"geneve_version": 1}
+
+
+def test_the_first_fragment_is_decided_by_its_ports_and_the_later_ones_by_their_addresses(tmp_path):
+    whole = IP(src=CLIENT, dst="10.8.6.5", id=7) / UDP(sport=9, dport=9) / bytes(3000)
+    inside = [geneve(CO1, piece) for piece in whole.fragment(1000)]
+    flows, summary = replayed(tmp_path, [*inside, *(Ether(**MACS) / piece for piece in whole.fragment(1000))])
+    assert [(flow["destination_port"], flow["packets"], flow["rule"]) for flow in flows] == [
+        (9, [2, 0], "east-west"), (0, [2 * len(inside) - 2, 0], "east-west")]  # fmt: skip
+    assert summary["drops"] == {}
+
+
+def test_hostile_frames_are_dropped_each_with_its_reason(tmp_path):
+    head, inner = gwlb.header(CO1, 7, 9, 4), bytes(tcp(CLIENT, 1000, "10.8.6.5", 80))
+    endless = b"\x60\0\0\0\x00\x50\x00\x40" + bytes(32) + bytes(80)
+    frames = {
+        "geneve_version": b"\x88" + head[1:] + inner,
+        "geneve_option_overrun": head[:11] + b"\x1f" + head[12:] + inner,
+        "geneve_protocol": head[:2] + b"\x65\x58" + head[4:] + inner,
+        "gwlb_option_missing": b"\x06" + head[1:32] + inner,
+        "packet_short": head,
+        "packet_version": head + b"\x55" + inner[1:],
+        "packet_header_length": head + b"\x44" + inner[1:],
+        "packet_total_length": head + inner[:-1],
+        "packet_l4_short": head + inner[:2] + b"\x00\x1c" + inner[4:28],
+        "packet_extension_chain": gwlb.header(CO1, 7, 9, 6) + endless,
+    }
+    outer = IP(src="10.1.1.1", dst="10.1.200.11") / UDP(sport=60001, dport=6081)
+    flows, summary = replayed(tmp_path, [Ether(**MACS) / outer / data for data in frames.values()])
+    assert flows == [] and summary["drops"] == dict.fromkeys(frames, 1)
+
+
+def test_a_control_packet_is_no_workloads_packet(tmp_path):
+    control = b"\x08\x80" + gwlb.header(CO1, 7, 9, 4)[2:]
+    outer = IP(src="10.1.1.1", dst="10.1.200.11") / UDP(sport=60001, dport=6081)
+    flows, summary = replayed(tmp_path, [Ether(**MACS) / outer / control])
+    assert flows == [] and summary["drops"] == {"packet_short": 1}
+
+
+def test_the_same_capture_gives_the_same_output(tmp_path):
+    packets = [geneve(CO1, tcp(CLIENT, 1000 + n, f"192.0.2.{n}", 443)) for n in range(100)]
+    assert replayed(tmp_path, packets) == replayed(tmp_path, packets)
+
+
+def test_totals_and_durations_are_those_of_the_flows(tmp_path):
+    packets = [Ether(**MACS) / tcp(CLIENT, 1000, "192.0.2.9", 443, flags) for flags in ("S", "A")]
+    flows, summary = replayed(tmp_path, [*packets, Ether(**MACS) / ARP()], times=[100, 101.5, 102])
+    assert flows[0]["duration"] == 1.5
+    assert [summary[total] for total in ("flows", "packets", "bytes", "frames")] == [1, 2, 80, 3]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_large_file_shows_its_progress_on_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(replayed_module, "LARGE_BYTES", 1)
+    monkeypatch.setenv("TERM", "xterm")
+    path = tmp_path / "a.pcap"
+    wrpcap(str(path), [Ether(**MACS) / tcp(CLIENT, 1000, "192.0.2.9", 443)])
+    for out, shown in ((Terminal(), True), (io.StringIO(), False)):
+        replay.run(SETTINGS, path, False, out)
+        assert ("replaying" in out.getvalue()) is shown
 
 
 PACKETS = [bytes(packet) for packet in (
     *asked("x.evil.example", "192.0.2.66"), geneve(CO1, tcp(CLIENT, 1000, "10.8.6.5", 80)),
-    Ether() / IP() / UDP(sport=53, dport=53) / DNS())]  # fmt: skip
+    Ether(**MACS) / IP() / UDP(sport=53, dport=53) / DNS())]  # fmt: skip
 
 
 @hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(PACKETS), st.lists(st.tuples(st.integers(12, 200), st.integers(0, 255)), max_size=3)),
-                max_size=6), st.booleans())
-def test_any_packets_are_replayed_without_an_error(one_replay, recipes, in_geneve):
+                max_size=6))
+def test_any_packets_are_replayed_without_an_error(one_replay, recipes):
     for data, changes in recipes:
         packet = bytearray(data)
         for at, value in changes:
             packet[at % len(packet)] = value
-        one_replay[in_geneve].take(replay.Frame(0, 0, 1, True, bytes(packet), 0))
+        one_replay.take(replay.Frame(0, 0, 1, True, bytes(packet), 0))
 
 
 @pytest.fixture
 def one_replay():
-    return {in_geneve: replay.Replay(SETTINGS, in_geneve) for in_geneve in (False, True)}
+    return replay.Replay(SETTINGS)
