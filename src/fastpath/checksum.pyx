@@ -1,4 +1,8 @@
-"""The Internet checksum (RFC 1071) and its incremental update (RFC 1624)."""
+"""The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+
+Journey: rewrite and packet's MSS clamp update sums in place; whole sums are for tests, tools and headers made here. Sums
+are of 16-bit words in host order. It knows no header: a pseudo-header is the caller's to add.
+"""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -27,6 +31,7 @@ cdef uint16_t update16(uint16_t checksum, uint16_t old, uint16_t new) noexcept n
 
 
 cdef uint16_t update_bytes(uint16_t checksum, const uint8_t* old, const uint8_t* new, int n) noexcept nogil:
+    # n is even and at most 32,768: the caller's words lie at even places of the sum, and 32 bits hold the carries.
     cdef int k
     cdef uint32_t total = <uint16_t> ~checksum
     for k in range(0, n, 2):

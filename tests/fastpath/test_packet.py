@@ -174,6 +174,29 @@ def test_any_bytes_are_read_as_the_model_reads_them_also_in_a_used_batch(before,
             )
 
 
+ENDS6 = bytes(15) + b"\x01" + bytes(15) + b"\x02"
+UDP_53 = bytes.fromhex("03e8 0035 0008 0000")
+
+
+def test_routing_and_authentication_headers_are_walked_by_their_own_units(impl):
+    packet = (
+        bytes.fromhex("60000000 0034 2b 40") + ENDS6  # IPv6, 52 bytes, routing next
+        + bytes.fromhex("33 02 00 00 00000000") + bytes(16)  # routing, 8 × (2 + 1) bytes (RFC 8200 §4.4), AH next
+        + bytes.fromhex("11 03 0000 00000001 00000001 00000000 00000000")  # AH, 4 × (3 + 2) bytes (RFC 4302 §2.2), UDP next
+        + UDP_53
+    )  # fmt: skip
+    batch = parsed(impl, [packet])
+    assert (batch.reason[0], batch.protocol[0], batch.destination_port[0]) == (0, 17, 53)
+    assert batch.l4_start[0] == 128 + len(packet) - 8
+
+
+@pytest.mark.parametrize(("headers", "reason"), [(8, 0), (9, DropReason.DROP_PACKET_EXTENSION_CHAIN)])
+def test_a_chain_of_extension_headers_is_bounded(impl, headers, reason):
+    chain = bytes.fromhex("3c00000000000000") * (headers - 1) + bytes.fromhex("1100000000000000") + UDP_53
+    batch = parsed(impl, [b"\x60\0\0\0" + len(chain).to_bytes(2, "big") + b"\x3c\x40" + ENDS6 + chain])
+    assert batch.reason[0] == reason
+
+
 @pytest.mark.parametrize(
     "before", [[], [("NOP", None)], [("SAckOK", b""), ("NOP", None)]], ids=["even", "odd", "later"]
 )
