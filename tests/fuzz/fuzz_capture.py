@@ -31,12 +31,14 @@ from fastpath import gwlb
 from zcc.config import load
 from zcc.connector.capture import Frame, read_frames
 from zcc.connector.replay import Replay
+from zcc.connector.replayed import Summary
 from zcc.connector.settings import ConnectorSettings
 from zcc.errors import CaptureError
 
 INTERESTING = (0, 1, 2, 3, 4, 6, 8, 9, 16, 17, 0x0A, 0x0D, 0x1A, 0x45, 0x60, 0x7F, 0x80, 0x81, 0xFF)
 LINKS = {0: b"\x02\0\0\0", 1: bytes(12) + b"\x08\x00", 101: b"", 108: b"\0\0\0\x02", 113: bytes(14) + b"\x08\x00",
          228: b"", 276: b"\x08\x00" + bytes(18)}
+ENDPOINT = gwlb.endpoint_id("vpce-0aaaaaaaaaaaaaaa1")  # as in the example
 POLICY = ("policy", "policy_stray")  # counted in a flow too
 FILES = 50  # whose frames go through one replay
 
@@ -54,7 +56,7 @@ def packets() -> list[bytes]:
         IP(src="10.8.6.4", dst="10.254.0.9") / ICMP(id=3), IPv6() / IPv6ExtHdrFragment(m=1) / TCP(flags="F"),
     ]  # fmt: skip
     outer = [IP(src="10.1.200.1", dst="10.1.200.11") / UDP(sport=40000, dport=6081) / (gwlb.header(id, 2, 3, 4) + bytes(packet))
-             for packet in inner for id in (0x0AAA_AAAA_AAAA_AAA1, 7)]
+             for packet in inner for id in (ENDPOINT, 7)]
     return [bytes(packet) for packet in (*inner, *outer)]
 
 
@@ -134,7 +136,7 @@ def check(path: Path, data: bytes, cut: int) -> list[Frame]:
     return frames
 
 
-def check_replay(settings: ConnectorSettings, frames: list[Frame]) -> None:
+def check_replay(settings: ConnectorSettings, frames: list[Frame]) -> Summary:
     """Hold the invariant for the frames of some files, one after the other.
 
     Raises:
@@ -148,6 +150,7 @@ def check_replay(settings: ConnectorSettings, frames: list[Frame]) -> None:
     aside = summary.not_ip + summary.outside + summary.echoes + sum(summary.link_types.values()) + dropped
     counted = sum(sum(flow.packets) for flow in flows)
     assert summary.frames == counted + aside == len(frames), f"{counted} packets and {aside} aside of {len(frames)}"
+    return summary
 
 
 def connector_settings(folder: Path) -> ConnectorSettings:
@@ -168,6 +171,9 @@ def main() -> int:
     chance, corpus, tried = random.Random(arguments.seed), packets(), 0
     with tempfile.TemporaryDirectory() as folder:
         settings, path = connector_settings(Path(folder)), Path(folder) / "capture"
+        whole = check_replay(settings, [Frame(0, n, 101, True, data, 0) for n, data in enumerate(corpus)])
+        third = len(corpus) // 3  # plain, from the known endpoint, from the unknown one
+        assert (whole.packets, whole.drops["gwlb_endpoint_unknown"]) == (2 * third, third), f"a weak corpus: {whole}"
         end = time.monotonic() + arguments.seconds
         while time.monotonic() < end:
             files = [mutate(chance, made(chance, corpus)) for _ in range(FILES)]
