@@ -34,7 +34,7 @@ SAME_ROW = {
 }
 
 ROLES = ("connector", "private_edge", "app_connector", "internet_edge")
-WORDS = frozenset({"errors", "clock", "fields"})
+WORDS = frozenset({"errors", "clock", "fields", "idle"})
 SERVICES = frozenset({"pki", "telemetry"})
 # What each part of zcc may import of zcc, besides itself; the reason is in the comment.
 ALLOWED = {
@@ -43,6 +43,7 @@ ALLOWED = {
     "clock": frozenset(),
     "fields": frozenset(),
     "notify": frozenset(),
+    "idle": frozenset({"fields"}),
     # from file to settings; a role's settings class is imported by name when it is asked for
     "document": frozenset({"errors"}),
     "config": frozenset({"document", "errors", "fields"}),

@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from zcc.dns.settings import DnsSettings
 from zcc.doorway import DeviceSettings
 from zcc.fields import Duration, EndpointId, Settings
+from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
 from zcc.pki.settings import IdentitySettings
@@ -54,24 +55,6 @@ class EndpointSettings(Settings):
     id: EndpointId
     namespace: str = Field(description="name of one of the namespaces")
     location: str = Field(description="one of the locations")
-
-
-class IdleSettings(Settings):
-    """How long a flow without packets is kept; above GWLB's 350 s and 120 s, so that ours outlives its."""
-
-    tcp: Duration = Field(default=timedelta(seconds=400), description="established")
-    tcp_opening: Duration = Field(default=timedelta(seconds=30), description="no answer seen yet")
-    tcp_closing: Duration = Field(default=timedelta(seconds=5), description="both ends finished, or a reset")
-    udp: Duration = timedelta(seconds=130)
-    icmp: Duration = timedelta(seconds=30)
-    other: Duration = Field(default=timedelta(seconds=130), description="any other protocol")
-
-    @model_validator(mode="after")
-    def _none_is_zero(self) -> Self:
-        for name in type(self).model_fields:
-            if getattr(self, name) < timedelta(milliseconds=100):
-                raise ValueError(f"{name} must be 100ms or more")
-        return self
 
 
 class IngressSettings(Settings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Literal, Self
@@ -10,13 +9,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from zcc.doorway import DeviceSettings
-from zcc.fields import Duration, HostPort, PortRange, Settings
+from zcc.fields import HostPort, PortRange, Settings
+from zcc.idle import IdleSettings
 from zcc.pki.settings import IdentitySettings
 from zcc.telemetry.settings import LogSettings, MetricSettings
 
 __all__ = ["IdleSettings", "InternetEdgeSettings", "LimitSettings", "NatSettings"]
 
-SHORTEST_IDLE = timedelta(milliseconds=100)
 
 
 class NatSettings(Settings):
@@ -36,24 +35,6 @@ class NatSettings(Settings):
                 raise ValueError(f"addresses: {address} cannot be the source of packets to the internet")
         if self.ports.low == 0:
             raise ValueError("ports: port 0 cannot be used")
-        return self
-
-
-class IdleSettings(Settings):
-    """How long a flow without packets is kept."""
-
-    tcp: Duration = Field(default=timedelta(seconds=400), description="established")
-    tcp_opening: Duration = Field(default=timedelta(seconds=30), description="no answer seen yet")
-    tcp_closing: Duration = Field(default=timedelta(seconds=5), description="both ends finished, or a reset")
-    udp: Duration = timedelta(seconds=130)
-    icmp: Duration = timedelta(seconds=30)
-    other: Duration = Field(default=timedelta(seconds=130), description="any other protocol")
-
-    @model_validator(mode="after")
-    def _none_is_zero(self) -> Self:
-        for name in type(self).model_fields:
-            if getattr(self, name) < SHORTEST_IDLE:
-                raise ValueError(f"{name} must be 100ms or more")
         return self
 
 
