@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -103,4 +104,5 @@ def print_table(results: Iterable[Result]) -> None:
         base = reference.get((row.bench, row.case, row.unit))
         ratio = f"{base / row.median:.1f}" if base and row.median and row.impl != "reference" else ""
         table.add_row(row.bench, row.case, row.impl, f"{row.median:,.2f}", f"{row.min:,.2f}", row.unit, ratio)
-    Console().print(table)
+    # In a file or a CI log nothing says how wide the table may be.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
