@@ -61,6 +61,7 @@ class Opened:
     stream: Stream
     edge: str
     started_ns: int
+    preamble: tuple[int, int]  # octets in and out before the application's: the reply and the request
 
 
 class Opening:
@@ -116,12 +117,14 @@ class Opening:
         """
         started_ns = self._clock.monotonic_ns()
         stream = await self._edge.open(request)
-        return Opened(flow, request, stream, self._edge.edge or "", started_ns)
+        preamble = (stream.bytes_in, stream.bytes_out)
+        return Opened(flow, request, stream, self._edge.edge or "", started_ns, preamble)
 
     def record_end(self, opened: Opened, reason: str) -> None:
         """Record a stream that has ended; reason "" = both ends finished."""
         fields = session_fields(opened.flow, self._labels)
-        fields["clt_tx_bytes"], fields["clt_rx_bytes"] = opened.stream.bytes_in, opened.stream.bytes_out
+        fields["clt_tx_bytes"] = opened.stream.bytes_in - opened.preamble[0]
+        fields["clt_rx_bytes"] = opened.stream.bytes_out - opened.preamble[1]
         fields["session_duration"] = (self._clock.monotonic_ns() - opened.started_ns) // 1_000_000
         fields["gw_name"] = opened.edge
         self._write(fields, opened.request, reason)
