@@ -7,7 +7,7 @@ from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport NameTable, RuleSet
 from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowEntry, FlowTable
-from fastpath.message cimport FlowView
+from fastpath.message cimport FlowView, Message
 from fastpath.nat cimport NatTable
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport Tunnels
@@ -73,7 +73,7 @@ cdef class Admission:
     cdef int32_t current(self, Columns* b, int i) noexcept nogil
     # A flow for row i whose sender is the initiator, decided and bound; -1: dropped or punted.
     cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil
-    # If the policy has changed since: decide anew, and change what is bound.
+    # If the policy has changed since, or ZIA fails open meanwhile: decide anew, and change what is bound.
     cdef void renew(self, int32_t index) noexcept nogil
     # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
     cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
@@ -90,4 +90,7 @@ cdef class Admission:
     cdef uint8_t _bind_to(self, FlowEntry* entry, int32_t index, FlowView* f) noexcept nogil
     cdef void _unbind(self, FlowEntry* entry) noexcept nogil
     cdef uint16_t _listener_port(self, const FlowEntry* entry) noexcept nogil
+    cdef void _fail_open(self, int32_t index) noexcept nogil
+    cdef void _end_record(self, FlowEntry* entry) noexcept nogil
     cdef int _report(self, uint8_t reason, const FlowEntry* entry) noexcept nogil
+    cdef int _post(self, const Message* m, const uint8_t* packet) noexcept nogil

@@ -28,6 +28,7 @@ import ipaddress
 cdef enum:
     DNS_PORT = 53
     EXPIRED_AT_ONCE = 256
+    EXPIRIES_A_TURN = 16   # so many times EXPIRED_AT_ONCE: all flows of a large table within seconds, no turn held up
 
 
 cdef mapped(uint8_t* to, object address):
@@ -166,8 +167,11 @@ cdef class Admission:
         cdef Columns* b = &self.scratch.columns
         cdef FlowView f
         cdef uint32_t name
+        cdef int32_t rule
         cdef uint8_t action
         if entry.generation == self.rules.generation or entry.owner == OWNER_DNS:
+            if entry.action == ACTION_ZIA and self.plan.zia_fail_open and self.tunnels.choose(entry.tunnel) == TUNNEL_NONE:
+                self._fail_open(index)
             return
         view(&f, entry)
         reset(b, 1)
@@ -178,16 +182,33 @@ cdef class Admission:
         name = self.name_of(f.namespace, f.destination)
         # A name whose lease has run out still names the flow that was opened by it.
         entry.name_id = name if name else entry.name_id
-        entry.rule = self.rules.decide(b, 0, entry.location, entry.name_id)
+        rule = self.rules.decide(b, 0, entry.location, entry.name_id)
         entry.generation = self.rules.generation
-        action = self.rules.action_of[entry.rule]
-        if action == entry.action:
-            return
+        action = self.rules.action_of[rule]
+        if action != entry.action:
+            self._end_record(entry)
+            self._unbind(entry)
+            entry.action, entry.tunnel = action, TUNNEL_NONE
+            if self._bind(index) != DROP_NONE:
+                self._unbind(entry)        # by the action that bound it
+                entry.action = ACTION_DROP
+        entry.rule = rule
+
+    cdef void _fail_open(self, int32_t index) noexcept nogil:
+        """Have a ZIA flow without an edge go DIRECT; as before if that can not be bound."""
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef bint bound = self._bind(index) == DROP_NONE
+        entry.action = ACTION_ZIA
+        if bound:
+            self._end_record(entry)
+            entry.action = ACTION_DIRECT
+
+    cdef void _end_record(self, FlowEntry* entry) noexcept nogil:
+        # One record is of one action; what comes after it counts from zero, so that records add up.
         self._report(PUNT_FLOW_CLOSED, entry)
-        self._unbind(entry)
-        entry.action, entry.tunnel = action, TUNNEL_NONE
-        if self._bind(index) != DROP_NONE:
-            entry.action = ACTION_DROP
+        memset(entry.packets, 0, sizeof(entry.packets))
+        memset(entry.bytes, 0, sizeof(entry.bytes))
+        entry.started_ns = self.now
 
     cdef uint8_t _bind(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]
@@ -294,9 +315,13 @@ cdef class Admission:
 
     cdef void expire(self) noexcept nogil:
         cdef int32_t[EXPIRED_AT_ONCE] due
-        cdef int k, n = self.flows.due(self.now, due, EXPIRED_AT_ONCE)
-        for k in range(n):
-            self.close(due[k])
+        cdef int k, _, n
+        for _ in range(EXPIRIES_A_TURN):
+            n = self.flows.due(self.now, due, EXPIRED_AT_ONCE)
+            for k in range(n):
+                self.close(due[k])
+            if n < EXPIRED_AT_ONCE:
+                return
 
     cdef void forget(self, uint8_t protocol, const uint8_t* alias, uint16_t port) noexcept nogil:
         cdef uint16_t listener = self.plan.zpa_tcp_port if protocol == PROTOCOL_TCP else self.plan.zpa_udp_port
@@ -312,9 +337,7 @@ cdef class Admission:
         m.kind, m.namespace, m.location, m.has_flow = reason, entry.key.fields.namespace, entry.location, 1
         m.value, m.slot = entry.owner, entry.tunnel
         view(&m.flow, entry)
-        self.posted = 1
-        self.counts.events[reason] += 1
-        return post(self.events, &m, NULL)
+        return self._post(&m, NULL)
 
     cdef int punt(self, uint8_t reason, Columns* b, int i, uint32_t location, const FlowEntry* entry,
                   uint32_t value) noexcept nogil:
@@ -332,10 +355,14 @@ cdef class Admission:
         elif b.geneve_length[i] <= 48:
             m.header_length = b.geneve_length[i]
             memcpy(m.header, row(b, i) + b.geneve_start[i], m.header_length)
-        self.posted = 1
-        self.counts.events[reason] += 1
-        if post(self.events, &m, row(b, i) + b.inner_start[i]):
+        if self._post(&m, row(b, i) + b.inner_start[i]):
             b.action[i] = ACTION_NONE
             return 1
         drop(b, i, DROP_PUNT_FULL)
         return 0
+
+    cdef int _post(self, const Message* m, const uint8_t* packet) noexcept nogil:
+        cdef int posted = post(self.events, m, packet)
+        self.posted = 1
+        self.counts.events[m.kind] += posted
+        return posted
