@@ -25,6 +25,12 @@ cdef enum:
     SEALED_MAX = 2048
 
 
+cdef int check_slot(int slot) except -1:
+    if not 0 <= slot < TUNNEL_SLOTS:
+        raise ValueError(f"slot must be 0 to {TUNNEL_SLOTS - 1}, not {slot}")
+    return 0
+
+
 @cython.final
 cdef class Tunnels:
     """Eight slots, empty at first."""
@@ -44,15 +50,19 @@ cdef class Tunnels:
         Raises:
             ValueError: slot is not 0 … 7.
         """
-        if not 0 <= slot < TUNNEL_SLOTS:
-            raise ValueError(f"slot must be 0 to {TUNNEL_SLOTS - 1}, not {slot}")
+        check_slot(slot)
         self.sessions[slot], self.sockets[slot] = session, socket
         self.slots[slot].session = <void*> session
         self.slots[slot].socket = <void*> socket
         self.slots[slot].fd = socket.fd
 
     def release(self, int slot):
-        """Drop the references of a slot that detach has emptied."""
+        """Drop the references of a slot that detach has emptied.
+
+        Raises:
+            ValueError: slot is not 0 … 7.
+        """
+        check_slot(slot)
         if self.slots[slot].fd < 0:
             self.sessions[slot] = self.sockets[slot] = None
 

@@ -18,18 +18,20 @@ cdef class Worker:
     cdef readonly Egress egress
     cdef readonly Ring commands
     cdef PacketBatch batch
-    cdef object exchanges          # callables that run() calls between two turns
+    cdef object exchanges          # callables, one a command EXCHANGE in the ring, in its order
     cdef int stopping, wants_exchange
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil
     cdef void wait(self, int timeout_ms) noexcept nogil
     cdef void carry_out(self) noexcept nogil
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil
-    cdef void load(self, Message* m, const uint8_t* packet) noexcept nogil
+    cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil
+    cdef _exchange_one(self)
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
     cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil
     cdef void from_device(self, Columns* b) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil
+    cdef void from_edge(self, Columns* b, int i) noexcept nogil
     cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil

@@ -20,7 +20,7 @@ from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
-from fastpath.egress cimport Egress, add, clamp, is_dns
+from fastpath.egress cimport DNS_PORT, Egress, add, clamp, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.flowkey cimport build
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
@@ -30,13 +30,15 @@ from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, view
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse, parse_row
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_SLOTS
 from fastpath.wire cimport load_be32
 
 from collections import deque
+
+from fastpath.message import command
 
 cdef extern from "poll.h" nogil:
     cdef struct pollfd:
@@ -82,17 +84,13 @@ cdef class Worker:
                 while not self.stopping and not self.wants_exchange:
                     self.wait(WAIT_MS)
                     self.turn(now())
-            self.wants_exchange = 0
-            while self.exchanges:
-                self.exchanges.popleft()()
+            self._exchange_one()
 
     def step(self, uint64_t now_ns):
         """Take one turn at the monotonic time now_ns without waiting; for tests and simulations."""
         with nogil:
             self.turn(now_ns)
-        self.wants_exchange = 0
-        while self.exchanges:
-            self.exchanges.popleft()()
+        self._exchange_one()
 
     def stop(self):
         """Make run() return after its present turn (at most 100 ms)."""
@@ -100,8 +98,23 @@ cdef class Worker:
         self.commands.notify()
 
     def exchange(self, call):
-        """Queue `call()` for the worker's thread, between two turns; the command EXCHANGE makes it look."""
+        """Have the worker's thread call `call()` between two turns, after all commands before this one and before all after it.
+
+        Args:
+            call: must not raise: it would end run().
+        Returns:
+            False when the command ring was full: it will not be called.
+        """
         self.exchanges.append(call)
+        if command(self.commands, COMMAND_EXCHANGE):
+            return True
+        self.exchanges.pop()     # the last one, and no command stands for it: the worker has not taken it
+        return False
+
+    cdef _exchange_one(self):
+        if self.wants_exchange:
+            self.wants_exchange = 0
+            self.exchanges.popleft()()
 
     def counters(self):
         """Return what has been counted, as a dict of ints and of lists indexed by Action, DropReason or PuntReason."""
@@ -174,13 +187,13 @@ cdef class Worker:
         elif m.kind == COMMAND_FORGET:
             self.admission.names.forget(m.namespace, m.address)
         elif m.kind == COMMAND_DELIVER:
-            self.load(m, packet)
-            self.egress.begin()
-            add(&self.egress.to_geneve, 0)
-            self.egress.flush(b)
+            if self.load(m, packet):
+                self.egress.begin()
+                add(&self.egress.to_geneve, 0)
+                self.egress.flush(b)
         elif m.kind == COMMAND_RESUME:
-            self.load(m, packet)
-            self.from_geneve(b, True)
+            if self.load(m, packet):
+                self.from_geneve(b, True)
         elif m.kind == COMMAND_TUNNEL_ACTIVE:
             self.admission.tunnels.active = m.slot
         elif m.kind == COMMAND_TUNNEL_DETACH:
@@ -194,15 +207,21 @@ cdef class Worker:
         elif m.kind == COMMAND_EXCHANGE:
             self.wants_exchange = 1
 
-    cdef void load(self, Message* m, const uint8_t* packet) noexcept nogil:
-        """Make row 0 the Geneve packet of a command, as if it had been received."""
+    cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil:
+        """Make row 0 the Geneve packet of a command, as if it had been received; False: counted, there is none."""
         cdef Columns* b = &self.batch.columns
+        cdef uint64_t* drops = self.admission.counts.drops
+        cdef uint8_t reason = DROP_INJECT_STALE if m.header_length == 0 else DROP_IO_TRUNCATED
+        if m.header_length == 0 or HEADROOM + m.header_length + m.packet_length > b.room:
+            drops[reason] += 1
+            return False
         reset(b, 1)
         b.inner_start[0], b.inner_length[0] = HEADROOM + m.header_length, m.packet_length
         memcpy(row(b, 0) + HEADROOM, m.header, m.header_length)
         memcpy(row(b, 0) + b.inner_start[0], packet, m.packet_length)
         b.start[0], b.length[0] = HEADROOM, m.header_length + m.packet_length
         b.peer_address[0], b.peer_port[0] = m.peer_address, m.peer_port
+        return True
 
     # ---- from the workload ----
 
@@ -236,19 +255,28 @@ cdef class Worker:
         if is_dns(b, i, b.destination_port[i]) and not resumed:
             self.admission.punt(PUNT_DNS_QUERY, b, i, location, NULL, 0)
             return
+        if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
+            drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here
+            return
         index = self.admission.current(b, i)
         if index < 0:
             index = self.admission.admit(b, i, location, resumed, 0)
             if index < 0:
                 return
         entry = &self.admission.flows.entries[index]
+        self.admission.renew(index)
+        way = b.direction[i] != entry.initiator
+        if entry.state & FLOW_KERNEL_INSIDE:
+            drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
+            return
+        if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP:
+            drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
+            return
         entry.header_length = b.geneve_length[i]
         memcpy(entry.header, row(b, i) + b.geneve_start[i], b.geneve_length[i])
         entry.peer_address, entry.peer_port = b.peer_address[i], b.peer_port[i]
-        self.admission.renew(index)
-        way = b.direction[i] != entry.initiator
         self.admission.account(b, i, index, way)
-        if way and is_dns(b, i, b.source_port[i]) and not resumed:
+        if way and entry.action == ACTION_LOCAL and is_dns(b, i, b.source_port[i]) and not resumed:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, location, entry, 0)
             return
         self.egress.forward(b, i, index)
@@ -321,7 +349,6 @@ cdef class Worker:
 
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil:
         cdef int i, _, closed
-        cdef int32_t index
         for _ in range(BURSTS):
             if self.admission.tunnels.slots[slot].fd < 0 or self.admission.tunnels.recv(slot, b, &closed) == 0:
                 return
@@ -335,23 +362,30 @@ cdef class Worker:
                     b.geneve_length[i] = 0
                     self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
                     continue
-                if parse_row(b, i) != DROP_NONE:
-                    continue
-                b.namespace[i] = b.vni[i] & 0xFFFF
-                self.admission.key_row(b, i)
-                b.entry[i] = -1
-                index = self.admission.current(b, i)
-                if index < 0 or self.admission.flows.entries[index].action != ACTION_ZIA:
-                    drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
-                    continue
-                clamp(b, i, self.admission.plan.zia_mtu)
-                self.egress.deliver(b, i, index)
+                if parse_row(b, i) == DROP_NONE:
+                    self.from_edge(b, i)
             self.egress.flush(b)
             if closed:
                 reset(b, 1)
                 b.inner_length[0] = b.geneve_length[0] = 0
                 self.admission.punt(PUNT_TUNNEL_CLOSED, b, 0, 0, NULL, slot)
                 self.admission.tunnels.detach(slot)
+
+    cdef void from_edge(self, Columns* b, int i) noexcept nogil:
+        """A packet that an internet edge sends: an answer to a flow that goes by ZIA, or nothing."""
+        cdef int32_t index = -1
+        cdef FlowEntry* entry
+        if b.vni[i] <= 0xFFFF:
+            b.namespace[i] = b.vni[i]
+            self.admission.key_row(b, i)
+            index = self.admission.current(b, i)
+        entry = &self.admission.flows.entries[index] if index >= 0 else NULL
+        if entry == NULL or entry.action != ACTION_ZIA or b.direction[i] == entry.initiator:
+            drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
+            return
+        clamp(b, i, self.admission.plan.zia_mtu)
+        self.egress.deliver(b, i, index)
+
 
 cdef uint64_t now() noexcept nogil:
     cdef timespec t
