@@ -365,4 +365,5 @@ async def _edit(connector: Connector, reload: Callable[[], ConnectorSettings]) -
         await connector.edit(reload())
     except ZccError as error:
         log.error("the policy stays as it was: %s", error)
-    notify.ready()
+    finally:
+        notify.ready()

@@ -28,6 +28,7 @@ from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from zcc.connector.ports import Counters, FlowRecord, Punt
+from zcc.errors import ZccError
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ class Datapath:
         """Stop the worker, wait for its thread, and hand on what it had still to say."""
         loop.remove_reader(self._events.fileno())
         self._worker.stop()
-        self._thread.join(timeout=5)
+        if self._thread.ident is not None:      # it was started
+            self._thread.join(timeout=5)
         self.pump()
 
     def pump(self) -> None:
@@ -147,14 +149,20 @@ class Datapath:
             self._track(punt)
             handler = self._subscribers.get(_PUNTS[punt.reason])
             if handler is not None:
-                handler(punt)
+                _hand_over(handler, punt)
 
     # ---- commands ----
 
     def learn(
         self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float
     ) -> None:
-        """Make `address` belong to the name for `ttl_s`; None = every namespace. In force before what is queued after it."""
+        """Make `address` belong to the name for `ttl_s`; None = every namespace. In force before what is queued after it.
+
+        An IPv4-mapped IPv6 address is on no wire, but the tables hold IPv4 addresses so: it is not learned, or an AAAA record
+        could name the addresses that an A record may not.
+        """
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            return
         self._command(
             Command.COMMAND_LEARN,
             namespace=EVERY_NAMESPACE if namespace is None else namespace,
@@ -186,7 +194,7 @@ class Datapath:
         """Decide by a new rule set; live flows are decided again at their next packet.
 
         Returns:
-            Done once the worker decides by it.
+            Done once the worker decides by it; a ZccError when the worker can not be told.
         """
         loop = self._loop
         done: asyncio.Future[None] = loop.create_future()
@@ -196,21 +204,19 @@ class Datapath:
             with contextlib.suppress(RuntimeError):     # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_finish, done)
 
-        self._worker.exchange(exchange)
-        self._command(Command.COMMAND_EXCHANGE)
+        if not self._exchange(exchange):
+            done.set_exception(ZccError("the worker takes no commands; is it alive? try again, or restart the connector"))
         return done
 
     def attach_tunnel(self, slot: int, session: Session, sock_fd: int) -> None:
         """Give a session whose handshake is done, and its connected socket, to the worker."""
         socket = UdpSocket(sock_fd)
-        self._worker.exchange(lambda: self._tunnels.attach(slot, session, socket))
-        self._command(Command.COMMAND_EXCHANGE)
+        self._exchange(lambda: self._tunnels.attach(slot, session, socket))
 
     def detach_tunnel(self, slot: int) -> None:
         """Take a session back; what is on its way in it is lost."""
         self._command(Command.COMMAND_TUNNEL_DETACH, slot=slot)
-        self._worker.exchange(lambda: self._tunnels.release(slot))
-        self._command(Command.COMMAND_EXCHANGE)
+        self._exchange(lambda: self._tunnels.release(slot))
 
     def activate_tunnel(self, slot: int | None) -> None:
         """Send new ZIA flows by `slot`; None = no edge is up."""
@@ -223,6 +229,18 @@ class Datapath:
     def _command(self, kind: Command, **fields: object) -> None:
         if not command(self._worker.commands, kind, **fields):  # type: ignore[arg-type]
             log.warning("command ring is full: %s is lost", kind.name)
+
+    def _exchange(self, call: Callable[[], None]) -> bool:
+        def guarded() -> None:
+            try:
+                call()
+            except Exception:       # it would end the worker's thread
+                log.exception("an exchange failed")
+
+        if self._worker.exchange(guarded):
+            return True
+        log.warning("command ring is full: an exchange is lost")
+        return False
 
     # ---- what is known ----
 
@@ -302,6 +320,13 @@ class Datapath:
             self._bound[key] = flow
         elif punt.reason == PuntReason.PUNT_FLOW_CLOSED:
             self._bound.pop(key, None)
+
+
+def _hand_over(handler: Callable[[Punt], None], punt: Punt) -> None:
+    try:
+        handler(punt)
+    except Exception:       # the events behind it have left the ring already
+        log.exception("the handler of %s failed", _PUNTS[punt.reason])
 
 
 def _finish(done: asyncio.Future[None]) -> None:

@@ -1,6 +1,7 @@
 """The data path with a real kernel: every method, and what Python is asked, in a network namespace of its own."""
 
 import asyncio
+import dataclasses
 import gc
 import ipaddress
 import itertools
@@ -252,6 +253,49 @@ def test_loop_allocates_nothing():
             rig.send(packet)
             rig.gwlb.recv(9000)
         assert abs(sys.getallocatedblocks() - before) < 50
+
+    in_namespace(body)
+
+
+def test_ipv4_address_in_the_disguise_of_an_ipv6_one_is_not_learned():
+    def body(rig):
+        rig.path.learn(1, ipaddress.ip_address(f"::ffff:{APPLICATION}"), rig.names.id_of("evil.example"), 60)
+        rig.path.learn(1, ipaddress.ip_address("2001:db8::1"), rig.names.id_of("good.example"), 60)
+        rig.wait(lambda: rig.path._worker.counters()["names"] == 1)
+
+    in_namespace(body)
+
+
+def test_handler_that_fails_costs_no_other_event():
+    def body(rig):
+        def fail(punt):
+            raise ValueError("a handler's own fault")
+
+        rig.path.subscribe("dns_query", fail)
+        rig.send(udp4("10.8.6.4", "192.0.2.53", 4000, 53, b"query"))
+        rig.send(udp4("10.8.6.4", str(APPLICATION), 3000, 7))
+        rig.punt(PuntReason.PUNT_UNKNOWN_SYNTHETIC)
+
+    in_namespace(body)
+
+
+def test_exchange_that_fails_does_not_end_the_worker():
+    def body(rig):
+        rig.path._exchange(lambda: rig.path._tunnels.release(99))
+        rules = build_ruleset(compile_policy(policy(), "group", rig.names), 2)
+        rig.loop.run_until_complete(asyncio.wait_for(rig.path.exchange_rules(rules), 3))
+        packet = udp4("10.8.6.4", "10.8.7.4", 1, 2)
+        rig.send(packet)
+        assert rig.gwlb.recv(9000)[40:] == packet
+
+    in_namespace(body)
+
+
+def test_data_path_that_was_never_started_can_be_stopped():
+    def body(rig):
+        rig.path.stop(rig.loop)
+        plan = dataclasses.replace(rig.path._plan, port=6082)
+        Datapath(plan, build_ruleset(compile_policy(policy(), "group", rig.names), 2)).stop(rig.loop)
 
     in_namespace(body)
 
