@@ -15,6 +15,7 @@ Yaml = dict[str, Any]
 LATE_PORT = 7000  # the application that answers after its client has finished
 MIRROR_PORT = 5007  # UDP: says whom it sees
 ECHO_PORT = 7
+TUNNEL_MTU = 1400      # largest packet inside the internet tunnel
 STATUS_PORT = 8080  # of the load balancer, on its own loopback
 HEALTH_PORT = 50000
 METRICS_PORT = 9100
@@ -110,7 +111,7 @@ def _connector(name: str) -> Yaml:
             "fail": "closed",
             "probe_interval": "500ms",
             "probe_lost": 4,
-            "inner_mtu": 1400,
+            "inner_mtu": TUNNEL_MTU,
         },
         "direct": {"address": plan.CONNECTOR_EGRESS[name]},
         "applications": [

@@ -4,6 +4,7 @@
     datagrams HOST PORT [SOURCE-PORT]     send each line of standard input over UDP, print the answer or `-`
     connect HOST PORT                     print refused, timeout, unreachable or connected, and milliseconds
     tls HOST PORT ALPN CERTIFICATE KEY    offer a certificate, send a byte, print what the server does
+    path-mtu HOST PORT BYTES              send a datagram that may not be fragmented; print the MTU the kernel learns
     garbage SEED                          hostile bytes to every open port of this host; print how many messages
 
 HOST may be a name; it is looked up as any program would.
@@ -12,7 +13,7 @@ HOST may be a name; it is looked up as any program would.
 import sys
 from collections.abc import Sequence
 
-from zcc.lab.clients import datagrams, garbage, streams
+from zcc.lab.clients import datagrams, garbage, path_mtu, streams
 
 
 def main(words: Sequence[str]) -> None:
@@ -26,6 +27,8 @@ def main(words: Sequence[str]) -> None:
             print(streams.connect(host, int(port)))
         case ["tls", host, port, alpn, certificate, key]:
             print(streams.offer_certificate(host, int(port), alpn, certificate, key))
+        case ["path-mtu", host, port, size]:
+            print(path_mtu.learn(host, int(port), int(size)))
         case ["garbage", seed]:
             print(garbage.throw(int(seed)))
         case _:

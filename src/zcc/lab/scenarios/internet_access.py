@@ -3,10 +3,10 @@ all.
 """
 
 from zcc.lab import topology as plan
-from zcc.lab.configuration import ECHO_PORT
+from zcc.lab.configuration import ECHO_PORT, TUNNEL_MTU
 from zcc.lab.probe import Watch
 from zcc.lab.scenarios.scenario import Lab, Seen
-from zcc.lab.scenarios.traffic import curl, download, say_once
+from zcc.lab.scenarios.traffic import client, curl, download, say_once
 from zcc.lab.servers.content import checksum
 
 
@@ -14,6 +14,15 @@ def bulk_download(lab: Lab) -> Seen:
     """A large download from the internet."""
     got = download(lab, "workload-co2", f"http://{plan.WWW}/download/{lab.download_bytes}", limit_s=280)
     return Seen(got.checksum == checksum(lab.download_bytes), f"{got}, SHA-256 {got.checksum[:12]}…")
+
+
+def path_mtu(lab: Lab) -> Seen:
+    """Datagrams between the tunnel's size and the workload's own MTU; the kernel of the workload must learn the tunnel's."""
+    learned = [
+        client(lab, "workload-co1", "path-mtu", address, str(ECHO_PORT), str(TUNNEL_MTU))
+        for address in (plan.INTERNET, plan.INTERNET_6)
+    ]
+    return Seen(learned == [str(TUNNEL_MTU)] * 2, f"IPv4 {learned[0]}, IPv6 {learned[1]}")
 
 
 def https(lab: Lab) -> Seen:

@@ -96,6 +96,13 @@ SCENARIOS = (
         daemons=_ZIA,
     ),
     Scenario(
+        "path-mtu",
+        "datagrams too large for the internet tunnel, not to be fragmented",
+        "the workload's kernel learns the tunnel's MTU, both families",
+        internet_access.path_mtu,
+        daemons=_ZIA,
+    ),
+    Scenario(
         "zpa-half-close",
         "a half-closed TCP stream through ZPA",
         "the late answer arrives",
