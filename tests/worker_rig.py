@@ -82,6 +82,7 @@ class WorkerRig:
         Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")    # the kernel's own chatter would be counted
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
         with IPRoute() as ip:
+            ip.link("set", index=1, state="up")
             ip.link("add", ifname="w0", kind="veth", peer="w1")
             indexes = [ip.link_lookup(ifname=name)[0] for name in ("w0", "w1")]
             for index in indexes:
