@@ -181,7 +181,8 @@ class Connector:
         unlearnable = [settings.pool, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
         journal = Journal(self.logs, self.labels, self.clock)
-        self.sharing = Sharing(edge, self.teacher, self.labels.namespaces)
+        ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
+        self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
         if self.edge is not None:
             self.edge.on_learned = self.sharing.hear
         self.dns = DnsService(settings.dns, self.datapath, self.resolver, interceptor, self.teacher, journal, self.sharing)

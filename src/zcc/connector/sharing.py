@@ -34,16 +34,20 @@ class Edge(Protocol):
 class Sharing:
     """This connector's word to its group, and the group's to it."""
 
-    def __init__(self, edge: Edge, teacher: Teacher, namespaces: Mapping[int, str]) -> None:
+    def __init__(
+        self, edge: Edge, teacher: Teacher, namespaces: Mapping[int, str], *, ceiling_s: int = 86_400
+    ) -> None:
         """Compose.
 
         Args:
             namespaces: names by number; the same names on all connectors.
+            ceiling_s: longer than this nothing heard is in force, whatever its sender's own ceiling is.
         """
         self.counts: Counter[str] = Counter()
         self._edge = edge
         self._teacher = teacher
         self._namespaces = namespaces
+        self._ceiling_s = ceiling_s
         self._numbers = {name: number for number, name in namespaces.items()}
 
     def concerns(self, learned: Learned) -> str | None:
@@ -77,6 +81,6 @@ class Sharing:
                 rcode=0,
                 names=(message.name,),
                 addresses=message.addresses,
-                ttl=message.ttl,
+                ttl=min(message.ttl, self._ceiling_s),
             ),
         )
