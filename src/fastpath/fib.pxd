@@ -1,56 +1,54 @@
 # What readers of an lpm table search, made from the writer's routes. Row 0, above routes and memory.
 #
-# The first 16 bits of an address choose a root entry: a value, or the number of a cell that knows the rest.
-#   IPv4: a Line, 256 slots by the third byte; a slot with longer routes leads to a Line by the fourth byte.
-#   IPv6: a Node, 64 slots by the next 6 bits (a poptrie: Asai and Ohara, SIGCOMM 2015), and so on.
-# Cells and values never change once an entry that leads to them is published; a change makes new ones and stores the
-# entry (8 bytes, release). Readers load it (acquire). What became garbage is dropped with the whole Fib.
+# A cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run begins)
+# and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address choose
+# one of 2^19 root cells and a slot in it; a slot with longer routes leads to a group of cells for the bits that follow.
+# Outcomes never change once a cell that leads to them is published; a change makes new ones and stores the cell (8 bytes,
+# release). Readers load it (acquire), whole. What became garbage is dropped with the whole Fib.
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastpath.memory cimport load_word
+from fastpath.memory cimport load_word, prefetch
 from fastpath.routes cimport Routes, bits
+from fastpath.wire cimport load_be64
 
 cdef extern from *:
     """
-    #define fastpath_ones(x) ((unsigned) __builtin_popcountll(x))
+    #define fastpath_ones32(x) ((unsigned) __builtin_popcount(x))
+    #define fastpath_rarely(x) __builtin_expect(!!(x), 0)
     """
-    unsigned ones "fastpath_ones" (uint64_t x) noexcept nogil
-    const uint64_t ENTRY_CELL "((uint64_t) 1 << 63)"   # set in a root entry that names a cell
+    unsigned ones "fastpath_ones32" (uint32_t x) noexcept nogil
+    bint rarely "fastpath_rarely" (uint64_t x) noexcept nogil
+    const uint64_t CELL_PAIRS "((uint64_t) 1 << 63)"   # in a cell: each outcome is a pair (value or first cell of a group, 0 or 1)
 
 cdef enum:
-    ROOT_BITS = 16
-    ROOTS = 65536
+    ROOT_BITS = 19
+    ROOTS = 524288
+    SLOT_BITS = 5
+    SLOTS = 32
+    GROUP4_BITS = 3          # 2^3 cells of 32 slots: an IPv4 group knows the last 8 bits
+    GROUP6_BITS = 3          # an IPv6 group the next 8 bits
+    BASE_MASK = 0x7FFFFFFF
     FIB_FULL = -1            # a published Fib does not grow
     FIB_NO_MEMORY = -2
+    SHARED = 32768
+    CHUNK = 64               # addresses looked up side by side
 
 
-# 64 bytes, one cache line. Slots with equal outcome that follow each other are one run.
-cdef struct Line:
-    uint64_t change[4]       # 0, bit p: slot p begins a run; slot 0 does not count
-    uint8_t before[4]        # 32, bits set in the words before
-    uint32_t base            # 36, of the runs' values
-    uint32_t deeper          # 40, 1: each run is a pair of (value or cell, whether it is a cell)
-    uint32_t pad[5]          # 44
-
-# 24 bytes.
-cdef struct Node:
-    uint64_t children        # 0, bit s: slot s leads to a Node
-    uint64_t runs            # 8, bit s: slot s leads to a value other than the last such slot's
-    uint32_t values          # 16, of the runs
-    uint32_t cells           # 20, of the children, contiguous
-
+# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome in `values`; 63 CELL_PAIRS.
 cdef struct Fib:
-    uint64_t* root           # ROOTS entries
-    uint8_t* cells           # Line or Node
-    uint32_t cell_bytes
+    uint64_t* root           # ROOTS cells
+    uint64_t* cells          # of groups
     uint32_t cells_used, cells_room
     uint32_t* values
     uint32_t values_used, values_room
+    uint32_t* shared         # SHARED places of outcomes that cells of one run share, by value; the writer's
+    int pairs                # IPv6: all cells have pairs, at even indexes
+    int group_bits
     int fixed                # published: what is there may not move
     Fib* next                # in a list of Fibs kept for readers
 
-# Where a change was; entries that it cannot concern are left.
+# Where a change was; slots that it cannot concern are left.
 cdef struct Change:
     uint64_t high, low
     int length
@@ -73,37 +71,130 @@ cdef int swap_routes(Table* table, Routes* routes) noexcept nogil
 cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil                              # in use
 
 
-cdef inline uint32_t run_of(const Line* line, uint32_t slot) noexcept nogil:
-    return line.before[slot >> 6] + ones(line.change[slot >> 6] & (~<uint64_t> 0 >> (63 - (slot & 63))))
+cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
+    return ones(<uint32_t> cell << (31 - slot))
 
 
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
-    # An entry that is a value goes through line 0, which is empty, so that no branch depends on it: whether a random address
-    # has a line cannot be predicted.
-    cdef uint64_t entry = load_word(&fib.root[address >> 16])
-    cdef uint32_t is_cell = -<uint32_t> (entry >> 63)
-    cdef const Line* line = &(<const Line*> fib.cells)[<uint32_t> entry & is_cell]
-    cdef const uint32_t* run
-    if not line.deeper:
-        return fib.values[line.base + run_of(line, address >> 8 & 255)] & is_cell | <uint32_t> entry & ~is_cell
-    run = &fib.values[line.base + 2 * run_of(line, address >> 8 & 255)]
-    if not run[1]:
-        return run[0]
-    line = &(<const Line*> fib.cells)[run[0]]
-    return fib.values[line.base + run_of(line, address & 255)]
+    cdef uint64_t cell = load_word(&fib.root[address >> 13])
+    cdef uint32_t run = run_of(cell, address >> 8 & 31)
+    cdef const uint32_t* pair
+    if rarely(cell >> 63):
+        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run]
+        if not pair[1]:
+            return pair[0]
+        cell = load_word(&fib.cells[pair[0] + (address >> 5 & 7)])
+        run = run_of(cell, address & 31)
+    return fib.values[(cell >> 32) + run]
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
-    cdef uint64_t entry = load_word(&fib.root[high >> 48])
-    cdef const Node* node
-    cdef uint32_t slot
+    cdef uint64_t cell = load_word(&fib.root[high >> 45])
+    cdef const uint32_t* pair
     cdef int depth = ROOT_BITS
-    if not entry >> 63:
-        return <uint32_t> entry
-    node = &(<const Node*> fib.cells)[<uint32_t> entry]
-    slot = bits(high, low, depth, 6)
-    while node.children >> slot & 1:
-        node = &(<const Node*> fib.cells)[node.cells + ones(node.children & ((<uint64_t> 1 << slot) - 1))]
-        depth += 6
-        slot = bits(high, low, depth, 6)
-    return fib.values[node.values + ones(node.runs & ((<uint64_t> 2 << slot) - 1)) - 1]
+    while True:
+        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, bits(high, low, depth, SLOT_BITS))]
+        if not pair[1]:
+            return pair[0]
+        depth += SLOT_BITS
+        cell = load_word(&fib.cells[pair[0] + bits(high, low, depth, GROUP6_BITS)])
+        depth += GROUP6_BITS
+
+
+# ---- batches ----
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    #include <immintrin.h>
+    #define fastpath_has_avx2() __builtin_cpu_supports("avx2")
+    /* 64 addresses; the bits of those whose cell has pairs, whose outcome is then not valid. A lane of a gather is one aligned
+       8-byte load, so a cell is read whole. */
+    __attribute__((target("avx2"))) static uint64_t fastpath_chunk4(const uint64_t *root, const uint32_t *values,
+                                                                    const uint32_t *addresses, uint32_t *out) {
+        const __m256i counts = _mm256_setr_epi8(0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4,0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4);
+        const __m256i low = _mm256_set1_epi8(15), slots = _mm256_set1_epi32(31), ones8 = _mm256_set1_epi8(1);
+        uint64_t rest = 0;
+        __m256i at[8];
+        for (int i = 0; i < 8; i++) {
+            __m256i a = _mm256_loadu_si256((const __m256i *) addresses + i), cell = _mm256_srli_epi32(a, 13);
+            __m256 one = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) root, _mm256_castsi256_si128(cell), 8));
+            __m256 two = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) root, _mm256_extracti128_si256(cell, 1), 8));
+            __m256i starts = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0x88));
+            __m256i base = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0xDD));
+            /* the shuffles leave lanes 0 1 4 5 2 3 6 7 */
+            __m256i slot = _mm256_andnot_si256(_mm256_srli_epi32(_mm256_permute4x64_epi64(a, 0xD8), 8), slots);
+            starts = _mm256_sllv_epi32(starts, slot);
+            __m256i run = _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(starts, low)),
+                                          _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi32(starts, 4), low)));
+            run = _mm256_madd_epi16(_mm256_maddubs_epi16(run, ones8), _mm256_set1_epi16(1));
+            run = _mm256_permute4x64_epi64(_mm256_add_epi32(run, base), 0xD8);
+            rest |= (uint64_t) (uint32_t) _mm256_movemask_ps(_mm256_castsi256_ps(run)) << 8 * i;
+            at[i] = _mm256_and_si256(run, _mm256_set1_epi32(0x7FFFFFFF));
+        }
+        for (int i = 0; i < 8; i++)
+            _mm256_storeu_si256((__m256i *) out + i, _mm256_i32gather_epi32((const int *) values, at[i], 4));
+        return rest;
+    }
+    #else
+    #define fastpath_has_avx2() 0
+    #define fastpath_chunk4(root, values, addresses, out) 0
+    #endif
+    #define fastpath_lowest(x) __builtin_ctzll(x)
+    """
+    bint has_avx2 "fastpath_has_avx2" () noexcept nogil
+    uint64_t gather_chunk4 "fastpath_chunk4" (const uint64_t* root, const uint32_t* values, const uint32_t* addresses,
+                                              uint32_t* out) noexcept nogil
+    int lowest "fastpath_lowest" (uint64_t x) noexcept nogil
+
+
+cdef inline void find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
+    """CHUNK addresses: outcomes are fetched for all before any is read."""
+    cdef uint32_t at[CHUNK]
+    cdef uint64_t cell
+    cdef int i
+    for i in range(CHUNK):
+        prefetch(&fib.root[addresses[i] >> 13])
+    for i in range(CHUNK):
+        cell = load_word(&fib.root[addresses[i] >> 13])
+        at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[i] >> 8 & 31)
+        prefetch(&fib.values[at[i] & BASE_MASK])
+    for i in range(CHUNK):
+        out[i] = find4(fib, addresses[i]) if rarely(at[i] >> 31) else fib.values[at[i]]
+
+
+cdef inline void find_chunk6(const Fib* fib, const uint8_t* addresses, uint32_t* out) noexcept nogil:
+    """CHUNK addresses level by level: the memory of a level is fetched for all before any goes on, and no branch depends
+    on where an address's path ends."""
+    cdef uint64_t ahead[CHUNK]           # the bits not yet used
+    cdef uint32_t at[CHUNK]              # the next cell, then the outcome
+    cdef uint8_t going[CHUNK]            # those still on their way
+    cdef const uint64_t* cells = fib.root
+    cdef uint64_t cell, pair
+    cdef int k, i, n = CHUNK, left, used = ROOT_BITS
+    for k in range(CHUNK):
+        ahead[k] = load_be64(addresses + 16 * k)
+        at[k], going[k] = <uint32_t> (ahead[k] >> 45), <uint8_t> k
+        ahead[k] <<= ROOT_BITS
+    while n and used + SLOT_BITS + GROUP6_BITS <= 64:
+        for i in range(n):
+            k = going[i]
+            cell = load_word(&cells[at[k]])
+            at[k] = (<uint32_t> (cell >> 32) & BASE_MASK) + 2 * run_of(cell, <uint32_t> (ahead[k] >> 59))
+            prefetch(&fib.values[at[k]])
+        left = 0
+        cells = fib.cells
+        for i in range(n):
+            k = going[i]
+            pair = (<const uint64_t*> (fib.values + at[k]))[0]          # little-endian
+            out[k] = <uint32_t> pair
+            at[k] = <uint32_t> pair + <uint32_t> (ahead[k] << SLOT_BITS >> (64 - GROUP6_BITS))
+            ahead[k] <<= SLOT_BITS + GROUP6_BITS
+            prefetch(&cells[at[k]])
+            going[left] = <uint8_t> k
+            left += <int> (pair >> 32)
+        n = left
+        used += SLOT_BITS + GROUP6_BITS
+    for i in range(n):
+        k = going[i]
+        out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))

@@ -3,94 +3,49 @@
 Journey: find4 and find6 (fib.pxd) are the longest prefix match of classify. Only fastpath.lpm builds and changes one.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastpath.memory cimport give_pages, store_pointer, store_word, take_pages
-from fastpath.routes cimport Route, Routes, close_routes, expand_routes, open_routes, routes_within
-
-if sizeof(Line) != 64 or sizeof(Node) != 24:
-    raise ImportError("fastpath.fib was built for another layout of Line and Node: build fastpath again")
+from fastpath.routes cimport Routes, bits, close_routes, expand_routes, open_routes, routes_within
 
 cdef enum:
     CELLS_FIRST = 512           # room of an empty Fib
     VALUES_FIRST = 1024
     ROUTES_FIRST = 64
-    LINE_SLOTS = 256
-    NODE_SLOTS = 64
-    NODE_BITS = 6
 
 # What a recursion carries along.
 cdef struct Build:
     Fib* fib
     const Routes* routes
     const Change* change
+    uint32_t default
 
 
-cdef Fib* open_fib(int address_bits, uint32_t cells, uint32_t values) noexcept nogil:
+cdef Fib* open_fib(int address_bits) noexcept nogil:
     cdef Fib* fib = <Fib*> calloc(1, sizeof(Fib))
     if fib is NULL:
         return NULL
-    fib.cell_bytes = sizeof(Line) if address_bits == 32 else sizeof(Node)
-    fib.cells_room, fib.values_room = cells, values
+    fib.pairs, fib.group_bits = address_bits != 32, GROUP4_BITS if address_bits == 32 else GROUP6_BITS
+    fib.cells_room, fib.values_room = CELLS_FIRST, VALUES_FIRST
     fib.root = <uint64_t*> take_pages(ROOTS, sizeof(uint64_t))
-    fib.cells = <uint8_t*> take_pages(cells, fib.cell_bytes)
-    fib.values = <uint32_t*> take_pages(values, sizeof(uint32_t))
-    if fib.root is NULL or fib.cells is NULL or fib.values is NULL:
+    fib.cells = <uint64_t*> take_pages(CELLS_FIRST, sizeof(uint64_t))
+    fib.values = <uint32_t*> take_pages(VALUES_FIRST, sizeof(uint32_t))
+    fib.shared = <uint32_t*> calloc(SHARED, sizeof(uint32_t))
+    if fib.root is NULL or fib.cells is NULL or fib.values is NULL or fib.shared is NULL:
         close_fib(fib)
         return NULL
-    fib.cells_used = fib.values_used = 1            # cell 0 is an empty Line whose value is unused (find4)
+    fib.values_used = 2                             # so that 0 in `shared` means nothing, and pairs are at even indexes
     return fib
 
 
 cdef void close_fib(Fib* fib) noexcept nogil:
     give_pages(fib.root, ROOTS, sizeof(uint64_t))
-    give_pages(fib.cells, fib.cells_room, fib.cell_bytes)
+    give_pages(fib.cells, fib.cells_room, sizeof(uint64_t))
     give_pages(fib.values, fib.values_room, sizeof(uint32_t))
+    free(fib.shared)
     free(fib)
-
-
-cdef int refresh(Fib* fib, const Routes* routes, uint32_t default, const Change* change) noexcept nogil:
-    cdef uint32_t slot = <uint32_t> (change.high >> 48)
-    cdef uint32_t left = <uint32_t> 1 << (ROOT_BITS - change.length) if change.length < ROOT_BITS else 1
-    cdef Build build
-    cdef int outcome
-    build.fib, build.routes, build.change = fib, routes, change
-    while left:
-        outcome = refresh_root(&build, slot, default)
-        if outcome:
-            return outcome
-        slot, left = slot + 1, left - 1
-    return 0
-
-
-cdef int refresh_root(Build* build, uint32_t slot, uint32_t default) noexcept nogil:
-    cdef Fib* fib = build.fib
-    cdef uint32_t inherited = default
-    cdef int32_t node = routes_within(build.routes, <uint64_t> slot << 48, 0, ROOT_BITS, &inherited)
-    cdef const Route* route
-    cdef int64_t cell, old = -1
-    cdef int outcome
-    if node >= 0:
-        route = &build.routes.nodes[node]
-        if route.length == ROOT_BITS and route.present and route.child[0] < 0 and route.child[1] < 0:
-            inherited, node = route.value, -1
-    if node < 0:
-        store_word(&fib.root[slot], inherited)
-        return 0
-    if build.change.length > ROOT_BITS and fib.root[slot] & ENTRY_CELL:
-        old = <uint32_t> fib.root[slot]
-    cell = take_cells(fib, 1)
-    if cell < 0:
-        return <int> cell
-    if fib.cell_bytes == sizeof(Line):
-        outcome = build_line(build, node, ROOT_BITS, inherited, <uint32_t> cell)
-    else:
-        outcome = build_node(build, node, ROOT_BITS, inherited, <uint32_t> cell, old)
-    if outcome == 0:
-        store_word(&fib.root[slot], ENTRY_CELL | <uint64_t> cell)
-    return outcome
 
 
 cdef int64_t take_cells(Fib* fib, uint32_t n) noexcept nogil:
@@ -99,10 +54,10 @@ cdef int64_t take_cells(Fib* fib, uint32_t n) noexcept nogil:
     if fib.cells_room - fib.cells_used < n:
         if fib.fixed:
             return FIB_FULL
-        larger = grown(fib.cells, fib.cells_room, fib.cell_bytes, &fib.cells_room)
+        larger = grown(fib.cells, fib.cells_room, sizeof(uint64_t), &fib.cells_room)
         if larger is NULL:
             return FIB_NO_MEMORY
-        fib.cells = <uint8_t*> larger
+        fib.cells = <uint64_t*> larger
     fib.cells_used += n
     return fib.cells_used - n
 
@@ -132,115 +87,149 @@ cdef void* grown(void* old, uint32_t room, size_t each, uint32_t* new_room) noex
     return larger
 
 
-# ---- IPv4 ----
+# ---- cells ----
 
-cdef int build_line(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t cell) noexcept nogil:
-    cdef uint32_t outcomes[256]
-    cdef int32_t below[256]
-    cdef uint32_t deeper = 0
-    cdef int64_t child
-    cdef int slot, outcome
-    expand_routes(build.routes, node, depth, 8, inherited, outcomes, below)
-    for slot in range(LINE_SLOTS):
-        if below[slot] < 0:
-            continue
-        child = take_cells(build.fib, 1)
-        if child < 0:
-            return <int> child
-        outcome = build_line(build, below[slot], depth + 8, outcomes[slot], <uint32_t> child)
-        if outcome:
-            return outcome
-        outcomes[slot], deeper = <uint32_t> child, 1
-    return write_line(build.fib, outcomes, below, deeper, cell)
-
-
-cdef int write_line(Fib* fib, const uint32_t* outcomes, const int32_t* below, uint32_t deeper, uint32_t cell) noexcept nogil:
-    cdef Line line
-    cdef uint32_t at[256]            # first slot of each run
-    cdef int slot, n = 1
-    cdef int64_t base
-    memset(&line, 0, sizeof(Line))
-    at[0] = 0
-    for slot in range(1, LINE_SLOTS):
-        if slot & 63 == 0:
-            line.before[slot >> 6] = <uint8_t> (n - 1)
-        if outcomes[slot] != outcomes[slot - 1] or (below[slot] >= 0) != (below[slot - 1] >= 0):
-            line.change[slot >> 6] |= <uint64_t> 1 << (slot & 63)
-            at[n] = slot
-            n += 1
-    base = take_values(fib, n << deeper)
-    if base < 0:
-        return <int> base
-    line.base, line.deeper = <uint32_t> base, deeper
-    for slot in range(n):
-        fib.values[base + (slot << deeper)] = outcomes[at[slot]]
-        if deeper:
-            fib.values[base + 2 * slot + 1] = below[at[slot]] >= 0
-    (<Line*> fib.cells)[cell] = line
+cdef int refresh_block(Build* build, uint64_t high, int length) noexcept nogil:
+    """Make the root cells of a prefix of at most ROOT_BITS bits."""
+    cdef uint32_t inherited = build.default
+    cdef int32_t node = routes_within(build.routes, high, 0, length, &inherited)
+    cdef uint32_t first = <uint32_t> (high >> 45), i
+    cdef uint64_t cell
+    cdef int outcome
+    if node >= 0 and length < ROOT_BITS:
+        outcome = refresh_block(build, high, length + 1)
+        return outcome if outcome else refresh_block(build, high | <uint64_t> 1 << (63 - length), length + 1)
+    if node >= 0:
+        outcome = make_cell(build, node, ROOT_BITS, inherited, 0, &cell)
+    else:
+        outcome = share_cell(build.fib, inherited, &cell)
+    if outcome:
+        return outcome
+    for i in range(first, first + (<uint32_t> 1 << (ROOT_BITS - length))):
+        store_word(&build.fib.root[i], cell)
     return 0
 
 
-# ---- IPv6 ----
+cdef int refresh_path(Build* build) noexcept nogil:
+    """Make anew the one cell that a change of more than ROOT_BITS bits alters."""
+    cdef Fib* fib = build.fib
+    cdef const Change* change = build.change
+    cdef uint64_t* cell = &fib.root[change.high >> 45]
+    cdef uint32_t inherited = build.default
+    cdef uint64_t made
+    cdef int32_t node
+    cdef int64_t group
+    cdef int depth = ROOT_BITS, outcome
+    while change.length > depth + SLOT_BITS + fib.group_bits:
+        group = group_at(fib, cell[0], bits(change.high, change.low, depth, SLOT_BITS))
+        if group < 0:
+            break
+        cell = &fib.cells[group + bits(change.high, change.low, depth + SLOT_BITS, fib.group_bits)]
+        depth += SLOT_BITS + fib.group_bits
+    node = routes_within(build.routes, change.high, change.low, depth, &inherited)
+    outcome = make_cell(build, node, depth, inherited, cell[0], &made)
+    if outcome == 0:
+        store_word(cell, made)
+    return outcome
 
-cdef bint concerns(const Change* change, const Route* route, int depth) noexcept nogil:
-    """Whether a change may alter what the first `depth` bits of a node's prefix lead to."""
+
+cdef int64_t group_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
+    """The first cell of the group that a slot leads to, -1 when it has a value."""
+    cdef const uint32_t* pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, slot)]
+    return pair[0] if cell >> 63 and pair[1] else -1
+
+
+cdef int make_cell(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t was, uint64_t* made) noexcept nogil:
+    """The cell of the SLOT_BITS bits after `depth`; groups of the cell that `was` there stay if no change concerns them."""
+    cdef uint32_t outcomes[SLOTS]
+    cdef int32_t below[SLOTS]
+    cdef uint32_t deeper = 0
+    cdef int64_t group
+    cdef int slot, outcome
+    expand_routes(build.routes, node, depth, SLOT_BITS, inherited, outcomes, below)
+    for slot in range(SLOTS):
+        if below[slot] < 0:
+            continue
+        group = group_at(build.fib, was, slot)
+        if group < 0 or concerns(build, below[slot], depth + SLOT_BITS):
+            group = take_cells(build.fib, <uint32_t> 1 << build.fib.group_bits)
+            if group < 0:
+                return <int> group
+            outcome = make_group(build, below[slot], depth + SLOT_BITS, outcomes[slot], <uint32_t> group)
+            if outcome:
+                return outcome
+        outcomes[slot], deeper = <uint32_t> group, 1
+    return write_cell(build.fib, outcomes, below, deeper, made)
+
+
+cdef int make_group(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t first) noexcept nogil:
+    """Fill the cells of the group_bits bits after `depth`; nobody sees them yet."""
+    cdef uint32_t outcomes[1 << GROUP6_BITS]
+    cdef int32_t below[1 << GROUP6_BITS]
+    cdef uint64_t made
+    cdef int i, outcome, bits_more = build.fib.group_bits
+    expand_routes(build.routes, node, depth, bits_more, inherited, outcomes, below)
+    for i in range(1 << bits_more):
+        if below[i] < 0:
+            outcome = share_cell(build.fib, outcomes[i], &made)
+        else:
+            outcome = make_cell(build, below[i], depth + bits_more, outcomes[i], 0, &made)
+        if outcome:
+            return outcome
+        build.fib.cells[first + i] = made
+    return 0
+
+
+cdef int share_cell(Fib* fib, uint32_t value, uint64_t* made) noexcept nogil:
+    """A cell of one run; equal ones share their outcome's place."""
+    cdef uint32_t* place = &fib.shared[value * 2654435769u >> 17]
+    cdef int64_t base = place[0]
+    if base == 0 or fib.values[base] != value:
+        base = take_values(fib, 1 << fib.pairs)
+        if base < 0:
+            return <int> base
+        fib.values[base] = value
+        if fib.pairs:
+            fib.values[base + 1] = 0
+        place[0] = <uint32_t> base
+    made[0] = <uint64_t> base << 32 | (CELL_PAIRS if fib.pairs else 0)
+    return 0
+
+
+cdef int write_cell(Fib* fib, const uint32_t* outcomes, const int32_t* below, uint32_t deeper, uint64_t* made) noexcept nogil:
+    cdef uint32_t starts = 0, at[SLOTS]                # of each run the first slot
+    cdef int slot, n = 1
+    cdef uint32_t pairs = deeper | fib.pairs
+    cdef int64_t base
+    at[0] = 0
+    for slot in range(1, SLOTS):
+        if outcomes[slot] != outcomes[slot - 1] or (below[slot] >= 0) != (below[slot - 1] >= 0):
+            starts |= <uint32_t> 1 << slot
+            at[n] = slot
+            n += 1
+    if n == 1 and not deeper:
+        return share_cell(fib, outcomes[0], made)
+    base = take_values(fib, n << pairs)
+    if base < 0:
+        return <int> base
+    for slot in range(n):
+        fib.values[base + (slot << pairs)] = outcomes[at[slot]]
+        if pairs:
+            fib.values[base + 2 * slot + 1] = below[at[slot]] >= 0
+    made[0] = <uint64_t> base << 32 | starts | (CELL_PAIRS if pairs else 0)
+    return 0
+
+
+cdef bint concerns(const Build* build, int32_t node, int depth) noexcept nogil:
+    """Whether the change may alter what the first `depth` bits of a node's prefix lead to."""
+    cdef const Change* change = build.change
     cdef int n = depth if depth < change.length else change.length
-    return shares(change.high ^ route.high, n) and (n <= 64 or shares(change.low ^ route.low, n - 64))
+    return shares(change.high ^ build.routes.nodes[node].high, n) \
+        and (n <= 64 or shares(change.low ^ build.routes.nodes[node].low, n - 64))
 
 
 cdef inline bint shares(uint64_t differing, int n) noexcept nogil:
     return n <= 0 or differing >> (64 - n if n < 64 else 0) == 0
-
-
-cdef int build_node(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t cell, int64_t old) noexcept nogil:
-    cdef uint32_t outcomes[64]
-    cdef int32_t below[64]
-    cdef uint64_t was = (<Node*> build.fib.cells)[old].children if old >= 0 else 0
-    cdef int64_t former
-    cdef int slot, outcome
-    cdef uint32_t child
-    expand_routes(build.routes, node, depth, NODE_BITS, inherited, outcomes, below)
-    outcome = write_node(build.fib, outcomes, below, cell)
-    if outcome:
-        return outcome
-    child = (<Node*> build.fib.cells)[cell].cells
-    for slot in range(NODE_SLOTS):
-        if below[slot] < 0:
-            continue
-        former = -1
-        if was >> slot & 1:
-            former = (<Node*> build.fib.cells)[old].cells + ones(was & ((<uint64_t> 1 << slot) - 1))
-        if former >= 0 and not concerns(build.change, &build.routes.nodes[below[slot]], depth + NODE_BITS):
-            (<Node*> build.fib.cells)[child] = (<Node*> build.fib.cells)[former]
-        else:
-            outcome = build_node(build, below[slot], depth + NODE_BITS, outcomes[slot], child, former)
-            if outcome:
-                return outcome
-        child += 1
-    return 0
-
-
-cdef int write_node(Fib* fib, const uint32_t* outcomes, const int32_t* below, uint32_t cell) noexcept nogil:
-    """Fill a cell; its children are taken, not filled."""
-    cdef Node made
-    cdef uint32_t values[64]
-    cdef int slot, n = 0
-    cdef int64_t cells, base
-    memset(&made, 0, sizeof(Node))
-    for slot in range(NODE_SLOTS):
-        if below[slot] >= 0:
-            made.children |= <uint64_t> 1 << slot
-        elif n == 0 or values[n - 1] != outcomes[slot]:
-            made.runs |= <uint64_t> 1 << slot
-            values[n] = outcomes[slot]
-            n += 1
-    cells, base = take_cells(fib, ones(made.children)), take_values(fib, n)
-    if cells < 0 or base < 0:
-        return <int> (cells if cells < 0 else base)
-    made.cells, made.values = <uint32_t> cells, <uint32_t> base
-    memcpy(&fib.values[base], values, n * sizeof(uint32_t))
-    (<Node*> fib.cells)[cell] = made
-    return 0
 
 
 # ---- what readers are given ----
@@ -274,16 +263,22 @@ cdef void release_kept(Table* table) noexcept nogil:
         close_fib(fib)
 
 
+cdef int refresh(const Table* table, Fib* fib, const Change* change) noexcept nogil:
+    cdef Build build
+    build.fib, build.routes, build.change, build.default = fib, &table.routes, change, table.default
+    return refresh_block(&build, change.high, change.length) if change.length <= ROOT_BITS else refresh_path(&build)
+
+
 cdef int publish(Table* table) noexcept nogil:
     """Make a new Fib from the routes, with room for changes, and show it to readers; -1 without memory."""
     cdef Change everything
-    cdef Fib* fib = open_fib(table.address_bits, CELLS_FIRST, VALUES_FIRST)
+    cdef Fib* fib = open_fib(table.address_bits)
     cdef Fib* old = table.fib
     if fib is NULL:
         return -1
     everything.high = everything.low = 0
     everything.length = 0
-    if refresh(fib, &table.routes, table.default, &everything) != 0 or not leave_room(fib):
+    if refresh(table, fib, &everything) != 0 or not leave_room(fib):
         close_fib(fib)
         return -1
     fib.fixed = 1
@@ -298,7 +293,7 @@ cdef int show(Table* table, uint64_t high, uint64_t low, int length) noexcept no
     """Let readers see a change of the routes; -1 without memory."""
     cdef Change change
     change.high, change.low, change.length = high, low, length
-    if refresh(table.fib, &table.routes, table.default, &change) == 0:
+    if refresh(table, table.fib, &change) == 0:
         return 0
     return publish(table)
 
@@ -330,5 +325,4 @@ cdef bint leave_room(Fib* fib) noexcept nogil:
 
 
 cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil:
-    return ROOTS * sizeof(uint64_t) + <uint64_t> fib.cells_used * fib.cell_bytes \
-        + <uint64_t> fib.values_used * sizeof(uint32_t)
+    return (ROOTS + <uint64_t> fib.cells_used) * sizeof(uint64_t) + <uint64_t> fib.values_used * sizeof(uint32_t)

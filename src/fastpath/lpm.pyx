@@ -4,8 +4,8 @@ Journey: classify finds a packet's source and destination networks here. Spec: C
 One writer, many readers without locks. The writer keeps the routes (routes.pxd) and makes from them what readers search
 (fib.pxd). Publication order:
 
-    insert, remove   new cells are written behind those in use, then the root entries that lead to them are stored
-                     (8 bytes each, release); a prefix shorter than /16 becomes visible entry by entry
+    insert, remove   new outcomes are written behind those in use, then the cells that lead to them are stored
+                     (8 bytes each, release); a prefix that covers several cells becomes visible cell by cell
     no room left     a new Fib is made from the routes, then the pointer to it is stored (release)
     replace          the same; a reader sees the old table or the new one, whole
     reclaim          frees the Fibs that were replaced; until then they are kept, since a reader may still be inside
@@ -19,10 +19,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import numpy as np
 
-from fastpath.fib cimport (ROOT_BITS, Fib, Node, Table, close_table, fib_bytes, find4, find6, ones, open_table,
-                           release_kept, show, swap_routes)
-from fastpath.memory cimport load_pointer, load_word, prefetch
-from fastpath.routes cimport (Route, Routes, bits, close_routes, exact_route, insert_route, next_route, open_routes,
+from fastpath.fib cimport (CHUNK, Fib, Table, close_table, fib_bytes, find4, find6, find_chunk4, find_chunk6, gather_chunk4,
+                           has_avx2, lowest, open_table, release_kept, show, swap_routes)
+from fastpath.memory cimport load_pointer
+from fastpath.routes cimport (Route, Routes, close_routes, exact_route, insert_route, next_route, open_routes,
                               remove_route)
 from fastpath.wire cimport load_be64
 
@@ -31,15 +31,27 @@ from fastpath.prefixes import check_columns, columns_of, network_of, order_of, p
 __all__ = ["Lpm4", "Lpm6"]
 
 cdef enum:
-    CHUNK = 64                  # addresses looked up side by side
     ROUTES_FIRST = 64           # room of an empty trie
 
 
 cdef void find_all4(Table* table, const uint32_t* addresses, uint32_t* out, Py_ssize_t n) noexcept nogil:
     cdef const Fib* fib = <Fib*> load_pointer(<void**> &table.fib)
-    cdef Py_ssize_t i
-    for i in range(n):
+    cdef bint wide = has_avx2()
+    cdef uint64_t rest
+    cdef Py_ssize_t i = 0, k
+    while n - i >= CHUNK:
+        if wide:
+            rest = gather_chunk4(fib.root, fib.values, addresses + i, out + i)
+            while rest:
+                k = i + lowest(rest)
+                out[k] = find4(fib, addresses[k])
+                rest &= rest - 1
+        else:
+            find_chunk4(fib, addresses + i, out + i)
+        i += CHUNK
+    while i < n:
         out[i] = find4(fib, addresses[i])
+        i += 1
 
 
 cdef void find_all6(Table* table, const uint8_t* addresses, uint32_t* out, Py_ssize_t n) noexcept nogil:
@@ -51,45 +63,6 @@ cdef void find_all6(Table* table, const uint8_t* addresses, uint32_t* out, Py_ss
     while i < n:
         out[i] = find6(fib, load_be64(addresses + 16 * i), load_be64(addresses + 16 * i + 8))
         i += 1
-
-
-cdef void find_chunk6(const Fib* fib, const uint8_t* addresses, uint32_t* out) noexcept nogil:
-    """CHUNK addresses level by level: the memory of a level is fetched for all before any goes on, and no branch depends
-    on where an address's path ends."""
-    cdef uint64_t high[CHUNK]
-    cdef uint64_t low[CHUNK]
-    cdef uint32_t cell[CHUNK]
-    cdef uint32_t at[CHUNK]              # where in fib.values the answer is; valid iff the path ended in a cell
-    cdef uint8_t going[CHUNK]            # those still on their way
-    cdef uint64_t entry
-    cdef const Node* node
-    cdef uint32_t slot, more
-    cdef int k, i, n = 0, left, depth = ROOT_BITS
-    for k in range(CHUNK):
-        high[k], low[k] = load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8)
-        prefetch(&fib.root[high[k] >> 48])
-    for k in range(CHUNK):
-        entry = load_word(&fib.root[high[k] >> 48])
-        out[k], cell[k], at[k] = <uint32_t> entry, <uint32_t> entry, 0
-        going[n] = <uint8_t> k
-        n += <int> (entry >> 63)
-        prefetch(&(<const Node*> fib.cells)[cell[k] if entry >> 63 else 0])
-    while n:
-        left = 0
-        for i in range(n):
-            k = going[i]
-            node = &(<const Node*> fib.cells)[cell[k]]
-            slot = bits(high[k], low[k], depth, 6)
-            more = node.children >> slot & 1
-            cell[k] = node.cells + ones(node.children & ((<uint64_t> 1 << slot) - 1))
-            at[k] = node.values + ones(node.runs & ((<uint64_t> 2 << slot) - 1)) - 1
-            prefetch(<const Node*> fib.cells + cell[k] if more else <const void*> (fib.values + at[k]))
-            going[left] = <uint8_t> k
-            left += more
-        n = left
-        depth += 6
-    for k in range(CHUNK):
-        out[k] = fib.values[at[k]] if at[k] else out[k]
 
 
 # ---- what both classes do ----
@@ -175,7 +148,7 @@ cdef class Lpm4:
     Args:
         default: the answer where no prefix matches.
     Raises:
-        MemoryError: the system has no 1 MiB.
+        MemoryError: the system has no 5 MiB.
     """
 
     def __cinit__(self, uint32_t default=0):
@@ -289,7 +262,7 @@ cdef class Lpm6:
     Args:
         default: the answer where no prefix matches.
     Raises:
-        MemoryError: the system has no 1 MiB.
+        MemoryError: the system has no 5 MiB.
     """
 
     def __cinit__(self, uint32_t default=0):
