@@ -153,7 +153,10 @@ cdef class Admission:
         else:
             entry.rule = self.rules.decide(b, i, location, name)
             entry.action = self.rules.action_of[entry.rule]
-        reason = self._bind(index)
+        if b.fragment[i] == FRAGMENT_LATER and (entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA):
+            reason = DROP_NAT_FRAGMENT       # it can not be rewritten; a binding would only stand in the way of others
+        else:
+            reason = self._bind(index)
         if reason != DROP_NONE:
             drop(b, i, reason)
             self._unbind(entry)

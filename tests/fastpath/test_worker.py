@@ -46,6 +46,7 @@ def test_later_fragments_and_other_protocols_are_refused_where_ports_are_needed(
     rig.from_workload(*pieces(udp(WORKLOAD, REMOTE, 4000, 9, bytes(200)), 96))
     assert len(rig.to_kernel()) == 1
     assert rig.drops() == {"nat_fragment": 2}
+    assert (rig.flows.size, rig.nat.size) == (1, 1)
 
 
 @isolated
