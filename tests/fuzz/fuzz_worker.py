@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fastpath import gwlb
+from fastpath.batch import PacketBatch
 from fastpath.message import Command, command, drain
 from fuzz.mutation import mutate
 from inner_packets import DNS_PORT, TCP_PORT, UDP_PORT, WORKLOAD, WORKLOAD6, echo, pieces, tcp, udp
@@ -39,7 +40,9 @@ class Attack:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.rig = WorkerRig(flows=FLOWS, event_bytes=1 << 16, fail_open=chance.random() < 0.5)
+        # One row alone, so that a sanitizer sees the end of it; a small ring, so that it is full at times.
+        batch = PacketBatch(chance.choice((1, 16, 256)), chance.choice((2048, 9216)))
+        self.rig = WorkerRig(flows=FLOWS, event_bytes=1 << 14, fail_open=chance.random() < 0.5, batch=batch)
         self.seen: list[bytes] = [GENUINE]
         for slot in range(SLOTS):
             self.rig.attach(slot)
@@ -171,7 +174,7 @@ class Attack:
         rig = self.rig
         command(rig.commands, Command.COMMAND_DRAIN, value=0)
         rig.edit(RULES)
-        for _ in range(20):      # a turn carries out one exchange, and no more after it
+        for _ in range(40):      # a turn carries out one exchange, and a batch may be one row
             rig.step()
         rig.to_workload()
         rig.from_workload(GENUINE)
