@@ -5,6 +5,7 @@ BIN := .venv/bin
 # Options for the lab and the benches: make lab LAB="--only zpa-download", make bench BENCH="lpm4 --quick"
 LAB ?=
 BENCH ?= all
+BENCH_OUT := build/bench
 
 NATIVE := $(wildcard src/fastpath/*.pyx src/fastpath/*.pxd)
 ROLES := connector private-edge app-connector internet-edge
@@ -12,12 +13,13 @@ ROLES := connector private-edge app-connector internet-edge
 export DIST_EXTRA_CONFIG := $(CURDIR)/tools/build.cfg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test bench check lint types stubs wheel schema clean
+.PHONY: help lab test bench bench-quoted check lint types stubs wheel schema clean
 
 help:
 	@echo "make lab     the whole system on this machine, with real traffic"
 	@echo "make test    the tests"
-	@echo "make bench   the benchmarks"
+	@echo "make bench   the benchmarks beside the peers; table and charts in $(BENCH_OUT)"
+	@echo "make bench-quoted  the same by pyperf, with deviations (slow)"
 	@echo "make check   what CI runs: lint, types, stubs, tests, wheel, lab"
 	@echo "make schema  write docs/schema again"
 	@echo "make clean   forget .venv and everything built"
@@ -29,8 +31,11 @@ lab: .venv/built
 test: .venv/built
 	$(BIN)/pytest
 
-bench: .venv/built
-	$(BIN)/python -m bench $(BENCH)
+bench: .venv/built .venv/peers
+	$(BIN)/python -m bench $(BENCH) --save $(BENCH_OUT)
+
+bench-quoted: .venv/built .venv/peers
+	$(BIN)/python -m bench $(BENCH) --pyperf --save $(BENCH_OUT)
 
 check: lint types stubs test wheel lab
 
@@ -62,6 +67,12 @@ clean:
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1" wheel
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	@mv .venv/began .venv/built
+	@touch $@
+
+# By name, so that nothing of ours is compiled again for it.
+.venv/peers: pyproject.toml | .venv/installed
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])' \
+		| xargs $(BIN)/python -m pip install --quiet
 	@touch $@
 
 .venv/built: $(NATIVE) | .venv/installed

@@ -1,4 +1,4 @@
-"""Measure cases: how often to repeat, what to report, how to print it.
+"""Measure cases: how often to repeat and what to report; printing is in table.py, bars.py and chart.py.
 
 A bench module `bench/<name>.py` has `cases(quick: bool) -> Iterator[Case]`. Nothing here knows
 what is measured.
@@ -7,19 +7,17 @@ what is measured.
 from __future__ import annotations
 
 import gc
-import json
+import importlib
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import dataclass
+from pathlib import Path
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 REPEAT, REPEAT_QUICK = 7, 3
 SPAN_S, SPAN_QUICK_S = 0.1, 0.005      # least time of one repetition; short functions run often in it
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,16 @@ class Result:
     repeat: int
 
 
+def names() -> list[str]:
+    """The bench modules there are: the files of this folder that have `cases`."""
+    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef cases(" in path.read_text())
+
+
+def cases_of(name: str, quick: bool) -> Iterator[Case]:
+    """The cases of one bench; what a case needs is made when the case is asked for."""
+    return importlib.import_module(f"bench.{name}").cases(quick)
+
+
 def measure(bench: str, case: Case, quick: bool) -> Result:
     """Run one case; the garbage collector rests meanwhile."""
     repeat = REPEAT_QUICK if quick else REPEAT
@@ -79,30 +87,9 @@ def seconds(function: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - start
 
 
-def run(bench: str, cases: Iterable[Case], quick: bool) -> Iterator[Result]:
-    """Measure the cases in order."""
+def run(bench: str, cases: Iterable[Case], quick: bool, begun: Callable[[str, Case], None] | None = None) -> Iterator[Result]:
+    """Measure the cases in order; `begun` hears of each before it is measured."""
     for case in cases:
+        if begun:
+            begun(bench, case)
         yield measure(bench, case, quick)
-
-
-def print_json(results: Iterable[Result]) -> None:
-    """Print one JSON object a line, each as soon as it is there."""
-    for result in results:
-        print(json.dumps(asdict(result)), flush=True)
-
-
-def print_table(results: Iterable[Result]) -> None:
-    """Print a table with the ratio reference / impl of the same bench, case and unit."""
-    rows = list(results)
-    reference = {(row.bench, row.case, row.unit): row.median for row in rows if row.impl == "reference"}
-    table = Table()
-    for heading in ("bench", "case", "impl"):
-        table.add_column(heading)
-    for heading in ("median", "min", "unit", "reference ÷ this"):
-        table.add_column(heading, justify="right")
-    for row in sorted(rows, key=lambda row: (row.bench, row.case, row.unit)):
-        base = reference.get((row.bench, row.case, row.unit))
-        ratio = f"{base / row.median:.1f}" if base and row.median and row.impl != "reference" else ""
-        table.add_row(row.bench, row.case, row.impl, f"{row.median:,.2f}", f"{row.min:,.2f}", row.unit, ratio)
-    # In a file or a CI log nothing says how wide the table may be.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
