@@ -6,6 +6,7 @@
 # Offsets are absolute within the row. Integers are in host order.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 cdef enum:
     HEADROOM = 128         # bytes kept free before a received frame, so that a header can be put in front
@@ -80,5 +81,18 @@ cdef inline void drop(Columns* b, int i, uint8_t reason) noexcept nogil:
     b.action[i] = 3   # ACTION_DROP; row 0 modules do not import one another's enums
 
 
-cdef int alive(Columns* b) noexcept nogil
-cdef void reset(Columns* b, int count) noexcept nogil
+cdef inline int alive(Columns* b) noexcept nogil:
+    """Count the rows that no stage has dropped."""
+    cdef int i, n = 0
+    for i in range(b.count):
+        n += b.reason[i] == 0
+    return n
+
+
+cdef inline void reset(Columns* b, int count) noexcept nogil:
+    """Make rows 0 … count-1 fresh: no verdict, no flow, no reason. The bytes stay."""
+    b.count = count
+    memset(b.action, 0, count)
+    memset(b.reason, 0, count)
+    memset(b.rule, 0xFF, count * sizeof(int32_t))
+    memset(b.entry, 0xFF, count * sizeof(int32_t))

@@ -5,28 +5,11 @@ It does not parse, decide or send.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
 HEADROOM_BYTES = HEADROOM
-
-
-cdef int alive(Columns* b) noexcept nogil:
-    """Count the rows that no stage has dropped."""
-    cdef int i, n = 0
-    for i in range(b.count):
-        n += b.reason[i] == 0
-    return n
-
-
-cdef void reset(Columns* b, int count) noexcept nogil:
-    """Make rows 0 … count-1 fresh: no verdict, no flow, no reason. The bytes stay."""
-    b.count = count
-    memset(b.action, 0, count)
-    memset(b.reason, 0, count)
-    memset(b.rule, 0xFF, count * sizeof(int32_t))
-    memset(b.entry, 0xFF, count * sizeof(int32_t))
 
 
 cdef void* pointer(object array):

@@ -1,8 +1,21 @@
 # The 40-byte, direction-symmetric key of a flow and its keyed hash. Row 1.
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
 
-from fastpath.batch cimport Columns
+from fastpath.action cimport DIRECTION_FORWARD, DIRECTION_REVERSE, DROP_NONE
+from fastpath.batch cimport Columns, alive
+from fastpath.wire cimport swap64
+
+cdef extern from *:
+    """
+    static inline uint64_t fastpath_fold(uint64_t a, uint64_t b)
+    {
+        unsigned __int128 product = (unsigned __int128) a * b;
+        return (uint64_t) product ^ (uint64_t) (product >> 64);
+    }
+    """
+    uint64_t fold "fastpath_fold" (uint64_t a, uint64_t b) noexcept nogil
 
 # 40 bytes, no gaps. (a_address, a_port) ≤ (b_address, b_port) in byte-wise order, so both directions give one key.
 cdef struct FlowKeyFields:
@@ -21,12 +34,57 @@ cdef union FlowKey:
 cdef struct HashKey:
     uint64_t words[4]        # secret, per process
 
-cdef void make(FlowKey* out, uint8_t* direction, uint8_t ip_version, uint8_t protocol, uint16_t namespace,
-               const uint8_t* source, uint16_t source_port, const uint8_t* destination, uint16_t destination_port) noexcept nogil
-cdef uint64_t hash_key(const FlowKey* key, const HashKey* secret) noexcept nogil
-# Fills key, direction and hash of every live row; `namespace` must be set.
-cdef int build(Columns* b, const HashKey* secret) noexcept nogil
 cdef int set_secret(HashKey* secret, object seed) except -1     # seed: 32 bytes
 
 cdef class Secret:
     cdef HashKey key
+
+
+cdef inline void make(FlowKey* out, uint8_t* direction, uint8_t ip_version, uint8_t protocol, uint16_t namespace,
+                      const uint8_t* source, uint16_t source_port,
+                      const uint8_t* destination, uint16_t destination_port) noexcept nogil:
+    # Without a branch: which end is the lower one is a coin's toss from packet to packet, and a wrong guess costs more than this.
+    cdef uint64_t s[2]
+    cdef uint64_t d[2]
+    cdef uint64_t turn, both
+    cdef int high, low, equal, reverse
+    memcpy(s, source, 16)
+    memcpy(d, destination, 16)
+    high, equal = swap64(d[0]) < swap64(s[0]), d[0] == s[0]
+    low = swap64(d[1]) < swap64(s[1])
+    reverse = high | (equal & (low | ((d[1] == s[1]) & (destination_port < source_port))))
+    turn = 0 - <uint64_t> reverse
+    both = (s[0] ^ d[0]) & turn
+    out.words[0], out.words[2] = s[0] ^ both, d[0] ^ both
+    both = (s[1] ^ d[1]) & turn
+    out.words[1], out.words[3] = s[1] ^ both, d[1] ^ both
+    both = (source_port ^ destination_port) & turn
+    # The last word by its bytes (wire.pxd holds us to little-endian machines): ports, namespace, protocol, version.
+    out.words[4] = (source_port ^ both) | (destination_port ^ both) << 16 | <uint64_t> namespace << 32 | \
+        <uint64_t> protocol << 48 | <uint64_t> ip_version << 56
+    direction[0] = DIRECTION_REVERSE if reverse else DIRECTION_FORWARD
+
+
+cdef inline uint64_t hash_key(const FlowKey* key, const HashKey* secret) noexcept nogil:
+    # Multiply and fold, as wyhash and its kin do: 64×64→128 bits, the halves XORed. A secret word enters every factor, so a
+    # zero factor, a zero product or a pair of keys that collide can not be prepared without the secret, and no bit of it is
+    # ever shown: neither the hash nor which flow lies where. Three multiplications for 40 bytes.
+    # Limits: no cryptographic hash. Who could read hashes, or time single lookups very well, might solve for the secret;
+    # a new process draws another one. Not for a place where the one who asks sees the value.
+    cdef uint64_t h = fold(key.words[0] ^ secret.words[0], key.words[1] ^ secret.words[1])
+    h ^= fold(key.words[2] ^ secret.words[2], key.words[3] ^ secret.words[3])
+    return fold(h ^ secret.words[1], key.words[4] ^ secret.words[2] ^ (h >> 32))
+
+
+# Fills key, direction and hash of every live row; `namespace` must be set.
+cdef inline int build(Columns* b, const HashKey* secret) noexcept nogil:
+    cdef FlowKey key
+    cdef int i
+    for i in range(b.count):
+        if b.reason[i] != DROP_NONE:
+            continue
+        make(&key, &b.direction[i], b.ip_version[i], b.protocol[i], b.namespace[i],
+             b.source + 16 * i, b.source_port[i], b.destination + 16 * i, b.destination_port[i])
+        memcpy(b.key + 40 * i, &key, 40)
+        b.hash[i] = hash_key(&key, secret)
+    return alive(b)

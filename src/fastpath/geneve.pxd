@@ -1,8 +1,12 @@
 # Geneve (RFC 8926) headers, both ways. Row 1.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 
-from fastpath.batch cimport Columns
+from fastpath.action cimport (DROP_GENEVE_OPTION_OVERRUN, DROP_GENEVE_PROTOCOL, DROP_GENEVE_SHORT, DROP_GENEVE_VERSION,
+                              DROP_NONE)
+from fastpath.batch cimport Columns, alive, drop, row
+from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 cdef enum:
     GENEVE_PORT = 6081
@@ -12,10 +16,60 @@ cdef enum:
     GENEVE_IPV4 = 0x0800
     GENEVE_IPV6 = 0x86DD
 
+
+cdef inline uint8_t walk_options(const uint8_t* options, int n) noexcept nogil:
+    cdef int at = 0
+    while at < n:
+        if at + 4 > n or at + 4 + 4 * (options[at + 3] & 0x1F) > n:
+            return DROP_GENEVE_OPTION_OVERRUN
+        at += 4 + 4 * (options[at + 3] & 0x1F)
+    return DROP_NONE
+
+
+cdef inline uint8_t decode_row(Columns* b, int i) noexcept nogil:
+    cdef const uint8_t* at = row(b, i) + b.start[i]
+    cdef int length = b.length[i], header
+    cdef uint16_t protocol
+    if length < GENEVE_BASE_BYTES:
+        return DROP_GENEVE_SHORT
+    if at[0] >> 6:
+        return DROP_GENEVE_VERSION
+    header = GENEVE_BASE_BYTES + 4 * (at[0] & 0x3F)
+    if header > length:
+        return DROP_GENEVE_SHORT
+    if walk_options(at + GENEVE_BASE_BYTES, header - GENEVE_BASE_BYTES) != DROP_NONE:
+        return DROP_GENEVE_OPTION_OVERRUN
+    protocol = load_be16(at + 2)
+    if not at[1] & GENEVE_FLAG_CONTROL and protocol != GENEVE_IPV4 and protocol != GENEVE_IPV6:
+        return DROP_GENEVE_PROTOCOL
+    b.geneve_start[i], b.geneve_length[i] = b.start[i], header
+    b.geneve_flags[i] = at[1] & (GENEVE_FLAG_CONTROL | GENEVE_FLAG_CRITICAL)
+    b.vni[i] = load_be32(at + 4) >> 8
+    b.inner_start[i], b.inner_length[i] = b.start[i] + header, length - header
+    return DROP_NONE
+
+
 # Reads `start`/`length` as a Geneve packet; writes geneve_*, vni, inner_start, inner_length (all that follows the header).
 # A packet with the O bit may carry any protocol type; others must carry IPv4 or IPv6 (DROP_GENEVE_PROTOCOL).
-cdef int decode(Columns* b) noexcept nogil
+cdef inline int decode(Columns* b) noexcept nogil:
+    cdef int i
+    cdef uint8_t reason
+    for i in range(b.count):
+        if b.reason[i] == DROP_NONE:
+            reason = decode_row(b, i)
+            if reason != DROP_NONE:
+                drop(b, i, reason)
+    return alive(b)
+
+
 # Puts the header `header` (n bytes) in front of the inner packet of row i; start and length become the whole.
-cdef void put(Columns* b, int i, const uint8_t* header, int n) noexcept nogil
+cdef inline void put(Columns* b, int i, const uint8_t* header, int n) noexcept nogil:
+    memcpy(row(b, i) + b.inner_start[i] - n, header, n)
+    b.start[i], b.length[i] = b.inner_start[i] - n, b.inner_length[i] + n
+
+
 # Writes the 8-byte base header; `options_bytes` is a multiple of 4, at most 252.
-cdef void write_base(uint8_t* at, int options_bytes, uint8_t flags, uint16_t protocol, uint32_t vni) noexcept nogil
+cdef inline void write_base(uint8_t* at, int options_bytes, uint8_t flags, uint16_t protocol, uint32_t vni) noexcept nogil:
+    at[0], at[1] = options_bytes >> 2, flags
+    store_be16(at + 2, protocol)
+    store_be32(at + 4, vni << 8)
