@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zcc.errors import ZccError
-from zcc.policy.clauses import PORT_END, Clause, clauses_of
+from zcc.policy.clauses import Clause, clauses_of, ports_of
 from zcc.policy.criteria import TCP, UDP, AddressRange
 from zcc.policy.model import Policy, Rule
 from zcc.policy.names import NameBook, PatternMap, application_map, patterns_of
@@ -25,6 +25,9 @@ from zcc.policy.names import NameBook, PatternMap, application_map, patterns_of
 __all__ = ["CompiledPolicy", "NetworkRows", "PolicyTooLarge", "ServiceRows", "compile_policy"]
 
 ROW_NUMBERS = 1 << 16  # a service row's number has 16 bits
+PORTS = 1 << 16
+NOT_YET = ("namespaces", "not_sources", "source_groups", "tag_age", "destination_groups", "countries",
+           "categories", "source_ports")
 Network = IPv4Network | IPv6Network
 Bitmap = npt.NDArray[np.uint64]
 
@@ -101,6 +104,8 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None) ->
         PolicyTooLarge: more distinct service rows than 16 bits can number.
     """
     clauses = clauses_of(policy, group)
+    for clause in clauses:
+        _check(clause)
     words = (len(clauses) - 1) // 64 + 1
     ids = {name: number for number, name in enumerate(policy.locations, 1)}
     name_rows, patterns = _name_rows(policy, clauses, words)
@@ -112,7 +117,7 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None) ->
         rule_of=np.array([clause.index for clause in clauses], np.int32),
         location_ids=ids,
         location_rows=_location_rows(policy, clauses, words),
-        sources=_network_rows([(clause.rule.sources, not clause.rule.sources) for clause in clauses], words),
+        sources=_network_rows([(clause.sources or (), clause.sources is None) for clause in clauses], words),
         destinations=_network_rows([_destination_ranges(clause) for clause in clauses], words),
         services=_service_rows(clauses, words),
         name_rows=name_rows,
@@ -121,18 +126,26 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None) ->
     )
 
 
+def _check(clause: Clause) -> None:
+    targets = clause.destinations
+    wanted = [name for name in NOT_YET if getattr(clause, name)]
+    if wanted or (targets and (targets.countries or targets.categories)):
+        raise ZccError(f"rule {clause.index} has criteria that the data plane does not tell apart yet: "
+                       f"{', '.join(wanted) or 'countries or categories of destinations'}")
+
+
 def _bits(clauses: Iterable[Clause], matches: Callable[[Clause], bool]) -> int:
     return sum(1 << number for number, clause in enumerate(clauses) if matches(clause))
 
 
 def _location_rows(policy: Policy, clauses: Sequence[Clause], words: int) -> Bitmap:
-    rows = [_bits(clauses, lambda clause: not clause.rule.locations)]
+    rows = [_bits(clauses, lambda clause: clause.locations is None)]
     rows += [rows[0] | _bits(clauses, partial(_is_in, name)) for name in policy.locations]
     return _array(rows, words)
 
 
 def _is_in(location: str, clause: Clause) -> bool:
-    return location in clause.rule.locations
+    return clause.locations is not None and location in clause.locations
 
 
 def _array(rows: Iterable[int], words: int) -> Bitmap:
@@ -142,8 +155,7 @@ def _array(rows: Iterable[int], words: int) -> Bitmap:
 
 def _destination_ranges(clause: Clause) -> tuple[tuple[AddressRange, ...], bool]:
     """The networks of a clause's destination criterion, and whether any address matches."""
-    ranges = tuple(value for value in clause.rule.destinations if isinstance(value, AddressRange))
-    return ranges, not clause.rule.destinations and clause.applications is None
+    return (clause.destinations.ranges, False) if clause.destinations is not None else ((), True)
 
 
 def _network_rows(criteria: Sequence[tuple[Sequence[AddressRange], bool]], words: int) -> NetworkRows:
@@ -176,20 +188,21 @@ def _service_rows(clauses: Sequence[Clause], words: int) -> ServiceRows:
 
 
 def _is_wide(protocol: int, clause: Clause) -> bool:
-    return clause.protocols is None or protocol in clause.protocols
+    return clause.services is None or any(
+        reach.ports is None and (reach.protocols is None or protocol in reach.protocols) for reach in clause.services)
 
 
 def _port_table(clauses: Sequence[Clause], protocol: int, book: RowBook) -> npt.NDArray[np.uint16]:
     """Sweep the ports upwards; at an end of an interval the clause's bit turns over."""
     turns: dict[int, int] = {0: 0}
     for number, clause in enumerate(clauses):
-        for port in (port for interval in clause.ports[protocol] for port in interval):
+        for port in (end for low, high in ports_of(clause.services, protocol) for end in (low, high + 1)):
             turns[port] = turns.get(port, 0) ^ 1 << number
-    table = np.zeros(PORT_END, np.uint16)
+    table = np.zeros(PORTS, np.uint16)
     bits = 0
     for port in sorted(turns):
         bits ^= turns[port]
-        if port < PORT_END:
+        if port < PORTS:
             table[port:] = _small(book.number(bits))
     return table
 
@@ -205,12 +218,11 @@ def _name_rows(policy: Policy, clauses: Sequence[Clause], words: int) -> tuple[B
     """A row a pattern in use: what a name matches depends only on the most specific that it matches."""
     by_pattern: dict[str, int] = {}
     for number, clause in enumerate(clauses):
-        for value in clause.rule.destinations:
-            if isinstance(value, str):
-                by_pattern[value] = by_pattern.get(value, 0) | 1 << number
+        for value in clause.destinations.patterns if clause.destinations else ():
+            by_pattern[value] = by_pattern.get(value, 0) | 1 << number
     by_application: dict[str, int] = {}
     for number, clause in enumerate(clauses):
-        for name in clause.applications or ():
+        for name in clause.destinations.applications if clause.destinations else ():
             by_application[name] = by_application.get(name, 0) | 1 << number
     owners = application_map(policy.applications)
     book = RowBook()
