@@ -1,6 +1,6 @@
 # The ways out of a worker, and which one a row of a flow takes. Row 3, between admission and worker.
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 from fastpath.action cimport FRAGMENT_NONE
 from fastpath.admission cimport Admission
@@ -30,6 +30,8 @@ cdef class Egress:
     cdef void begin(self) noexcept nogil
     # Send the rows of this batch, and count its dropped ones.
     cdef void flush(self, Columns* b) noexcept nogil
+    # Outer headers, from address:peer_port to peer_address:port, in front of the rows that wait to go to GWLB.
+    cdef void encode(self, Columns* b, uint32_t address, uint16_t port) noexcept nogil
     # Row i, sent by the initiator of its flow, goes where the flow's action says.
     cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil
     # Row i, restored, goes to the initiator.

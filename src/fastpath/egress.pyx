@@ -15,10 +15,11 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
-from fastpath.batch cimport Columns, drop, row
+from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.geneve cimport put
 from fastpath.message cimport FlowView, view
+from fastpath.outer cimport OUTER_BYTES, write_outer
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite
 from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
@@ -30,12 +31,12 @@ cdef class Egress:
     """The devices of a worker.
 
     Args:
-        geneve: GWLB's end.
-        device: the kernel's end.
+        geneve: GWLB's end; None: rows for it stay in the batch (a simulation, a measurement).
+        device: the kernel's end; None likewise.
         admission: flows, bindings and tunnels.
     """
 
-    def __cinit__(self, GeneveSocket geneve not None, Device device not None, Admission admission not None):
+    def __cinit__(self, GeneveSocket geneve, Device device, Admission admission not None):
         self.geneve, self.device, self.admission = geneve, device, admission
         self.begin()
 
@@ -52,13 +53,24 @@ cdef class Egress:
         for slot in range(TUNNEL_SLOTS):
             if self.to_tunnel[slot].n:
                 self.admission.tunnels.send(slot, b, self.to_tunnel[slot].index, self.to_tunnel[slot].n)
-        if self.to_geneve.n:
+        if self.to_geneve.n and self.geneve is not None:
             self.geneve.send(b, self.to_geneve.index, self.to_geneve.n)
-        if self.to_device.n:
+        if self.to_device.n and self.device is not None:
             self.device.send(b, self.to_device.index, self.to_device.n)
         for i in range(b.count):
             if b.reason[i] != DROP_NONE:
                 drops[b.reason[i]] += 1
+
+    cdef void encode(self, Columns* b, uint32_t address, uint16_t port) noexcept nogil:
+        cdef int k, i
+        for k in range(self.to_geneve.n):
+            i = self.to_geneve.index[k]
+            if b.start[i] < OUTER_BYTES:
+                drop(b, i, DROP_IO_SEND)
+                continue
+            write_outer(row(b, i) + b.start[i] - OUTER_BYTES, address, b.peer_port[i], b.peer_address[i], port, b.length[i])
+            b.start[i] -= OUTER_BYTES
+            b.length[i] += OUTER_BYTES
 
     cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.admission.flows.entries[index]
@@ -136,6 +148,21 @@ cdef class Egress:
             put(b, i, entry.header, entry.header_length)
             b.peer_address[i], b.peer_port[i] = entry.peer_address, entry.peer_port
             add(&self.to_geneve, i)
+
+    def encode_batch(self, PacketBatch batch not None, uint32_t address, uint16_t port):
+        """Write the outer IPv4 and UDP headers of the rows that wait to go to GWLB in front of their frames.
+
+        Addresses are swapped: from `address` to the row's peer; ports are not (from the peer's port to `port`), as GWLB
+        wants it. `start` and `length` become the whole packet. For links below IP; a UDP socket needs no such header.
+
+        Returns:
+            How many rows wait for GWLB.
+        Drops:
+            IO_SEND: no room in front of the frame.
+        """
+        with nogil:
+            self.encode(&batch.columns, address, port)
+        return self.to_geneve.n
 
 
 cdef inline void mapped_alias(uint8_t* to, uint32_t address) noexcept nogil:

@@ -4,6 +4,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastpath.batch cimport Columns
+from fastpath.outer cimport OUTER_BYTES
 
 cdef extern from "<sys/socket.h>" nogil:
     struct iovec:
@@ -22,7 +23,6 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     RING = 256           # messages a system call
     NAME_BYTES = 28      # the longest socket address here: sockaddr_in6
-    OUTER_BYTES = 28     # IPv4 20 + UDP 8
     ETH_P_IP = 0x0800
     ETH_P_IPV6 = 0x86DD
 

@@ -3,7 +3,7 @@
 Journey: the inside of packetio, which owns the descriptors. A Ring holds what recvmmsg and sendmmsg want and is made once;
 every call fills it anew. One thread a ring. It opens nothing and parses nothing.
 
-Source: recvmmsg(2), sendmmsg(2), raw(7); RFC 791 §3.1 and RFC 768 for the outer headers.
+Source: recvmmsg(2), sendmmsg(2), raw(7).
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
@@ -14,6 +14,7 @@ from posix.unistd cimport read, write
 
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
+from fastpath.outer cimport OUTER_BYTES, write_outer
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -97,21 +98,6 @@ cdef int flush(int fd, Ring* ring, Columns* b, int n) noexcept nogil:
             b.reason[ring.rows[at]] = DROP_IO_SEND
             at += 1
     return left
-
-
-cdef void write_outer(uint8_t* at, uint32_t source, uint16_t source_port, uint32_t destination, uint16_t destination_port,
-                      int payload) noexcept nogil:
-    """Write IPv4 (DF, TTL 64; the kernel fills identification and checksum) and UDP (checksum 0) headers."""
-    memset(at, 0, OUTER_BYTES)
-    at[0] = 0x45
-    store_be16(at + 2, OUTER_BYTES + payload)
-    store_be16(at + 6, 0x4000)
-    at[8], at[9] = 64, 17
-    store_be32(at + 12, source)
-    store_be32(at + 16, destination)
-    store_be16(at + 20, source_port)
-    store_be16(at + 22, destination_port)
-    store_be16(at + 24, 8 + payload)
 
 
 cdef bint sendable(Columns* b, int i, int start, int length) noexcept nogil:

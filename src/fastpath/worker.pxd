@@ -6,6 +6,7 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
+from fastpath.ingress cimport Ingress
 from fastpath.message cimport Message
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring
@@ -16,6 +17,7 @@ cdef class Worker:
     cdef readonly EndpointMap endpoints
     cdef readonly Admission admission
     cdef readonly Egress egress
+    cdef readonly Ingress ingress
     cdef readonly Ring commands
     cdef PacketBatch batch
     cdef object exchanges          # callables, one a command EXCHANGE in the ring, in its order
@@ -28,7 +30,6 @@ cdef class Worker:
     cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil
     cdef _exchange_one(self)
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
-    cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil
     cdef void from_device(self, Columns* b) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil

@@ -5,6 +5,7 @@ from fastpath.admission import Admission
 from fastpath.batch import PacketBatch
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
+from fastpath.ingress import Ingress
 from fastpath.packetio import Device, GeneveSocket
 from fastpath.ring import Ring
 
@@ -29,6 +30,8 @@ class Worker:
     def admission(self) -> Admission: ...
     @property
     def egress(self) -> Egress: ...
+    @property
+    def ingress(self) -> Ingress: ...
     @property
     def commands(self) -> Ring: ...
     def run(self) -> None: ...

@@ -1,7 +1,6 @@
 """Worker: one thread's endless walk of packets through the stages; the only module that knows the order of the journey.
 
-    GWLB ──▶ geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ─hit─▶ forward ─▶ GWLB | device | tunnel
-                                                             └─miss─▶ admission ─┘
+    GWLB ──▶ ingress (geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ▶ flow) ─▶ egress ─▶ GWLB | device | tunnel
     device ─▶ packet ▶ nat ─▶ restore ──────────────────┐
     tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ───────┴──▶ deliver ─▶ GWLB, under the flow's newest header
 
@@ -20,17 +19,16 @@ from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
-from fastpath.egress cimport DNS_PORT, Egress, add, clamp, is_dns
-from fastpath.endpoint cimport Endpoint, EndpointMap
-from fastpath.flowkey cimport build
+from fastpath.egress cimport Egress, add, clamp
+from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.geneve cimport GENEVE_FLAG_CONTROL
 from fastpath.geneve cimport decode as decode_geneve
-from fastpath.gwlb cimport decode as decode_gwlb
+from fastpath.ingress cimport Ingress
 from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, view
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse, parse_row
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
 from fastpath.packetio cimport Device, GeneveSocket
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_SLOTS
@@ -73,6 +71,7 @@ cdef class Worker:
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
         self.egress = Egress(geneve, device, admission)
+        self.ingress = Ingress(endpoints, admission, self.egress)
         self.batch = PacketBatch() if batch is None else batch
         self.exchanges = deque()
         self.stopping = self.wants_exchange = 0
@@ -226,60 +225,8 @@ cdef class Worker:
     # ---- from the workload ----
 
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil:
-        cdef uint32_t[4096] location
-        cdef Endpoint* endpoint
-        cdef int i
-        decode_geneve(b)
-        decode_gwlb(b)
-        for i in range(b.count):
-            if b.reason[i] != DROP_NONE:
-                continue
-            endpoint = self.endpoints.find(b.endpoint[i])
-            if endpoint == NULL:
-                drop(b, i, DROP_GWLB_ENDPOINT_UNKNOWN)
-                continue
-            b.namespace[i], location[i] = endpoint.namespace, endpoint.location
-        parse(b)
-        build(b, &self.admission.secret)
-        self.admission.flows.lookup(b)
-        self.egress.begin()
-        for i in range(b.count):
-            if b.reason[i] == DROP_NONE:
-                self.from_workload(b, i, location[i], resumed)
+        self.ingress.walk(b, resumed)
         self.egress.flush(b)
-
-    cdef void from_workload(self, Columns* b, int i, uint32_t location, bint resumed) noexcept nogil:
-        cdef int32_t index
-        cdef FlowEntry* entry
-        cdef int way
-        if is_dns(b, i, b.destination_port[i]) and not resumed:
-            self.admission.punt(PUNT_DNS_QUERY, b, i, location, NULL, 0)
-            return
-        if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
-            drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here
-            return
-        index = self.admission.current(b, i)
-        if index < 0:
-            index = self.admission.admit(b, i, location, resumed, 0)
-            if index < 0:
-                return
-        entry = &self.admission.flows.entries[index]
-        self.admission.renew(index)
-        way = b.direction[i] != entry.initiator
-        if entry.state & FLOW_KERNEL_INSIDE:
-            drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
-            return
-        if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP:
-            drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
-            return
-        entry.header_length = b.geneve_length[i]
-        memcpy(entry.header, row(b, i) + b.geneve_start[i], b.geneve_length[i])
-        entry.peer_address, entry.peer_port = b.peer_address[i], b.peer_port[i]
-        self.admission.account(b, i, index, way)
-        if way and entry.action == ACTION_LOCAL and is_dns(b, i, b.source_port[i]) and not resumed:
-            self.admission.punt(PUNT_DNS_ANSWER, b, i, location, entry, 0)
-            return
-        self.egress.forward(b, i, index)
 
     # ---- towards the workload ----
 

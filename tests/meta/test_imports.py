@@ -10,13 +10,14 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 # fastpath, row by row; a module takes names from the rows above its own only.
 ROWS = (
     # the words, and memory
-    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes"),
+    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes",
+     "outer"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
     ("gwlb", "flowentry", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
     # the order of the journey
-    ("admission", "egress", "worker"),
+    ("admission", "egress", "ingress", "worker"),
 )
 # Edges inside a row: one thing split into files to stay readable.
 SAME_ROW = {
@@ -30,6 +31,10 @@ SAME_ROW = {
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",
     ("worker", "admission"): "what the worker does with a new flow",
+    ("outer", "wire"): "writes words",
+    ("ingress", "admission"): "a row to its flow",
+    ("ingress", "egress"): "a row to its way out",
+    ("worker", "ingress"): "where the worker's rows come in",
     ("worker", "egress"): "where the worker's rows leave",
 }
 

@@ -1,0 +1,138 @@
+"""Ingress: the way in of a worker. A batch that GWLB sent walks all its stages here, up to the way out of each row.
+
+    geneve ▶ gwlb ▶ place (endpoint) ▶ packet ▶ flowkey ▶ flowtable ─hit─▶ decide ─▶ egress
+                                                             └─miss─▶ admission ─┘
+
+Journey: between the receiving device and egress. The worker calls walk(); the stages of this file are also open to Python, so
+that each can be tested and timed on a batch that nobody received. The worker's thread only. It sends nothing.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastpath.action cimport *
+from fastpath.admission cimport Admission
+from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
+from fastpath.egress cimport DNS_PORT, Egress, is_dns
+from fastpath.endpoint cimport Endpoint, EndpointMap
+from fastpath.flowkey cimport build
+from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
+from fastpath.geneve cimport decode as decode_geneve
+from fastpath.gwlb cimport decode as decode_gwlb
+from fastpath.packet cimport PROTOCOL_UDP, parse
+
+
+@cython.final
+cdef class Ingress:
+    """The stages from a received batch to its ways out.
+
+    Args:
+        endpoints: which GWLB endpoint is which namespace and location.
+        admission: flows, rules and the plan.
+        egress: where the rows wait to leave.
+    """
+
+    def __cinit__(self, EndpointMap endpoints not None, Admission admission not None, Egress egress not None):
+        self.endpoints, self.admission, self.egress = endpoints, admission, egress
+
+    cdef void walk(self, Columns* b, bint resumed) noexcept nogil:
+        decode_geneve(b)
+        decode_gwlb(b)
+        self.place(b)
+        parse(b)
+        build(b, &self.admission.secret)
+        self.admission.flows.lookup(b)
+        self.decide(b, resumed)
+
+    cdef void place(self, Columns* b) noexcept nogil:
+        cdef Endpoint* endpoint
+        cdef int i
+        for i in range(b.count):
+            if b.reason[i] != DROP_NONE:
+                continue
+            endpoint = self.endpoints.find(b.endpoint[i])
+            if endpoint == NULL:
+                drop(b, i, DROP_GWLB_ENDPOINT_UNKNOWN)
+                continue
+            b.namespace[i], self.location[i] = endpoint.namespace, endpoint.location
+
+    cdef void decide(self, Columns* b, bint resumed) noexcept nogil:
+        cdef int i
+        self.egress.begin()
+        for i in range(b.count):
+            if b.reason[i] == DROP_NONE:
+                self._decide_row(b, i, resumed)
+
+    cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil:
+        cdef int32_t index
+        cdef FlowEntry* entry
+        cdef int way
+        if is_dns(b, i, b.destination_port[i]) and not resumed:
+            self.admission.punt(PUNT_DNS_QUERY, b, i, self.location[i], NULL, 0)
+            return
+        if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
+            drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here
+            return
+        index = self.admission.current(b, i)
+        if index < 0:
+            index = self.admission.admit(b, i, self.location[i], resumed, 0)
+            if index < 0:
+                return
+        entry = &self.admission.flows.entries[index]
+        self.admission.renew(index)
+        way = b.direction[i] != entry.initiator
+        if entry.state & FLOW_KERNEL_INSIDE:
+            drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
+            return
+        if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP:
+            drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
+            return
+        entry.header_length = b.geneve_length[i]
+        memcpy(entry.header, row(b, i) + b.geneve_start[i], b.geneve_length[i])
+        entry.peer_address, entry.peer_port = b.peer_address[i], b.peer_port[i]
+        self.admission.account(b, i, index, way)
+        if way and entry.action == ACTION_LOCAL and is_dns(b, i, b.source_port[i]) and not resumed:
+            self.admission.punt(PUNT_DNS_ANSWER, b, i, self.location[i], entry, 0)
+            return
+        self.egress.forward(b, i, index)
+
+    def walk_batch(self, PacketBatch batch not None, uint64_t now_ns):
+        """Take a batch, its rows as received, through all stages at the monotonic time now_ns.
+
+        Returns:
+            Rows alive: those that leave, and those that were handed to the control plane.
+        """
+        cdef int n
+        self.admission.now = now_ns
+        with nogil:
+            self.walk(&batch.columns, False)
+            n = alive(&batch.columns)
+        return n
+
+    def place_batch(self, PacketBatch batch not None):
+        """Write `namespace` of each live row, by its `endpoint`; needs gwlb.decode_batch before.
+
+        Returns:
+            Rows alive.
+        Drops:
+            GWLB_ENDPOINT_UNKNOWN.
+        """
+        cdef int n
+        with nogil:
+            self.place(&batch.columns)
+            n = alive(&batch.columns)
+        return n
+
+    def decide_batch(self, PacketBatch batch not None, uint64_t now_ns):
+        """Give each live row its flow, made by the rules if there is none, and its way out; needs every stage before.
+
+        Returns:
+            Rows alive.
+        """
+        cdef int n
+        self.admission.now = now_ns
+        with nogil:
+            self.decide(&batch.columns, False)
+            n = alive(&batch.columns)
+        return n
