@@ -9,7 +9,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath.memory cimport load_word, prefetch
-from fastpath.routes cimport Routes, bits
+from fastpath.routes cimport bits
 from fastpath.wire cimport load_be64
 
 cdef extern from *:
@@ -47,28 +47,6 @@ cdef struct Fib:
     int group_bits
     int fixed                # published: what is there may not move
     Fib* next                # in a list of Fibs kept for readers
-
-# Where a change was; slots that it cannot concern are left.
-cdef struct Change:
-    uint64_t high, low
-    int length
-
-# The writer's routes and what readers see of them.
-cdef struct Table:
-    Fib* fib                 # published
-    Fib* kept                # replaced ones, until release_kept
-    Routes routes
-    int address_bits         # 32 or 128
-    uint32_t default
-
-cdef Table* open_table(int address_bits, uint32_t default) noexcept nogil          # NULL: no memory
-cdef void close_table(Table* table) noexcept nogil
-cdef void release_kept(Table* table) noexcept nogil
-# Let readers see a change that was made to table.routes; -1 without memory.
-cdef int show(Table* table, uint64_t high, uint64_t low, int length) noexcept nogil
-# Replace all routes, which takes `routes` over; -1 without memory, all then stays as it was.
-cdef int swap_routes(Table* table, Routes* routes) noexcept nogil
-cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil                              # in use
 
 
 cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
@@ -198,3 +176,32 @@ cdef inline void find_chunk6(const Fib* fib, const uint8_t* addresses, uint32_t*
     for i in range(n):
         k = going[i]
         out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))
+
+
+cdef inline void find_all4(const Fib* fib, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
+    cdef bint wide = has_avx2()
+    cdef uint64_t rest
+    cdef size_t i = 0, k
+    while n - i >= CHUNK:
+        if wide:
+            rest = gather_chunk4(fib.root, fib.values, addresses + i, out + i)
+            while rest:
+                k = i + lowest(rest)
+                out[k] = find4(fib, addresses[k])
+                rest &= rest - 1
+        else:
+            find_chunk4(fib, addresses + i, out + i)
+        i += CHUNK
+    while i < n:
+        out[i] = find4(fib, addresses[i])
+        i += 1
+
+
+cdef inline void find_all6(const Fib* fib, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
+    cdef size_t i = 0
+    while n - i >= CHUNK:
+        find_chunk6(fib, addresses + 16 * i, out + i)
+        i += CHUNK
+    while i < n:
+        out[i] = find6(fib, load_be64(addresses + 16 * i), load_be64(addresses + 16 * i + 8))
+        i += 1

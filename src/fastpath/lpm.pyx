@@ -2,7 +2,7 @@
 
 Journey: classify finds a packet's source and destination networks here. Spec: CIDR, RFC 4632; IPv6, RFC 4291 §2.3.
 One writer, many readers without locks. The writer keeps the routes (routes.pxd) and makes from them what readers search
-(fib.pxd). Publication order:
+(fib.pxd, cells.pxd); lpmtable.pxd puts both together and knows nothing of Python. Publication order:
 
     insert, remove   new outcomes are written behind those in use, then the cells that lead to them are stored
                      (8 bytes each, release); a prefix that covers several cells becomes visible cell by cell
@@ -19,74 +19,40 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import numpy as np
 
-from fastpath.fib cimport (CHUNK, Fib, Table, close_table, fib_bytes, find4, find6, find_chunk4, find_chunk6, gather_chunk4,
-                           has_avx2, lowest, open_table, release_kept, show, swap_routes)
-from fastpath.memory cimport load_pointer
-from fastpath.routes cimport (Route, Routes, close_routes, exact_route, insert_route, next_route, open_routes,
-                              remove_route)
-from fastpath.wire cimport load_be64
+from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, insert_prefix, lookup4, lookup6, lookup_batch4,
+                                lookup_batch6, open_table, release_kept, remove_prefix, replace_prefixes, table_bytes,
+                                table_count)
+from fastpath.routes cimport Route, Routes, close_routes, insert_route, next_route, open_routes
 
 from fastpath.prefixes import check_columns, columns_of, network_of, order_of, parse_address, parse_prefix, words_of
 
 __all__ = ["Lpm4", "Lpm6"]
 
-cdef enum:
-    ROUTES_FIRST = 64           # room of an empty trie
-
-
-cdef void find_all4(Table* table, const uint32_t* addresses, uint32_t* out, Py_ssize_t n) noexcept nogil:
-    cdef const Fib* fib = <Fib*> load_pointer(<void**> &table.fib)
-    cdef bint wide = has_avx2()
-    cdef uint64_t rest
-    cdef Py_ssize_t i = 0, k
-    while n - i >= CHUNK:
-        if wide:
-            rest = gather_chunk4(fib.root, fib.values, addresses + i, out + i)
-            while rest:
-                k = i + lowest(rest)
-                out[k] = find4(fib, addresses[k])
-                rest &= rest - 1
-        else:
-            find_chunk4(fib, addresses + i, out + i)
-        i += CHUNK
-    while i < n:
-        out[i] = find4(fib, addresses[i])
-        i += 1
-
-
-cdef void find_all6(Table* table, const uint8_t* addresses, uint32_t* out, Py_ssize_t n) noexcept nogil:
-    cdef const Fib* fib = <Fib*> load_pointer(<void**> &table.fib)
-    cdef Py_ssize_t i = 0
-    while n - i >= CHUNK:
-        find_chunk6(fib, addresses + 16 * i, out + i)
-        i += CHUNK
-    while i < n:
-        out[i] = find6(fib, load_be64(addresses + 16 * i), load_be64(addresses + 16 * i + 8))
-        i += 1
+if sizeof(Route) != 32:
+    raise ImportError("fastpath.lpm was built for another layout of Route: build fastpath again")
 
 
 # ---- what both classes do ----
 
 cdef int put(Table* table, object prefix, uint32_t value) except -1:
     high, low, length = parse_prefix(prefix, table.address_bits)
-    if insert_route(&table.routes, high, low, length, value) < 0 or show(table, high, low, length) < 0:
+    if insert_prefix(table, high, low, length, value) < 0:
         raise MemoryError(f"no memory for prefix {prefix!s}")
     return 0
 
 
 cdef bint take_out(Table* table, object prefix) except -1:
     high, low, length = parse_prefix(prefix, table.address_bits)
-    if not remove_route(&table.routes, high, low, length):
-        return False
-    if show(table, high, low, length) < 0:
+    cdef int outcome = remove_prefix(table, high, low, length)
+    if outcome < 0:
         raise MemoryError(f"no memory to remove prefix {prefix!s}")
-    return True
+    return outcome
 
 
 cdef object value_of(Table* table, object prefix):
+    cdef uint32_t value = 0
     high, low, length = parse_prefix(prefix, table.address_bits)
-    cdef int32_t node = exact_route(&table.routes, high, low, length)
-    return table.routes.nodes[node].value if node >= 0 and table.routes.nodes[node].present else None
+    return value if exact_prefix(table, high, low, length, &value) else None
 
 
 cdef list listed(Table* table):
@@ -123,7 +89,7 @@ cdef int put_all(Table* table, const uint64_t[::1] high, const uint64_t[::1] low
                 close_routes(&routes)
                 break
         if outcome >= 0:
-            outcome = swap_routes(table, &routes)
+            outcome = replace_prefixes(table, &routes)
     if outcome < 0:
         raise MemoryError(f"no memory for {order.shape[0]} routes")
     return 0
@@ -161,13 +127,13 @@ cdef class Lpm4:
         close_table(<Table*> self._table)
 
     def __len__(self):
-        return (<Table*> self._table).routes.count
+        return table_count(<Table*> self._table)
 
     def __iter__(self):
         return iter(listed(<Table*> self._table))
 
     cdef uint32_t find(self, uint32_t address) noexcept nogil:
-        return find4(<Fib*> load_pointer(<void**> &(<Table*> self._table).fib), address)
+        return lookup4(<Table*> self._table, address)
 
     def insert(self, prefix, uint32_t value):
         """Set the value of a prefix: an IPv4Network, a str, or (address as int, length).
@@ -242,7 +208,7 @@ cdef class Lpm4:
             raise ValueError(f"out must have the {n} elements of addresses, not {out.shape[0]}")
         if n:
             with nogil:
-                find_all4(<Table*> self._table, &addresses[0], &out[0], n)
+                lookup_batch4(<Table*> self._table, &addresses[0], &out[0], n)
         return n
 
     def reclaim(self):
@@ -252,7 +218,7 @@ cdef class Lpm4:
     @property
     def memory(self):
         """Bytes in use of what readers search."""
-        return fib_bytes((<Table*> self._table).fib)
+        return table_bytes(<Table*> self._table)
 
 
 @cython.final
@@ -275,13 +241,13 @@ cdef class Lpm6:
         close_table(<Table*> self._table)
 
     def __len__(self):
-        return (<Table*> self._table).routes.count
+        return table_count(<Table*> self._table)
 
     def __iter__(self):
         return iter(listed(<Table*> self._table))
 
     cdef uint32_t find(self, const uint8_t* address) noexcept nogil:
-        return find6(<Fib*> load_pointer(<void**> &(<Table*> self._table).fib), load_be64(address), load_be64(address + 8))
+        return lookup6(<Table*> self._table, address)
 
     def insert(self, prefix, uint32_t value):
         """Set the value of a prefix: an IPv6Network, a str, or (address as int, length).
@@ -359,7 +325,7 @@ cdef class Lpm6:
             raise ValueError(f"out must have the {n} elements of addresses, not {out.shape[0]}")
         if n:
             with nogil:
-                find_all6(<Table*> self._table, &addresses[0, 0], &out[0], n)
+                lookup_batch6(<Table*> self._table, &addresses[0, 0], &out[0], n)
         return n
 
     def reclaim(self):
@@ -369,4 +335,4 @@ cdef class Lpm6:
     @property
     def memory(self):
         """Bytes in use of what readers search."""
-        return fib_bytes((<Table*> self._table).fib)
+        return table_bytes(<Table*> self._table)

@@ -13,7 +13,8 @@ ROWS = (
     ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes",
      "outer"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint", "rewrite"),
+    ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint",
+     "rewrite"),
     # what this product makes of them
     ("gwlb", "flowentry", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
     # the order of the journey
@@ -24,7 +25,10 @@ SAME_ROW = {
     ("checksum", "wire"): "reads 16-bit words",
     ("dnsname", "wire"): "reads 16-bit words",
     ("buckets", "memory"): "a bucket array is a kind of memory",
-    ("lpm", "fib"): "the table behind the interface",
+    ("cells", "fib"): "how what readers search is made",
+    ("lpmtable", "fib"): "readers' side of the table",
+    ("lpmtable", "cells"): "the writer's side of the table",
+    ("lpm", "lpmtable"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",

@@ -1,19 +1,22 @@
-"""What readers of an lpm table search, made from the writer's routes. Structure and publication are described in fib.pxd.
-
-Journey: find4 and find6 (fib.pxd) are the longest prefix match of classify. Only fastpath.lpm builds and changes one.
-"""
+# How the cells that readers search are made from the writer's routes (fib.pxd). Row 1, between fib and lpmtable. One thread.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastpath.memory cimport give_pages, store_pointer, store_word, take_pages
-from fastpath.routes cimport Routes, bits, close_routes, expand_routes, open_routes, routes_within
+from fastpath.fib cimport (BASE_MASK, CELL_PAIRS, FIB_FULL, FIB_NO_MEMORY, GROUP4_BITS, GROUP6_BITS, ROOT_BITS, ROOTS, SHARED,
+                           SLOT_BITS, SLOTS, Fib, run_of)
+from fastpath.memory cimport give_pages, store_word, take_pages
+from fastpath.routes cimport Routes, bits, expand_routes, routes_within
 
 cdef enum:
     CELLS_FIRST = 512           # room of an empty Fib
     VALUES_FIRST = 1024
-    ROUTES_FIRST = 64
+
+# Where a change was; slots that it cannot concern are left.
+cdef struct Change:
+    uint64_t high, low
+    int length
 
 # What a recursion carries along.
 cdef struct Build:
@@ -23,7 +26,7 @@ cdef struct Build:
     uint32_t default
 
 
-cdef Fib* open_fib(int address_bits) noexcept nogil:
+cdef inline Fib* open_fib(int address_bits) noexcept nogil:
     cdef Fib* fib = <Fib*> calloc(1, sizeof(Fib))
     if fib is NULL:
         return NULL
@@ -40,7 +43,7 @@ cdef Fib* open_fib(int address_bits) noexcept nogil:
     return fib
 
 
-cdef void close_fib(Fib* fib) noexcept nogil:
+cdef inline void close_fib(Fib* fib) noexcept nogil:
     give_pages(fib.root, ROOTS, sizeof(uint64_t))
     give_pages(fib.cells, fib.cells_room, sizeof(uint64_t))
     give_pages(fib.values, fib.values_room, sizeof(uint32_t))
@@ -48,7 +51,7 @@ cdef void close_fib(Fib* fib) noexcept nogil:
     free(fib)
 
 
-cdef int64_t take_cells(Fib* fib, uint32_t n) noexcept nogil:
+cdef inline int64_t take_cells(Fib* fib, uint32_t n) noexcept nogil:
     """The first of n new cells, FIB_FULL or FIB_NO_MEMORY."""
     cdef void* larger
     if fib.cells_room - fib.cells_used < n:
@@ -62,7 +65,7 @@ cdef int64_t take_cells(Fib* fib, uint32_t n) noexcept nogil:
     return fib.cells_used - n
 
 
-cdef int64_t take_values(Fib* fib, uint32_t n) noexcept nogil:
+cdef inline int64_t take_values(Fib* fib, uint32_t n) noexcept nogil:
     cdef void* larger
     if fib.values_room - fib.values_used < n:
         if fib.fixed:
@@ -75,7 +78,7 @@ cdef int64_t take_values(Fib* fib, uint32_t n) noexcept nogil:
     return fib.values_used - n
 
 
-cdef void* grown(void* old, uint32_t room, size_t each, uint32_t* new_room) noexcept nogil:
+cdef inline void* grown(void* old, uint32_t room, size_t each, uint32_t* new_room) noexcept nogil:
     """The old contents in twice the memory; room is at least 512, what one cell may need."""
     cdef void* larger = NULL
     if room < <uint32_t> 1 << 30:
@@ -87,9 +90,23 @@ cdef void* grown(void* old, uint32_t room, size_t each, uint32_t* new_room) noex
     return larger
 
 
+cdef inline bint leave_room(Fib* fib) noexcept nogil:
+    """At least half as much room as is used, so that Fibs are not made again all the time."""
+    cdef uint32_t cells = fib.cells_used, values = fib.values_used
+    while fib.cells_room - cells < cells / 2:
+        if take_cells(fib, fib.cells_room - fib.cells_used + 1) < 0:
+            return False
+        fib.cells_used = cells
+    while fib.values_room - values < values / 2:
+        if take_values(fib, fib.values_room - fib.values_used + 1) < 0:
+            return False
+        fib.values_used = values
+    return True
+
+
 # ---- cells ----
 
-cdef int refresh_block(Build* build, uint64_t high, int length) noexcept nogil:
+cdef inline int refresh_block(Build* build, uint64_t high, int length) noexcept nogil:
     """Make the root cells of a prefix of at most ROOT_BITS bits."""
     cdef uint32_t inherited = build.default
     cdef int32_t node = routes_within(build.routes, high, 0, length, &inherited)
@@ -110,7 +127,7 @@ cdef int refresh_block(Build* build, uint64_t high, int length) noexcept nogil:
     return 0
 
 
-cdef int refresh_path(Build* build) noexcept nogil:
+cdef inline int refresh_path(Build* build) noexcept nogil:
     """Make anew the one cell that a change of more than ROOT_BITS bits alters."""
     cdef Fib* fib = build.fib
     cdef const Change* change = build.change
@@ -133,13 +150,13 @@ cdef int refresh_path(Build* build) noexcept nogil:
     return outcome
 
 
-cdef int64_t group_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
+cdef inline int64_t group_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
     """The first cell of the group that a slot leads to, -1 when it has a value."""
     cdef const uint32_t* pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, slot)]
     return pair[0] if cell >> 63 and pair[1] else -1
 
 
-cdef int make_cell(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t was, uint64_t* made) noexcept nogil:
+cdef inline int make_cell(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t was, uint64_t* made) noexcept nogil:
     """The cell of the SLOT_BITS bits after `depth`; groups of the cell that `was` there stay if no change concerns them."""
     cdef uint32_t outcomes[SLOTS]
     cdef int32_t below[SLOTS]
@@ -162,7 +179,7 @@ cdef int make_cell(Build* build, int32_t node, int depth, uint32_t inherited, ui
     return write_cell(build.fib, outcomes, below, deeper, made)
 
 
-cdef int make_group(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t first) noexcept nogil:
+cdef inline int make_group(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t first) noexcept nogil:
     """Fill the cells of the group_bits bits after `depth`; nobody sees them yet."""
     cdef uint32_t outcomes[1 << GROUP6_BITS]
     cdef int32_t below[1 << GROUP6_BITS]
@@ -180,7 +197,7 @@ cdef int make_group(Build* build, int32_t node, int depth, uint32_t inherited, u
     return 0
 
 
-cdef int share_cell(Fib* fib, uint32_t value, uint64_t* made) noexcept nogil:
+cdef inline int share_cell(Fib* fib, uint32_t value, uint64_t* made) noexcept nogil:
     """A cell of one run; equal ones share their outcome's place."""
     cdef uint32_t* place = &fib.shared[value * 2654435769u >> 17]
     cdef int64_t base = place[0]
@@ -196,8 +213,9 @@ cdef int share_cell(Fib* fib, uint32_t value, uint64_t* made) noexcept nogil:
     return 0
 
 
-cdef int write_cell(Fib* fib, const uint32_t* outcomes, const int32_t* below, uint32_t deeper, uint64_t* made) noexcept nogil:
-    cdef uint32_t starts = 0, at[SLOTS]                # of each run the first slot
+cdef inline int write_cell(Fib* fib, const uint32_t* outcomes, const int32_t* below, uint32_t deeper, uint64_t* made) noexcept nogil:
+    cdef uint32_t starts = 0
+    cdef uint32_t at[SLOTS]                            # of each run the first slot
     cdef int slot, n = 1
     cdef uint32_t pairs = deeper | fib.pairs
     cdef int64_t base
@@ -220,7 +238,7 @@ cdef int write_cell(Fib* fib, const uint32_t* outcomes, const int32_t* below, ui
     return 0
 
 
-cdef bint concerns(const Build* build, int32_t node, int depth) noexcept nogil:
+cdef inline bint concerns(const Build* build, int32_t node, int depth) noexcept nogil:
     """Whether the change may alter what the first `depth` bits of a node's prefix lead to."""
     cdef const Change* change = build.change
     cdef int n = depth if depth < change.length else change.length
@@ -230,99 +248,3 @@ cdef bint concerns(const Build* build, int32_t node, int depth) noexcept nogil:
 
 cdef inline bint shares(uint64_t differing, int n) noexcept nogil:
     return n <= 0 or differing >> (64 - n if n < 64 else 0) == 0
-
-
-# ---- what readers are given ----
-
-cdef Table* open_table(int address_bits, uint32_t default) noexcept nogil:
-    cdef Table* table = <Table*> calloc(1, sizeof(Table))
-    if table is NULL:
-        return NULL
-    table.address_bits, table.default = address_bits, default
-    if not open_routes(&table.routes, ROUTES_FIRST) or publish(table) != 0:
-        close_table(table)
-        return NULL
-    return table
-
-
-cdef void close_table(Table* table) noexcept nogil:
-    if table is NULL:
-        return
-    close_routes(&table.routes)
-    release_kept(table)
-    if table.fib is not NULL:
-        close_fib(table.fib)
-    free(table)
-
-
-cdef void release_kept(Table* table) noexcept nogil:
-    cdef Fib* fib
-    while table.kept is not NULL:
-        fib = table.kept
-        table.kept = fib.next
-        close_fib(fib)
-
-
-cdef int refresh(const Table* table, Fib* fib, const Change* change) noexcept nogil:
-    cdef Build build
-    build.fib, build.routes, build.change, build.default = fib, &table.routes, change, table.default
-    return refresh_block(&build, change.high, change.length) if change.length <= ROOT_BITS else refresh_path(&build)
-
-
-cdef int publish(Table* table) noexcept nogil:
-    """Make a new Fib from the routes, with room for changes, and show it to readers; -1 without memory."""
-    cdef Change everything
-    cdef Fib* fib = open_fib(table.address_bits)
-    cdef Fib* old = table.fib
-    if fib is NULL:
-        return -1
-    everything.high = everything.low = 0
-    everything.length = 0
-    if refresh(table, fib, &everything) != 0 or not leave_room(fib):
-        close_fib(fib)
-        return -1
-    fib.fixed = 1
-    store_pointer(<void**> &table.fib, fib)
-    if old is not NULL:
-        old.next = table.kept
-        table.kept = old
-    return 0
-
-
-cdef int show(Table* table, uint64_t high, uint64_t low, int length) noexcept nogil:
-    """Let readers see a change of the routes; -1 without memory."""
-    cdef Change change
-    change.high, change.low, change.length = high, low, length
-    if refresh(table, table.fib, &change) == 0:
-        return 0
-    return publish(table)
-
-
-cdef int swap_routes(Table* table, Routes* routes) noexcept nogil:
-    """Replace all routes; -1 without memory, all then stays as it was. Either way `routes` is used up."""
-    cdef Routes old = table.routes
-    table.routes = routes[0]
-    if publish(table) == 0:
-        close_routes(&old)
-        return 0
-    close_routes(routes)
-    table.routes = old
-    return -1
-
-
-cdef bint leave_room(Fib* fib) noexcept nogil:
-    """At least half as much room as is used, so that Fibs are not made again all the time."""
-    cdef uint32_t cells = fib.cells_used, values = fib.values_used
-    while fib.cells_room - cells < cells / 2:
-        if take_cells(fib, fib.cells_room - fib.cells_used + 1) < 0:
-            return False
-        fib.cells_used = cells
-    while fib.values_room - values < values / 2:
-        if take_values(fib, fib.values_room - fib.values_used + 1) < 0:
-            return False
-        fib.values_used = values
-    return True
-
-
-cdef uint64_t fib_bytes(const Fib* fib) noexcept nogil:
-    return (ROOTS + <uint64_t> fib.cells_used) * sizeof(uint64_t) + <uint64_t> fib.values_used * sizeof(uint32_t)
