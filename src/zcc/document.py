@@ -91,7 +91,10 @@ def read_document(data: bytes, file: str) -> Document:
         document.add((), "not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.add((), f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else 1)
+        # Newer libyaml reads far ahead within one line and meets a limit of its own before ours.
+        too_deep = "nesting depth" in (error.problem or "")
+        message = TOO_DEEP if too_deep else f"not YAML: {error.problem or error.context}"
+        document.add((), message, mark.line + 1 if mark else 1)
     except yaml.reader.ReaderError as error:
         line = data[: error.position].count(b"\n") + 1
         document.add((), f"character U+{error.character:04X} is not allowed in YAML", line)
