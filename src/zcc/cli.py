@@ -181,6 +181,7 @@ def replay_command(
 
 lazy(app, "lab", "zcc.lab.command:lab_command", "The whole system on this machine, in network namespaces.")
 lazy(app, "gwlb", "zcc.lab.command:gwlb_command", "Emulate AWS Gateway Load Balancer on an interface.")
+lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic address, now and before.")
 lazy(app, "pki", "zcc.pki.command:pki", "The tenant's CA: init, issue, revoke, list.")
 
 

@@ -3,6 +3,7 @@
     lease    one answer: name, address, application     pure
     pool     which addresses can be given out           pure
     ledger   append-only allocation, a fold of records  pure, time is an argument
+    audit    who held which address when               pure
     store    the ledger's records in a SQLite file, at the private edge
     leases   a connector's cache of leases on disk
 

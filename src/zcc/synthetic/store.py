@@ -12,11 +12,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from zcc.errors import LedgerError
 from zcc.synthetic.record import Record, RecordKind
 
-__all__ = ["LedgerStore"]
+__all__ = ["LedgerStore", "read_records"]
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
@@ -68,13 +69,7 @@ class LedgerStore:
             LedgerError: the file cannot be read.
         """
         with self._operator_words():
-            rows = self._database.execute(
-                "SELECT sequence, kind, name, address, configured, at FROM record ORDER BY sequence"
-            ).fetchall()
-            return [
-                Record(sequence, RecordKind(kind), name, address, bool(configured), at)
-                for sequence, kind, name, address, configured, at in rows
-            ]
+            return _records(self._database)
 
     def seen(self) -> dict[str, float]:
         """Return when names were last asked for, seconds since 1970.
@@ -146,3 +141,29 @@ class LedgerStore:
             raise LedgerError(
                 f"{self._path}: {error}; check the disk and the file's owner, or restore it from a backup"
             ) from error
+
+
+def read_records(path: Path) -> list[Record]:
+    """Return all records of a file that somebody else may have open; nothing is written or made.
+
+    Raises:
+        LedgerError: it is not there, cannot be read, or is no ledger.
+    """
+    try:
+        database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+        try:
+            return _records(database)
+        finally:
+            database.close()
+    except (sqlite3.Error, ValueError) as error:
+        raise LedgerError(f"{path}: {error}; is this the state directory of a private edge?") from error
+
+
+def _records(database: sqlite3.Connection) -> list[Record]:
+    rows = database.execute(
+        "SELECT sequence, kind, name, address, configured, at FROM record ORDER BY sequence"
+    ).fetchall()
+    return [
+        Record(sequence, RecordKind(kind), name, address, bool(configured), at)
+        for sequence, kind, name, address, configured, at in rows
+    ]

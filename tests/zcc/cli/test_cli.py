@@ -32,6 +32,7 @@ def test_help_lists_every_command() -> None:
         "check",
         "explain",
         "replay",
+        "ledger",
         "pki",
         "lab",
         "gwlb",
@@ -51,7 +52,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["connector", "check", "explain", "replay", "pki"])
+@pytest.mark.parametrize("command", ["connector", "check", "explain", "replay", "ledger", "pki"])
 def test_help_of_a_command_has_an_example(command: str) -> None:
     done = zcc(command, "--help")
     assert done.returncode == 0 and "Example" in done.stdout
