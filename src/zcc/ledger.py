@@ -6,6 +6,7 @@ Only the command line calls this; nothing here writes.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from zcc.config import load
 from zcc.errors import LedgerError
@@ -37,6 +38,7 @@ State = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The edge's state directory, instead of --config.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, one object a line.")]
+WIDTH = 160
 DEFAULT_CONFIG = Path("zcc.yaml")
 
 
@@ -138,7 +140,8 @@ def _print(found: list[Tenure], as_json: bool) -> None:
         for row in rows:
             typer.echo(json.dumps(row))
     elif rows:
-        table = Table("address", "name", "kind", "since", "until")
+        table = Table("address", Column("name", overflow="fold"), "kind", "since", "until")
         for row in rows:
             table.add_row(*(value or "held" for value in row.values()))
-        Console().print(table)
+        # In a file or a pipe nothing says how wide the table may be; names are never cut.
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
