@@ -317,7 +317,7 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
         address=settings.ingress.address,
         port=settings.ingress.port,
         endpoints=tuple(
-            (endpoint.id, namespaces[endpoint.namespace], rulebook.location_ids[endpoint.location])
+            (endpoint.id, namespaces[endpoint.namespace], rulebook.location_of(endpoint.id))
             for endpoint in settings.endpoints
         ),
         device=device,

@@ -124,9 +124,9 @@ class Replay:
         self._rulebook = Rulebook(settings)
         self._rules = self._rulebook.rules
         numbers = {namespace.name: namespace.id for namespace in settings.namespaces}
-        places = [(e.id, numbers[e.namespace], self._rulebook.location_ids[e.location]) for e in settings.endpoints]
+        places = [(e.id, numbers[e.namespace], self._rulebook.location_of(e.id)) for e in settings.endpoints]
         self._endpoints = EndpointMap(places)
-        first = places[0] if places else (0, settings.namespaces[0].id, self._rulebook.location_ids[settings.locations[0]])
+        first = places[0] if places else (0, settings.namespaces[0].id, 1)
         self._plain = Place(*first[1:], plain=True)
         idle = settings.ingress.idle
         self._table = FlowTable(settings.ingress.flows, {

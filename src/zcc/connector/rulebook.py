@@ -9,6 +9,7 @@ from zcc.connector.settings import ConnectorSettings
 from zcc.policy.compile import CompiledPolicy, compile_policy
 from zcc.policy.model import Method
 from zcc.policy.names import NameBook
+from zcc.policy.places import Places
 
 __all__ = ["Rulebook"]
 
@@ -24,6 +25,7 @@ class Rulebook:
         """
         self.names = NameBook(settings.applications)
         self.generation = 0
+        self._places = Places(settings.policy())
         self.compiled, self.rules = self._compile(settings)
         self._binder = NameBinder(self.compiled, self.rules)
         self.names.announce = self._binder
@@ -49,6 +51,10 @@ class Rulebook:
     def location_ids(self) -> dict[str, int]:
         """Numbers of the locations."""
         return self.compiled.location_ids
+
+    def location_of(self, endpoint: int) -> int:
+        """Return the number of the place of one of the settings' endpoints; it depends on no rule."""
+        return self.compiled.location_ids[self._places.of_endpoint(endpoint)]
 
     def speaks_of(self, name: str) -> bool:
         """Say whether a rule names this name, itself or by a pattern."""

@@ -6,9 +6,8 @@ Problems between parts are reported at the field that is wrong, all at once. It 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
-from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,43 +17,30 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from zcc.dns.settings import DnsSettings
 from zcc.doorway import DeviceSettings
-from zcc.fields import Duration, EndpointId, Settings
+from zcc.fields import Duration, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
 from zcc.pki.settings import IdentitySettings
-from zcc.policy.model import Application, Method, Policy, Rule, reference_problems
+from zcc.policy.model import Method, Policy, Rule
+from zcc.policy.objects.catalogue import Catalogue
+from zcc.policy.objects.endpoint import Endpoint
+from zcc.policy.objects.location import LocationField
+from zcc.policy.objects.namespace import Namespace
+from zcc.policy.references import Place, problems, repeated
 from zcc.telemetry.settings import LogSettings, MetricSettings
 
 __all__ = [
     "ConnectorSettings",
     "DirectSettings",
     "DrainSettings",
-    "EndpointSettings",
     "HealthSettings",
     "IdleSettings",
     "IngressSettings",
-    "NamespaceSettings",
 ]
 
-Place = tuple[str | int, ...]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class NamespaceSettings(Settings):
-    """One customer or environment whose addresses are its own."""
-
-    name: Name
-    id: int = Field(ge=1, le=65_000, description="VNI on the internet tunnel; the same on all connectors")
-
-
-class EndpointSettings(Settings):
-    """A GWLB endpoint: where a packet's namespace and location come from."""
-
-    id: EndpointId
-    namespace: str = Field(description="name of one of the namespaces")
-    location: str = Field(description="one of the locations")
 
 
 class IngressSettings(Settings):
@@ -94,7 +80,7 @@ class DrainSettings(Settings):
     limit: Duration = timedelta(seconds=30)
 
 
-class ConnectorSettings(Settings):
+class ConnectorSettings(Catalogue):
     """The connector's file."""
 
     role: Literal["connector"] = "connector"
@@ -104,15 +90,14 @@ class ConnectorSettings(Settings):
     identity: IdentitySettings
     logs: LogSettings = LogSettings()
     metrics: MetricSettings | None = None
-    namespaces: Annotated[tuple[NamespaceSettings, ...], Field(min_length=1)]
-    locations: Annotated[tuple[Name, ...], Field(min_length=1)]
-    endpoints: tuple[EndpointSettings, ...] = ()
+    namespaces: Annotated[tuple[Namespace, ...], Field(min_length=1)]
+    locations: Annotated[tuple[LocationField, ...], Field(min_length=1)]
+    endpoints: tuple[Endpoint, ...] = ()
     ingress: IngressSettings
     kernel: DeviceSettings = DeviceSettings()
     zpa: ClientSettings | None = None
     zia: TunnelSettings | None = None
     direct: DirectSettings | None = None
-    applications: tuple[Application, ...] = ()
     rules: tuple[Rule, ...] = ()
     dns: DnsSettings = DnsSettings()
     health: HealthSettings
@@ -126,22 +111,10 @@ class ConnectorSettings(Settings):
         return self
 
     def _problems(self) -> Iterator[tuple[Place, str]]:
-        yield from reference_problems(self.applications, self.rules, self.locations)
-        yield from _repeated(("namespaces", "name"), [namespace.name for namespace in self.namespaces])
-        yield from _repeated(("namespaces", "id"), [namespace.id for namespace in self.namespaces])
-        yield from _repeated(("locations",), self.locations)
-        yield from _repeated(("endpoints", "id"), [endpoint.id for endpoint in self.endpoints])
-        yield from self._endpoint_problems()
+        yield from problems(self, self.rules, self.endpoints, self.edges)
+        yield from repeated("namespaces", "id", [namespace.id for namespace in self.namespaces])
         yield from self._method_problems()
         yield from self._network_problems()
-
-    def _endpoint_problems(self) -> Iterator[tuple[Place, str]]:
-        names = [namespace.name for namespace in self.namespaces]
-        for i, endpoint in enumerate(self.endpoints):
-            if endpoint.namespace not in names:
-                yield ("endpoints", i, "namespace"), unknown("namespace", endpoint.namespace, names)
-            if endpoint.location not in self.locations:
-                yield ("endpoints", i, "location"), unknown("location", endpoint.location, self.locations)
 
     def _method_problems(self) -> Iterator[tuple[Place, str]]:
         sections = {Method.ZPA: self.zpa, Method.DIRECT: self.direct, Method.ZIA: self.zia}
@@ -175,28 +148,17 @@ class ConnectorSettings(Settings):
         """Synthetic addresses; without a zpa section the default ones, so that strays are dropped anyway."""
         return Policy().pool if self.zpa is None else self.zpa.pool
 
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Names of the internet edges."""
+        return () if self.zia is None else tuple(edge.name for edge in self.zia.edges)
+
     def policy(self) -> Policy:
         """Make the policy that the rules are compiled from."""
-        return Policy(
-            applications=self.applications, rules=self.rules, locations=self.locations, pool=self.pool
-        )
-
-
-def unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """Say that a name does not exist, with the nearest that does."""
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(known[:10])}"
-    return f"{kind} {name!r} does not exist; {hint}"
+        shared = {field: getattr(self, field) for field in (*Catalogue.model_fields, "rules", "endpoints")}
+        return Policy(**shared, pool=self.pool, edges=self.edges)
 
 
 def _problem(place: Place, message: str) -> InitErrorDetails:
     kind = PydanticCustomError("disagreement", "{problem}", {"problem": message})
     return InitErrorDetails(type=kind, loc=place, input=None)
-
-
-def _repeated(field: tuple[str, ...], values: Sequence[str | int]) -> Iterator[tuple[Place, str]]:
-    seen: set[str | int] = set()
-    for i, value in enumerate(values):
-        if value in seen:
-            yield (field[0], i, *field[1:]), f"{' '.join(field)} {value!r} is used twice"
-        seen.add(value)

@@ -1,15 +1,7 @@
 """Clauses: rules taken apart so that each criterion is one set of bits.
 
-Journey: first step of compile; the one place that knows how objects of the policy become what the data plane tells
-apart. Bit number n of every row stands for clause n. Most rules are one clause. A rule is several where values of two
-criteria go together, because a clause only knows each criterion by itself:
-
-    applications         a clause for each distinct set of ports among them
-    source ports         a clause for each distinct set of source ports among its services
-    a location's range   a clause for each location that is told by source addresses; its range is met with the sources
-
-A rule that cannot match here (switched off, or of another connector group, which is constant for a connector) has no
-clause. It makes no arrays.
+Journey: zcc.policy.resolve makes them of rules, compile makes bitmaps of them. Bit number n of every row stands for clause
+n. It knows neither rules nor objects.
 """
 
 from __future__ import annotations
@@ -18,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from zcc.fields import PortRange
-from zcc.policy.criteria import TCP, UDP, AddressRange, Service
-from zcc.policy.model import Application, Policy, Rule
+from zcc.policy.criteria import AddressRange, Service
 
-__all__ = ["Clause", "Interval", "Reach", "Targets", "clauses_of", "ports_of"]
+__all__ = ["Clause", "Interval", "Intervals", "Reach", "Targets", "common", "merged", "ports_of", "service_ports"]
 
 PORT_LIMIT = 65_535
 EVERY_PORT = ((0, PORT_LIMIT),)
@@ -70,83 +61,35 @@ class Clause:
     source_ports: Intervals | None = None  # set: only TCP and UDP with a known port match
 
 
-def clauses_of(policy: Policy, group: str) -> list[Clause]:
-    """Take the rules that can match on connectors of a group apart, in order."""
-    return [clause for index, rule in enumerate(policy.ordered())
-            if rule.enabled and (not rule.connector_groups or group in rule.connector_groups)
-            for clause in _clauses(policy, index, rule)]
-
-
-def _clauses(policy: Policy, index: int, rule: Rule) -> Iterator[Clause]:
-    for targets, services in _reaches(policy, rule):
-        yield Clause(
-            index=index,
-            locations=frozenset(rule.locations) or None,
-            sources=rule.sources or None,
-            destinations=targets,
-            services=services,
-        )
-
-
-def _reaches(policy: Policy, rule: Rule) -> Iterator[tuple[Targets | None, tuple[Reach, ...] | None]]:
-    """What goes together of a rule: destinations, and services there."""
-    if not rule.names_applications:
-        yield _targets(rule), tuple(map(_reach, rule.services)) or None
-        return
-    chosen = [a for a in policy.applications if rule.all_applications or a.name in rule.applications]
-    alike: dict[tuple[Intervals, Intervals], set[str]] = {}
-    for application in chosen:
-        alike.setdefault(_application_ports(application), set()).add(application.name)
-    for (tcp, udp), names in alike.items():
-        served = [Reach(frozenset({protocol}), ports)
-                  for protocol, served_ports in ((TCP, tcp), (UDP, udp))
-                  for ports in _common(served_ports, _service_ports(rule.services, protocol))]
-        yield Targets(applications=frozenset(names)), tuple(served)
-
-
-def _targets(rule: Rule) -> Targets | None:
-    if not rule.destinations:
-        return None
-    ranges = tuple(value for value in rule.destinations if isinstance(value, AddressRange))
-    return Targets(ranges=ranges, patterns=frozenset(v for v in rule.destinations if isinstance(v, str)))
-
-
-def _reach(service: Service) -> Reach:
-    return Reach(service.protocols, (service.ports.low, service.ports.high) if service.ports else None)
-
-
 def ports_of(services: Iterable[Reach] | None, protocol: int) -> Intervals:
-    """Ports of TCP or UDP that match, as intervals that neither touch nor overlap."""
+    """Return the ports of TCP or UDP that match, as intervals that neither touch nor overlap."""
     if services is None:
         return EVERY_PORT
     meant = [reach.ports or EVERY_PORT[0] for reach in services
              if reach.protocols is None or protocol in reach.protocols]
-    return _merged(PortRange(*ports) for ports in meant)
+    return merged(PortRange(*ports) for ports in meant)
 
 
-def _service_ports(services: Iterable[Service], protocol: int) -> Intervals:
-    """Ports of TCP or UDP that services let match; all when there are no services."""
+def service_ports(services: Iterable[Service], protocol: int) -> Intervals:
+    """Return the ports of TCP or UDP that services let match; all when there are no services."""
     meant = [s for s in services if s.protocols is None or protocol in s.protocols]
     if not services or any(service.ports is None for service in meant):
         return EVERY_PORT
-    return _merged(service.ports for service in meant if service.ports is not None)
+    return merged(service.ports for service in meant if service.ports is not None)
 
 
-def _application_ports(application: Application) -> tuple[Intervals, Intervals]:
-    return _merged(application.tcp), _merged(application.udp)
-
-
-def _merged(ranges: Iterable[PortRange]) -> Intervals:
-    """Ranges of ports as intervals that neither touch nor overlap."""
-    merged: list[Interval] = []
+def merged(ranges: Iterable[PortRange]) -> Intervals:
+    """Return ranges of ports as intervals that neither touch nor overlap."""
+    apart: list[Interval] = []
     for ports in sorted(ranges, key=lambda ports: ports.low):
         low, high = ports.low, ports.high
-        if merged and low <= merged[-1][1] + 1:
-            low, high = merged[-1][0], max(high, merged.pop()[1])
-        merged.append((low, high))
-    return tuple(merged)
+        if apart and low <= apart[-1][1] + 1:
+            low, high = apart[-1][0], max(high, apart.pop()[1])
+        apart.append((low, high))
+    return tuple(apart)
 
 
-def _common(one: Intervals, other: Intervals) -> Iterator[Interval]:
+def common(one: Intervals, other: Intervals) -> Iterator[Interval]:
+    """Yield the ports that are in both."""
     pairs = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
     return ((low, high) for low, high in pairs if low <= high)

@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zcc.errors import ZccError
-from zcc.policy.clauses import Clause, clauses_of, ports_of
+from zcc.policy.clauses import Clause, ports_of
 from zcc.policy.criteria import TCP, UDP, AddressRange
 from zcc.policy.model import Policy, Rule
 from zcc.policy.names import NameBook, PatternMap, application_map, patterns_of
+from zcc.policy.places import Places
+from zcc.policy.resolve import clauses_of
 
 __all__ = ["CompiledPolicy", "NetworkRows", "PolicyTooLarge", "ServiceRows", "compile_policy"]
 
@@ -107,7 +109,7 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None) ->
     for clause in clauses:
         _check(clause)
     words = (len(clauses) - 1) // 64 + 1
-    ids = {name: number for number, name in enumerate(policy.locations, 1)}
+    ids = {name: number for number, name in enumerate(Places(policy).names, 1)}
     name_rows, patterns = _name_rows(policy, clauses, words)
     row_of = np.zeros(names.capacity if names else 1, np.uint32)
     for number, name in names.items() if names else ():
@@ -140,7 +142,7 @@ def _bits(clauses: Iterable[Clause], matches: Callable[[Clause], bool]) -> int:
 
 def _location_rows(policy: Policy, clauses: Sequence[Clause], words: int) -> Bitmap:
     rows = [_bits(clauses, lambda clause: clause.locations is None)]
-    rows += [rows[0] | _bits(clauses, partial(_is_in, name)) for name in policy.locations]
+    rows += [rows[0] | _bits(clauses, partial(_is_in, name)) for name in Places(policy).names]
     return _array(rows, words)
 
 

@@ -28,7 +28,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from zcc.fields import PortRange, parse_dns_pattern
 
-__all__ = ["TCP", "UDP", "AddressRange", "Destination", "Service", "ServiceField", "Source"]
+__all__ = ["SERVICES", "TCP", "UDP", "AddressRange", "Destination", "Service", "ServiceField", "Source"]
 
 TCP = 6  # IANA protocol numbers
 UDP = 17
@@ -54,6 +54,19 @@ class AddressRange:
 
     def __contains__(self, address: Address) -> bool:
         return address.version == self.low.version and int(self.low) <= int(address) <= int(self.high)
+
+    def overlaps(self, other: AddressRange) -> bool:
+        """Tell whether an address is in both."""
+        same = self.low.version == other.low.version
+        return same and int(self.low) <= int(other.high) and int(other.low) <= int(self.high)
+
+    def meet(self, other: AddressRange) -> AddressRange | None:
+        """Return the addresses that are in both, or None."""
+        if not self.overlaps(other):
+            return None
+        low = self.low if int(self.low) >= int(other.low) else other.low
+        high = self.high if int(self.high) <= int(other.high) else other.high
+        return AddressRange(low, high, f"{low}-{high}")
 
     def __str__(self) -> str:
         return self.text
@@ -116,6 +129,11 @@ class Service:
 
     def __str__(self) -> str:
         return self.text
+
+    @staticmethod
+    def looks_like_one(text: str) -> bool:
+        """Tell a service, right or wrong, from the name of one: it has a slash or is the word of a protocol."""
+        return "/" in text or text.lower() in PROTOCOLS
 
     @classmethod
     def parse(cls, value: object) -> Service:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from zcc.errors import ZccError
-from zcc.policy.model import Application
+from zcc.policy.objects.segment import Application
 
 __all__ = ["NameBook", "NameBookFull", "PatternMap", "application_map", "patterns_of"]
 

@@ -64,7 +64,7 @@ def test_good_file_is_taken_with_its_defaults():
     (edited("ingress", "address", value="10.254.0.9"), ("ingress", "address"), "synthetic pool"),
     (edited("namespaces", 1, "id", value=1), ("namespaces", 1, "id"), "used twice"),
     (edited("namespaces", 1, "name", value="co1"), ("namespaces", 1, "name"), "used twice"),
-    (edited("locations", value=["aws-co1", "aws-co1"]), ("locations", 1), "used twice"),
+    (edited("locations", value=["aws-co1", "aws-co1"]), ("locations", 1, "name"), "used twice"),
     (edited("endpoints", value=GOOD["endpoints"] * 2), ("endpoints", 1, "id"), "used twice"),
     (edited("rules", 1, "name", value="apps"), ("rules", 1, "name"), "used twice"),
     (edited("namespaces", 0, "id", value=65_001), ("namespaces", 0, "id"), "65000"),

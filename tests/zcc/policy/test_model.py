@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from zcc.policy.model import DEFAULT_RULE, STRAY_RULE, Method, Policy, Rule, reference_problems
+from zcc.policy.model import DEFAULT_RULE, STRAY_RULE, Method, Policy, Rule
+from zcc.policy.objects.catalogue import Catalogue
+from zcc.policy.references import problems
 
 PORTAL = {"name": "portal", "domains": ["portal.corp.example"], "tcp": [80, 443, "8000-8100"], "udp": [7]}
 EXAMPLE = {
@@ -80,5 +82,6 @@ def test_a_wrong_policy_says_what_is_allowed(changes, message):
 
 def test_a_problem_has_its_place_in_the_configuration():
     rules = [Rule(name="r", method="ZIA", locations=("aws-co1", "aws-co9"))]
-    [(place, _)] = reference_problems([], rules, ["aws-co1"])
+    catalogue = Catalogue.model_validate({"locations": ["aws-co1"]})
+    [(place, _)] = problems(catalogue, rules, [], [])
     assert place == ("rules", 0, "locations", 1)

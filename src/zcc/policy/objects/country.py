@@ -1,0 +1,47 @@
+"""Country: a country or territory by its code of two letters.
+
+Journey: rules and destination groups name countries; zcc.policy.countries says in which an address lies.
+Source: ISO 3166-1 alpha-2, with XK, which databases use for Kosovo.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Annotated
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+__all__ = ["CODES", "Country"]
+
+_LISTED = """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW
+    BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI
+    FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN
+    IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME
+    MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF
+    PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV
+    SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK
+    YE YT ZA ZM ZW
+"""
+CODES = frozenset(_LISTED.split())
+
+
+def parse_country(value: object) -> str:
+    """Read a code in either case.
+
+    Raises:
+        ValueError: no country has it.
+    """
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if code not in CODES:
+        near = get_close_matches(code, sorted(CODES), n=3) if code else []
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"{value!r} is no country; allowed: a code of two letters as in ISO 3166-1, such as DE{hint}")
+    return code
+
+
+Country = Annotated[
+    str,
+    BeforeValidator(parse_country),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$", "description": "a country as in ISO 3166-1: DE"}),
+]
