@@ -7,7 +7,7 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, row
 from fastpath.flowtable cimport FlowEntry
 from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss
-from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.packetio cimport Device, GenevePort
 
 cdef enum:
     DNS_PORT = 53
@@ -20,7 +20,7 @@ cdef struct Rows:
     uint16_t index[4096]
 
 cdef class Egress:
-    cdef readonly GeneveSocket geneve
+    cdef readonly GenevePort geneve
     cdef readonly Device device
     cdef readonly Admission admission
     cdef Rows to_geneve

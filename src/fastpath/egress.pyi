@@ -2,13 +2,13 @@ from typing import final
 
 from fastpath.admission import Admission
 from fastpath.batch import PacketBatch
-from fastpath.packetio import Device, GeneveSocket
+from fastpath.packetio import Device, GenevePort
 
 @final
 class Egress:
-    def __new__(cls, geneve: GeneveSocket | None, device: Device | None, admission: Admission) -> Egress: ...
+    def __new__(cls, geneve: GenevePort | None, device: Device | None, admission: Admission) -> Egress: ...
     @property
-    def geneve(self) -> GeneveSocket | None: ...
+    def geneve(self) -> GenevePort | None: ...
     @property
     def device(self) -> Device | None: ...
     @property

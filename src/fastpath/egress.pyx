@@ -20,7 +20,7 @@ from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.geneve cimport put
 from fastpath.message cimport FlowView, view
 from fastpath.outer cimport OUTER_BYTES, write_outer
-from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.packetio cimport Device, GenevePort
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite
 from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
 from fastpath.wire cimport store_be32
@@ -36,7 +36,7 @@ cdef class Egress:
         admission: flows, bindings and tunnels.
     """
 
-    def __cinit__(self, GeneveSocket geneve, Device device, Admission admission not None):
+    def __cinit__(self, GenevePort geneve, Device device, Admission admission not None):
         self.geneve, self.device, self.admission = geneve, device, admission
         self.begin()
 
@@ -54,9 +54,9 @@ cdef class Egress:
             if self.to_tunnel[slot].n:
                 self.admission.tunnels.send(slot, b, self.to_tunnel[slot].index, self.to_tunnel[slot].n)
         if self.to_geneve.n and self.geneve is not None:
-            self.geneve.send(b, self.to_geneve.index, self.to_geneve.n)
+            self.geneve.send_rows(b, self.to_geneve.index, self.to_geneve.n)
         if self.to_device.n and self.device is not None:
-            self.device.send(b, self.to_device.index, self.to_device.n)
+            self.device.send_rows(b, self.to_device.index, self.to_device.n)
         for i in range(b.count):
             if b.reason[i] != DROP_NONE:
                 drops[b.reason[i]] += 1

@@ -1,8 +1,9 @@
 """packetio: batches of packets in from the kernel and out to it, many a system call.
 
-Journey: the first and the last stage. GeneveSocket speaks to a gateway load balancer (received on UDP, sent through a raw socket so
-that the peer's own source port comes back), UdpSocket to tunnel peers, Device to the kernel's IP (TUN, or AF_PACKET on one
-end of a veth pair where /dev/net/tun may not be opened). One thread owns an object at a time.
+Journey: the first and the last stage. A GenevePort speaks to a gateway load balancer: GeneveSocket here (received on UDP, sent
+through a raw socket so that the peer's own source port comes back), packetring and xsk are its faster back ends. UdpSocket
+speaks to tunnel peers, Device to the kernel's IP (TUN, or AF_PACKET on one end of a veth pair where /dev/net/tun may not be
+opened). One thread owns an object at a time.
 Received bytes lie behind HEADROOM of a row. It neither parses packets nor makes interfaces or routes.
 
 Source: socket(7), packet(7), raw(7), udp(7); RFC 791 §3.1, RFC 768 for the outer headers.
@@ -14,7 +15,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from posix.unistd cimport close
 
-from fastpath.batch cimport Columns, PacketBatch
+from fastpath.batch cimport Columns, PacketBatch, reset
 from fastpath.mmsg cimport (
     Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun, send_udp,
 )
@@ -27,6 +28,8 @@ import struct
 
 import numpy as np
 
+from fastpath.interfaces import veth_peer_mac
+
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t n, int flags)
     int MSG_DONTWAIT
@@ -35,11 +38,10 @@ cdef enum:
     BUFFER_BYTES = 1 << 26
     ETH_P_ALL = 0x0003
 
-# linux/if_tun.h, linux/if_packet.h, linux/rtnetlink.h
+# linux/if_tun.h, linux/if_packet.h
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0001, 0x1000, 0x0100
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
-_RTM_GETLINK, _IFLA_ADDRESS, _IFLA_LINK, _IFLA_LINK_NETNSID = 18, 1, 5, 37
 
 
 cdef object chosen(PacketBatch batch, object rows):
@@ -76,8 +78,77 @@ def _bound_udp(address, int port, bint reuse_port, int buffer_bytes):
     return sock
 
 
+cdef class Port:
+    """Batches in and out; what every port can do. Its kinds are made, it is not.
+
+    The descriptors are closed by close() or with the object; `with` closes too.
+    """
+
+    def __cinit__(self):
+        self.fd = -1
+        self._ring = NULL
+
+    def __dealloc__(self):
+        free(self._ring)
+
+    cdef int recv_rows(self, Columns* b) noexcept nogil:
+        reset(b, 0)
+        return 0
+
+    cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        return 0
+
+    cdef int watch(self, int* fds) noexcept nogil:
+        fds[0] = self.fd
+        return 1
+
+    def recv(self, PacketBatch batch not None):
+        """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
+
+        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
+        """
+        cdef int n
+        with nogil:
+            n = self.recv_rows(&batch.columns)
+        return n
+
+    def send(self, PacketBatch batch not None, rows=None):
+        """Send `rows` (uint16; None = every live row): to a gateway or a tunnel peer start … start+length of each, to a device its
+        inner packet.
+
+        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
+        """
+        array = chosen(batch, rows)
+        cdef const uint16_t[::1] view = array
+        cdef int n = len(view), left = 0
+        if n:
+            with nogil:
+                left = self.send_rows(&batch.columns, &view[0], n)
+        return left
+
+    def fileno(self):
+        """Return the receiving descriptor, for select."""
+        return self.fd
+
+    def close(self):
+        """Close what is open; again is no error."""
+        if self.fd >= 0:
+            close(self.fd)
+        self.fd = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+cdef class GenevePort(Port):
+    """Where a gateway load balancer's packets come from and go to: `address`, `port` (host order)."""
+
+
 @cython.final
-cdef class GeneveSocket:
+cdef class GeneveSocket(GenevePort):
     """Geneve as a gateway load balancer speaks it, on one IPv4 address.
 
     Args:
@@ -91,7 +162,7 @@ cdef class GeneveSocket:
     """
 
     def __cinit__(self, str address not None, uint16_t port=6081, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES):
-        self.fd = self.send_fd = -1
+        self.send_fd = -1
         self._ring = new_ring()
         try:
             packed = socket.inet_pton(socket.AF_INET, address)
@@ -108,58 +179,23 @@ cdef class GeneveSocket:
 
     def __dealloc__(self):
         self.close()
-        free(self._ring)
 
-    cdef int recv(self, Columns* b) noexcept nogil:
+    cdef int recv_rows(self, Columns* b) noexcept nogil:
         return receive_named(self.fd, <Ring*> self._ring, b)
 
-    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+    cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         return send_geneve(self.send_fd, <Ring*> self._ring, b, rows, n, self.address, self.port)
-
-    def recv(self, PacketBatch batch not None):
-        """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
-
-        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
-        """
-        cdef int n
-        with nogil:
-            n = receive_named(self.fd, <Ring*> self._ring, &batch.columns)
-        return n
-
-    def send(self, PacketBatch batch not None, rows=None):
-        """Send start … start+length of `rows` (uint16; None = every live row) to peer_address:port from peer_port.
-
-        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
-        """
-        array = chosen(batch, rows)
-        cdef const uint16_t[::1] view = array
-        cdef int n = len(view), left = 0
-        if n:
-            with nogil:
-                left = send_geneve(self.send_fd, <Ring*> self._ring, &batch.columns, &view[0], n, self.address, self.port)
-        return left
-
-    def fileno(self):
-        """Return the receiving descriptor, for select."""
-        return self.fd
 
     def close(self):
         """Close both sockets; again is no error."""
-        if self.fd >= 0:
-            close(self.fd)
+        GenevePort.close(self)
         if self.send_fd >= 0:
             close(self.send_fd)
-        self.fd = self.send_fd = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
+        self.send_fd = -1
 
 
 @cython.final
-cdef class UdpSocket:
+cdef class UdpSocket(Port):
     """A UDP socket for batches; UdpSocket.bind makes one.
 
     Args:
@@ -169,7 +205,6 @@ cdef class UdpSocket:
     """
 
     def __cinit__(self, int fd, *):
-        self.fd = -1
         self._ring = new_ring()
         own = socket.socket(fileno=os.dup(fd))
         with own:
@@ -191,88 +226,21 @@ cdef class UdpSocket:
 
     def __dealloc__(self):
         self.close()
-        free(self._ring)
 
-    cdef int recv(self, Columns* b) noexcept nogil:
+    cdef int recv_rows(self, Columns* b) noexcept nogil:
         return receive_named(self.fd, <Ring*> self._ring, b)
 
-    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+    cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         return send_udp(self.fd, <Ring*> self._ring, b, rows, n, self.connected)
 
     cdef int send_bytes(self, const uint8_t* data, int n) noexcept nogil:
         return <int> c_send(self.fd, data, n, MSG_DONTWAIT)
-
-    def recv(self, PacketBatch batch not None):
-        """Fill the batch with what is there, at most 256 datagrams. Return how many; 0 = nothing there.
-
-        Drops: DROP_IO_TRUNCATED for a datagram longer than a row.
-        """
-        cdef int n
-        with nogil:
-            n = receive_named(self.fd, <Ring*> self._ring, &batch.columns)
-        return n
-
-    def send(self, PacketBatch batch not None, rows=None):
-        """Send start … start+length of `rows` (uint16; None = every live row) to the peer of each row, or the connected one.
-
-        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
-        """
-        array = chosen(batch, rows)
-        cdef const uint16_t[::1] view = array
-        cdef int n = len(view), left = 0
-        if n:
-            with nogil:
-                left = send_udp(self.fd, <Ring*> self._ring, &batch.columns, &view[0], n, self.connected)
-        return left
 
     def send_bytes(self, const uint8_t[::1] data not None):
         """Send one datagram to the connected peer. Return the bytes sent, -1 when the kernel refused it."""
         cdef int n = len(data)
         return <int> c_send(self.fd, &data[0] if n else NULL, n, MSG_DONTWAIT)
 
-    def fileno(self):
-        """Return the descriptor, for select."""
-        return self.fd
-
-    def close(self):
-        """Close the socket; again is no error."""
-        if self.fd >= 0:
-            close(self.fd)
-        self.fd = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
-
-
-def _link(int index):
-    """Return {attribute number: bytes} of interface `index`, asked over rtnetlink (sysfs may show another namespace)."""
-    request = struct.pack("=IHHII BxHiII", 32, _RTM_GETLINK, 1, 1, 0, 0, 0, index, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as route:
-        route.send(request)
-        answer = route.recv(1 << 16)
-    if struct.unpack_from("=H", answer, 4)[0] != 16:      # RTM_NEWLINK; else an error message
-        raise OSError(errors.ENODEV, f"interface {index} does not exist")
-    attributes, at = {}, 32
-    while at + 4 <= len(answer):
-        size, kind = struct.unpack_from("=HH", answer, at)
-        if size < 4:
-            break
-        attributes[kind] = answer[at + 4:at + size]
-        at += (size + 3) & ~3
-    return attributes
-
-
-def _peer_mac(str name):
-    """Return the MAC address of the other end of veth `name`."""
-    attributes = _link(socket.if_nametoindex(name))
-    if _IFLA_LINK not in attributes:
-        raise ValueError(f"name must be one end of a veth pair: {name!r} has no other end")
-    if _IFLA_LINK_NETNSID in attributes:
-        raise ValueError(f"the other end of {name!r} is in another network namespace: pass peer_mac")
-    return _link(struct.unpack("=i", attributes[_IFLA_LINK])[0])[_IFLA_ADDRESS]
 
 cdef int receive_device(Device device, Columns* b) noexcept nogil:
     cdef int i, n
@@ -289,11 +257,10 @@ cdef int send_device(Device device, Columns* b, const uint16_t* rows, int n) noe
 
 
 @cython.final
-cdef class Device:
+cdef class Device(Port):
     """IP packets to and from the kernel; made by Device.tun or Device.veth."""
 
     def __cinit__(self, int fd, str name not None, str kind not None, bytes peer_mac=b""):
-        self.fd = -1
         if kind not in ("tun", "veth"):
             raise ValueError(f"kind must be 'tun' or 'veth', not {kind!r}")
         if kind == "veth" and len(peer_mac) != 6:
@@ -333,7 +300,7 @@ cdef class Device:
             OSError: no such interface; CAP_NET_RAW is missing.
             ValueError: not a veth end, or its other end is elsewhere and peer_mac was not given.
         """
-        mac = _peer_mac(name) if peer_mac is None else peer_mac
+        mac = veth_peer_mac(name) if peer_mac is None else peer_mac
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             _grow(sock, buffer_bytes)
@@ -344,49 +311,10 @@ cdef class Device:
 
     def __dealloc__(self):
         self.close()
-        free(self._ring)
 
-    cdef int recv(self, Columns* b) noexcept nogil:
+    cdef int recv_rows(self, Columns* b) noexcept nogil:
         return receive_device(self, b)
 
-    cdef int send(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+    cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         return send_device(self, b, rows, n)
 
-    def recv(self, PacketBatch batch not None):
-        """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
-
-        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
-        """
-        cdef int n
-        with nogil:
-            n = receive_device(self, &batch.columns)
-        return n
-
-    def send(self, PacketBatch batch not None, rows=None):
-        """Send the inner packet of `rows` (uint16; None = every live row) to the kernel.
-
-        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
-        """
-        array = chosen(batch, rows)
-        cdef const uint16_t[::1] view = array
-        cdef int n = len(view), left = 0
-        if n:
-            with nogil:
-                left = send_device(self, &batch.columns, &view[0], n)
-        return left
-
-    def fileno(self):
-        """Return the descriptor, for select."""
-        return self.fd
-
-    def close(self):
-        """Close the descriptor; again is no error."""
-        if self.fd >= 0:
-            close(self.fd)
-        self.fd = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()

@@ -108,7 +108,7 @@ cdef class Tunnels:
             sealed[m] = i
             m += 1
         if m:
-            (<UdpSocket> self.slots[slot].socket).send(b, sealed, m)
+            (<UdpSocket> self.slots[slot].socket).send_rows(b, sealed, m)
 
     cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil:
         cdef uint8_t[SEALED_MAX] out
@@ -121,7 +121,7 @@ cdef class Tunnels:
         return (<UdpSocket> self.slots[slot].socket).send_bytes(out, size) == size
 
     cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil:
-        cdef int i, size, n = (<UdpSocket> self.slots[slot].socket).recv(b)
+        cdef int i, size, n = (<UdpSocket> self.slots[slot].socket).recv_rows(b)
         closed[0] = 0
         for i in range(n):
             if b.reason[i] != DROP_NONE:

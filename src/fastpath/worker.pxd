@@ -8,11 +8,11 @@ from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
 from fastpath.ingress cimport Ingress
 from fastpath.message cimport Message
-from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.packetio cimport Device, GenevePort
 from fastpath.ring cimport Ring
 
 cdef class Worker:
-    cdef readonly GeneveSocket geneve
+    cdef readonly GenevePort geneve
     cdef readonly Device device
     cdef readonly EndpointMap endpoints
     cdef readonly Admission admission

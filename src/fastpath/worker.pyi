@@ -6,14 +6,14 @@ from fastpath.batch import PacketBatch
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
 from fastpath.ingress import Ingress
-from fastpath.packetio import Device, GeneveSocket
+from fastpath.packetio import Device, GenevePort
 from fastpath.ring import Ring
 
 @final
 class Worker:
     def __new__(
         cls,
-        geneve: GeneveSocket,
+        geneve: GenevePort,
         device: Device,
         endpoints: EndpointMap,
         admission: Admission,
@@ -21,7 +21,7 @@ class Worker:
         batch: PacketBatch | None = None,
     ) -> Worker: ...
     @property
-    def geneve(self) -> GeneveSocket: ...
+    def geneve(self) -> GenevePort: ...
     @property
     def device(self) -> Device: ...
     @property

@@ -29,7 +29,7 @@ from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, view
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
-from fastpath.packetio cimport Device, GeneveSocket
+from fastpath.packetio cimport WATCHED, Device, GenevePort
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_SLOTS
 from fastpath.wire cimport load_be32
@@ -66,7 +66,7 @@ cdef class Worker:
         batch: rows to work in; a new one of 256 if not given.
     """
 
-    def __cinit__(self, GeneveSocket geneve not None, Device device not None, EndpointMap endpoints not None,
+    def __cinit__(self, GenevePort geneve not None, Device device not None, EndpointMap endpoints not None,
                   Admission admission not None, Ring commands not None, PacketBatch batch=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
@@ -128,9 +128,13 @@ cdef class Worker:
     # ---- the loop ----
 
     cdef void wait(self, int timeout_ms) noexcept nogil:
-        cdef pollfd[11] fds
-        cdef int k, n = 3
-        fds[0].fd, fds[1].fd, fds[2].fd = self.geneve.fd, self.device.fd, self.commands.event_fd
+        cdef pollfd[WATCHED + TUNNEL_SLOTS + 2] fds
+        cdef int[WATCHED] watched
+        cdef int k, n = self.geneve.watch(watched)
+        for k in range(n):
+            fds[k].fd = watched[k]
+        fds[n].fd, fds[n + 1].fd = self.device.fd, self.commands.event_fd
+        n += 2
         for k in range(TUNNEL_SLOTS):
             if self.admission.tunnels.slots[k].fd >= 0:
                 fds[n].fd = self.admission.tunnels.slots[k].fd
@@ -147,11 +151,11 @@ cdef class Worker:
         self.admission.counts.loops = self.admission.counts.loops + 1
         self.carry_out()
         for _ in range(BURSTS):
-            if self.geneve.recv(b) == 0:
+            if self.geneve.recv_rows(b) == 0:
                 break
             self.from_geneve(b, False)
         for _ in range(BURSTS):
-            if self.device.recv(b) == 0:
+            if self.device.recv_rows(b) == 0:
                 break
             self.from_device(b)
         for slot in range(TUNNEL_SLOTS):

@@ -11,7 +11,7 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 ROWS = (
     # the words, and memory
     ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes",
-     "outer"),
+     "outer", "interfaces"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint",
      "rewrite"),

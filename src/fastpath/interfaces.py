@@ -1,0 +1,116 @@
+"""interfaces: what the kernel says of its network interfaces, asked over rtnetlink.
+
+Journey: while ports are opened, never afterwards. sysfs is not asked: it may show another network namespace.
+
+Source: rtnetlink(7), linux/if_link.h, linux/if_addr.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["Interface", "holder_of", "interface", "veth_peer_mac"]
+
+_RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_GETADDR = 16, 18, 20, 22
+_NLM_F_REQUEST, _NLM_F_DUMP, _NLMSG_DONE = 1, 0x300, 3
+_IFLA_ADDRESS, _IFLA_MTU, _IFLA_LINK, _IFLA_NUM_RX_QUEUES, _IFLA_LINK_NETNSID = 1, 4, 5, 32, 37
+_IFA_LOCAL = 2
+_LINK_BYTES, _ADDRESS_BYTES = 16, 8      # ifinfomsg, ifaddrmsg
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One interface; `mac` is empty where there are no MAC addresses."""
+
+    index: int
+    name: str
+    mac: bytes
+    mtu: int
+    rx_queues: int
+
+
+def interface(index: int) -> Interface:
+    """Describe interface `index`.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = _link(index)
+    return Interface(
+        index,
+        socket.if_indextoname(index),
+        found.get(_IFLA_ADDRESS, b""),
+        struct.unpack("=I", found[_IFLA_MTU])[0],
+        struct.unpack("=I", found.get(_IFLA_NUM_RX_QUEUES, b"\1\0\0\0"))[0],
+    )
+
+
+def holder_of(address: str) -> Interface:
+    """Describe the interface that has an IPv4 address.
+
+    Raises:
+        OSError: none has it.
+    """
+    packed = socket.inet_aton(address)
+    with _asked(_RTM_GETADDR, struct.pack("=BxxxI", socket.AF_INET, 0), _NLM_F_DUMP) as route:
+        done = False
+        while not done:
+            for kind, body in _messages(route.recv(1 << 18)):
+                done = done or kind != _RTM_NEWADDR
+                if kind == _RTM_NEWADDR and _attributes(body[_ADDRESS_BYTES:]).get(_IFA_LOCAL) == packed:
+                    return interface(struct.unpack_from("=I", body, 4)[0])
+    raise OSError(errno.EADDRNOTAVAIL, f"no interface has the address {address}")
+
+
+def veth_peer_mac(name: str) -> bytes:
+    """Return the MAC address of the other end of veth `name`.
+
+    Raises:
+        OSError: no such interface.
+        ValueError: not a veth end, or its other end is in another network namespace.
+    """
+    attributes = _link(socket.if_nametoindex(name))
+    if _IFLA_LINK not in attributes:
+        raise ValueError(f"name must be one end of a veth pair: {name!r} has no other end")
+    if _IFLA_LINK_NETNSID in attributes:
+        raise ValueError(f"the other end of {name!r} is in another network namespace: pass peer_mac")
+    return _link(struct.unpack("=i", attributes[_IFLA_LINK])[0])[_IFLA_ADDRESS]
+
+
+def _link(index: int) -> dict[int, bytes]:
+    with _asked(_RTM_GETLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0)) as route:
+        kind, body = next(_messages(route.recv(1 << 16)))
+    if kind != _RTM_NEWLINK:
+        raise OSError(errno.ENODEV, f"interface {index} does not exist")
+    return _attributes(body[_LINK_BYTES:])
+
+
+def _asked(kind: int, body: bytes, flags: int = 0) -> socket.socket:
+    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    route.send(struct.pack("=IHHII", 16 + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
+    return route
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + 16 <= len(data):
+        size, kind = struct.unpack_from("=IH", data, at)
+        if size < 16:
+            return
+        yield kind, data[at + 16 : at + size]
+        at += (size + 3) & ~3
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found, at = {}, 0
+    while at + 4 <= len(data):
+        size, kind = struct.unpack_from("=HH", data, at)
+        if size < 4:
+            break
+        found[kind] = data[at + 4 : at + size]
+        at += (size + 3) & ~3
+    return found
