@@ -19,7 +19,7 @@ LONG_FUNCTIONS: dict[str, str] = {
 
 PYTHON = python_files(ROOT / "src", ROOT / "bench", ROOT / "tools", ROOT / "tests")
 CYTHON = sorted(path for path in FASTPATH.iterdir() if path.suffix in (".pyx", ".pxd"))
-HEAD = re.compile(r"^( *)(?:cdef|cpdef|def)\b.*\(")
+HEAD = re.compile(r"^( *)(?:cdef|cpdef|def)\b(?! class).*\(")
 
 
 def place(path: Path) -> str:
