@@ -29,7 +29,7 @@ lab: .venv/built
 	$(BIN)/zcc lab $(LAB)
 
 test: .venv/built
-	$(BIN)/pytest
+	$(BIN)/pytest --benchmark-columns=min,median,rounds --benchmark-sort=name
 
 bench: .venv/built .venv/peers
 	$(BIN)/python -m bench $(BENCH) --save $(BENCH_OUT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from fastpath.action import DropReason, Fragment
 
 SOURCE, DESTINATION = 0, 1
@@ -35,7 +37,7 @@ class NatTable:
             raise ValueError("protocol must be TCP, UDP, ICMP or ICMPv6")
         if len(self) == self.capacity:
             return None
-        for port in [wanted, *range(self.port_low, self.port_high + 1)]:
+        for port in chain([wanted], range(self.port_low, self.port_high + 1)):
             key = protocol, local, port, remote, remote_port
             if self.port_low <= port <= self.port_high and key not in self.flows:
                 self.flows[key] = flow
