@@ -20,8 +20,11 @@ if [ "$purpose" = build ] && [ -z "$missing" ]; then
     "$python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' \
         || need python3-dev "the headers of $python (Python.h)"
-    command -v "${CC:-gcc}" >/dev/null 2>&1 || need gcc "a C compiler (${CC:-gcc})"
-    printf '#include <stdio.h>\n' | "${CC:-gcc}" -E -o /dev/null - >/dev/null 2>&1 \
+    # Unquoted: CC may be several words, as in "ccache gcc".
+    for word in ${CC:-gcc}; do
+        command -v "$word" >/dev/null 2>&1 || need gcc "a C compiler ($word)"
+    done
+    printf '#include <stdio.h>\n' | ${CC:-gcc} -E -o /dev/null - >/dev/null 2>&1 \
         || need libc6-dev "the headers of the C library"
 fi
 
