@@ -211,7 +211,7 @@ cdef class Admission:
         self._report(PUNT_FLOW_CLOSED, entry)
         memset(entry.packets, 0, sizeof(entry.packets))
         memset(entry.bytes, 0, sizeof(entry.bytes))
-        entry.started_ns = self.now
+        path_of(&self.flows.core, entry).started_ns = self.now
 
     cdef uint8_t _bind(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]
@@ -340,21 +340,26 @@ cdef class Admission:
         m.kind, m.namespace, m.location, m.has_flow = reason, entry.key.fields.namespace, entry.location, 1
         m.value, m.slot = entry.owner, entry.tunnel
         view(&m.flow, entry)
+        m.flow.started_ns = path_of(&self.flows.core, entry).started_ns
         return self._post(&m, NULL)
 
     cdef int punt(self, uint8_t reason, Columns* b, int i, uint32_t location, const FlowEntry* entry,
                   uint32_t value) noexcept nogil:
         """Hand row i to the control plane, with the header to answer under: the flow's if given, else the packet's."""
         cdef Message m
+        cdef FlowPath* path
+        cdef uint8_t[48] room
         memset(&m, 0, sizeof(Message))
         m.kind, m.namespace, m.location, m.value = reason, b.namespace[i], location, value
         m.endpoint, m.peer_address, m.peer_port = b.endpoint[i], b.peer_address[i], b.peer_port[i]
         m.packet_length = b.inner_length[i]
         if entry != NULL:
-            m.header_length, m.peer_address, m.peer_port = entry.header_length, entry.peer_address, entry.peer_port
-            memcpy(m.header, entry.header, entry.header_length)
+            path = path_of(&self.flows.core, entry)
+            m.header_length, m.peer_address, m.peer_port = path.header_length, path.peer_address, path.peer_port
+            memcpy(m.header, header_of(&self.flows.core, <int32_t> (entry - self.flows.entries), room), path.header_length)
             m.has_flow = 1
             view(&m.flow, entry)
+            m.flow.started_ns = path.started_ns
         elif b.geneve_length[i] <= 48:
             m.header_length = b.geneve_length[i]
             memcpy(m.header, row(b, i) + b.geneve_start[i], m.header_length)

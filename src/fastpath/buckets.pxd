@@ -1,13 +1,17 @@
-# An index from 40-byte keys to the slots of the table that holds them: one cache line a bucket. Row 0.
+# An index from 40-byte keys to the slots of the table that holds them: one cache line a bucket. Row 0. One thread.
 #
-# The keys are the first 40 bytes of the slots (five words each); the index holds one byte of hash and the slot's number.
-# A key lies in its home bucket, or, when that was full, in the first bucket after it that was not; `passed` counts the
-# keys that went on beyond a bucket, so a search stops where nothing ever went on. Built for at most 7 keys in 12 places
-# (58 % full): then one search in thirty looks at a second bucket. The hash must be keyed: homes are chosen by it.
+# A slot begins with its key (five words) and the hash of it (one word); the index holds one byte of hash and the slot's
+# number. A key lies in its home bucket, or, when that was full, in the first bucket after it that was not; `passed` counts
+# the keys that went on beyond a bucket, so a search stops where nothing ever went on. The hash must be keyed: homes are
+# chosen by it.
+#
+# It grows by doubling, a home at a time: what is entered moves one home of the older array, so no call takes long and every
+# key is at any time where its home says:  home in older < moved ─▶ buckets;  else ─▶ older.
+# Full, it has 9 keys in 12 places: 3 % of the keys lie outside their home.
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from fastpath.memory cimport give_pages, prefetch, take_pages
+from fastpath.memory cimport forget_pages, give_pages, prefetch, take_pages
 
 cdef extern from *:
     """
@@ -33,7 +37,10 @@ cdef extern from *:
 
 cdef enum:
     PLACES = 12
-    PLACES_FILLED = 7
+    PLACES_FILLED = 9            # on average, when the index is as full as it may be
+    PLACES_LEFT_TO_GROW = 2      # what is entered while homes move may all go to the older array
+    BUCKETS_FIRST = 64           # of an index that has just been made: a page
+    FORGET_EVERY = 32768         # buckets: 2 MiB
 
 # 64 bytes, one cache line.
 cdef struct Bucket:
@@ -43,23 +50,18 @@ cdef struct Bucket:
 
 cdef struct Buckets:
     Bucket* buckets
+    Bucket* older            # being emptied; NULL: no growth under way
+    const uint8_t* slots
+    size_t slot_bytes
+    size_t size              # keys
     uint32_t count
+    uint32_t limit           # buckets of the full-grown index
+    uint32_t older_count
+    uint32_t moved           # homes of `older` below this one have no keys there any more
 
 
-cdef inline int open_buckets(Buckets* index, size_t capacity) noexcept nogil:
-    """Make room for `capacity` keys; 0 when there is no memory."""
-    index.count = <uint32_t> (capacity / PLACES_FILLED + 2)
-    index.buckets = <Bucket*> take_pages(index.count, sizeof(Bucket))
-    return index.buckets is not NULL
-
-
-cdef inline void close_buckets(Buckets* index) noexcept nogil:
-    give_pages(index.buckets, index.count, sizeof(Bucket))
-    index.buckets = NULL
-
-
-cdef inline uint32_t home(const Buckets* index, uint64_t hash) noexcept nogil:
-    return <uint32_t> (((hash >> 32) * index.count) >> 32)
+cdef inline uint32_t home_in(uint32_t count, uint64_t hash) noexcept nogil:
+    return <uint32_t> (((hash >> 32) * count) >> 32)
 
 
 cdef inline uint8_t tag_of(uint64_t hash) noexcept nogil:
@@ -71,51 +73,164 @@ cdef inline bint same_key(const uint64_t* a, const uint64_t* b) noexcept nogil:
     return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4])) == 0
 
 
-cdef inline int32_t find_key(const Buckets* index, uint64_t hash, const uint64_t* key,
-                             const uint8_t* slots, size_t slot_bytes) noexcept nogil:
-    """The slot whose first 40 bytes are `key`, or -1."""
-    cdef uint32_t at = home(index, hash), left = index.count
-    cdef uint8_t tag = tag_of(hash)
+cdef inline const uint64_t* key_in(const Buckets* index, int32_t slot) noexcept nogil:
+    return <const uint64_t*> (index.slots + <size_t> slot * index.slot_bytes)
+
+
+cdef inline uint32_t stage(const Buckets* index, uint32_t at_least) noexcept nogil:
+    """The least size of at least so many buckets from which doubling leads to the limit."""
+    cdef int halvings = 0
+    while (index.limit >> (halvings + 1)) >= at_least:
+        halvings += 1
+    return <uint32_t> ((<uint64_t> index.limit + (<uint64_t> 1 << halvings) - 1) >> halvings)
+
+
+cdef inline int open_buckets(Buckets* index, size_t capacity, const void* slots, size_t slot_bytes) noexcept nogil:
+    """Make an index of at most `capacity` keys, small at first; 0 when there is no memory."""
+    index.limit = <uint32_t> (capacity / PLACES_FILLED + 2)
+    index.count = stage(index, BUCKETS_FIRST)
+    index.slots, index.slot_bytes, index.size = <const uint8_t*> slots, slot_bytes, 0
+    index.older, index.older_count, index.moved = NULL, 0, 0
+    index.buckets = <Bucket*> take_pages(index.count, sizeof(Bucket))
+    return index.buckets is not NULL
+
+
+cdef inline void close_buckets(Buckets* index) noexcept nogil:
+    give_pages(index.buckets, index.count, sizeof(Bucket))
+    give_pages(index.older, index.older_count, sizeof(Bucket))
+    index.buckets = index.older = NULL
+
+
+cdef inline size_t bytes_of(const Buckets* index) noexcept nogil:
+    """The memory of the index."""
+    return sizeof(Buckets) + (<size_t> index.count + index.older_count) * sizeof(Bucket)
+
+
+cdef inline Bucket* home_of(const Buckets* index, uint64_t hash) noexcept nogil:
+    cdef uint32_t at
+    if index.older is not NULL:
+        at = home_in(index.older_count, hash)
+        if at >= index.moved:
+            return &index.older[at]
+    return &index.buckets[home_in(index.count, hash)]
+
+
+cdef inline Bucket* after(const Buckets* index, Bucket* at) noexcept nogil:
+    """The bucket where keys go on that found `at` full; the first follows the last."""
+    if at == index.buckets + (index.count - 1):
+        return index.buckets
+    if at == index.older + (index.older_count - 1):
+        return index.older
+    return at + 1
+
+
+cdef inline int32_t find_key(const Buckets* index, uint64_t hash, const uint64_t* key) noexcept nogil:
+    """The slot that begins with `key`, or -1."""
+    cdef Bucket* at = home_of(index, hash)
+    cdef uint32_t left = index.count
     cdef unsigned mask
     cdef int32_t slot
     while left:
         left -= 1
-        mask = match12(index.buckets[at].tags, tag)
+        mask = match12(at.tags, tag_of(hash))
         while mask:
-            slot = index.buckets[at].slots[lowest(mask)]
-            if same_key(<const uint64_t*> (slots + slot * slot_bytes), key):
+            slot = at.slots[lowest(mask)]
+            if same_key(key_in(index, slot), key):
                 return slot
             mask &= mask - 1
-        if index.buckets[at].passed == 0:
+        if at.passed == 0:
             return -1
-        at = at + 1 if at + 1 < index.count else 0
+        at = after(index, at)
     return -1
 
 
-cdef inline void add_slot(Buckets* index, uint64_t hash, int32_t slot) noexcept nogil:
-    """Enter a slot whose key is not there yet; the table never holds more keys than were provided for."""
-    cdef uint32_t at = home(index, hash)
-    cdef unsigned free = match12(index.buckets[at].tags, 0)
+cdef inline void enter(Buckets* index, Bucket* at, uint8_t tag, int32_t slot) noexcept nogil:
+    cdef unsigned free = match12(at.tags, 0)
     while not free:
-        index.buckets[at].passed += 1
-        at = at + 1 if at + 1 < index.count else 0
-        free = match12(index.buckets[at].tags, 0)
-    index.buckets[at].tags[lowest(free)] = tag_of(hash)
-    index.buckets[at].slots[lowest(free)] = slot
+        at.passed += 1
+        at = after(index, at)
+        free = match12(at.tags, 0)
+    at.tags[lowest(free)] = tag
+    at.slots[lowest(free)] = slot
+
+
+cdef inline void leave(Buckets* index, Bucket* at, uint8_t tag, int32_t slot) noexcept nogil:
+    cdef unsigned mask
+    while True:
+        mask = match12(at.tags, tag)
+        while mask:
+            if at.slots[lowest(mask)] == slot:
+                at.tags[lowest(mask)] = 0
+                return
+            mask &= mask - 1
+        at.passed -= 1
+        at = after(index, at)
+
+
+cdef inline void fetch_homes_to_move(const Buckets* index) noexcept nogil:
+    """Have the next home's slots and the bucket after it on their way before they are needed."""
+    cdef uint32_t following = index.moved + 1
+    cdef int place
+    if following + 1 < index.older_count:
+        prefetch(&index.older[following + 1])
+        for place in range(PLACES):
+            if index.older[following].tags[place]:
+                prefetch(key_in(index, index.older[following].slots[place]))
+
+
+cdef inline void move_home(Buckets* index) noexcept nogil:
+    """Move the keys of one home from the older array to where the doubled array has them."""
+    cdef uint32_t home = index.moved
+    cdef Bucket* first = &index.older[home]
+    cdef Bucket* at = first
+    cdef uint64_t hash
+    cdef uint32_t further
+    cdef int place
+    fetch_homes_to_move(index)
+    while True:
+        further = at.passed      # more than the home's own, perhaps; then the walk is longer than needed
+        for place in range(PLACES):
+            if at.tags[place]:
+                hash = key_in(index, at.slots[place])[5]
+                if home_in(index.older_count, hash) == home:
+                    enter(index, &index.buckets[home_in(index.count, hash)], at.tags[place], at.slots[place])
+                    leave(index, first, at.tags[place], at.slots[place])
+        at = after(index, at)
+        if further == 0 or at == first:
+            break
+    index.moved += 1
+    if index.moved % FORGET_EVERY == 0 and index.moved > FORGET_EVERY:
+        # The first of these pages may still hold keys that went on past the last bucket.
+        forget_pages(index.older, (index.moved - FORGET_EVERY) * sizeof(Bucket), index.moved * sizeof(Bucket))
+    if index.moved == index.older_count:
+        give_pages(index.older, index.older_count, sizeof(Bucket))
+        index.older, index.older_count, index.moved = NULL, 0, 0
+
+
+cdef inline void grow(Buckets* index) noexcept nogil:
+    """Begin to move into an array of twice the size; when there is no memory for it, the next key tries again."""
+    cdef uint32_t count = stage(index, index.count + 1)
+    cdef Bucket* made = <Bucket*> take_pages(count, sizeof(Bucket))
+    if made is not NULL:
+        index.older, index.older_count, index.moved = index.buckets, index.count, 0
+        index.buckets, index.count = made, count
+
+
+cdef inline int add_slot(Buckets* index, uint64_t hash, int32_t slot) noexcept nogil:
+    """Enter a slot whose key is not there yet and whose own hash is this; 0: no room, nothing has changed."""
+    if index.older is not NULL:
+        move_home(index)
+    elif index.count < index.limit and index.size >= <size_t> index.count * PLACES_FILLED and \
+            index.size <= <size_t> index.count * (PLACES - PLACES_LEFT_TO_GROW):
+        grow(index)
+    if index.size >= <size_t> index.count * PLACES:
+        return 0
+    index.size += 1
+    enter(index, home_of(index, hash), tag_of(hash), slot)
+    return 1
 
 
 cdef inline void drop_slot(Buckets* index, uint64_t hash, int32_t slot) noexcept nogil:
     """Take out a slot that was entered with this hash."""
-    cdef uint32_t at = home(index, hash), left = index.count
-    cdef uint8_t tag = tag_of(hash)
-    cdef unsigned mask
-    while left:
-        left -= 1
-        mask = match12(index.buckets[at].tags, tag)
-        while mask:
-            if index.buckets[at].slots[lowest(mask)] == slot:
-                index.buckets[at].tags[lowest(mask)] = 0
-                return
-            mask &= mask - 1
-        index.buckets[at].passed -= 1
-        at = at + 1 if at + 1 < index.count else 0
+    leave(index, home_of(index, hash), tag_of(hash), slot)
+    index.size -= 1

@@ -16,7 +16,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
 from fastpath.batch cimport Columns, PacketBatch, drop, row
-from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
+from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, header_of, path_of
 from fastpath.geneve cimport put
 from fastpath.message cimport FlowView, view
 from fastpath.outer cimport OUTER_BYTES, write_outer
@@ -86,7 +86,8 @@ cdef class Egress:
 
     cdef void _refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
         # A synthetic address exists only here, so silence would leave the client to its time-out: it is told at once.
-        if b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i) and entry.header_length:
+        if b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i) \
+                and path_of(&self.admission.flows.core, entry).header_length:
             self.admission.punt(PUNT_REFUSED, b, i, entry.location, entry, 0)
             drop(b, i, DROP_POLICY_STRAY)
         else:
@@ -120,7 +121,7 @@ cdef class Egress:
             drop(b, i, DROP_ZIA_DOWN)
             return
         if b.inner_length[i] > plan.zia_mtu:
-            if entry.header_length:
+            if path_of(&self.admission.flows.core, entry).header_length:
                 self.admission.punt(PUNT_TOO_BIG, b, i, entry.location, entry, plan.zia_mtu)
             drop(b, i, DROP_ZIA_TOO_BIG)
             return
@@ -130,7 +131,9 @@ cdef class Egress:
 
     cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        cdef FlowPath* path = path_of(&self.admission.flows.core, entry)
         cdef uint8_t[16] alias
+        cdef uint8_t[48] room
         cdef FlowView f
         self.admission.renew(index)
         self.admission.account(b, i, index, 1)
@@ -145,8 +148,8 @@ cdef class Egress:
         elif is_dns(b, i, b.source_port[i]):
             self.admission.punt(PUNT_DNS_ANSWER, b, i, entry.location, entry, 0)
         else:
-            put(b, i, entry.header, entry.header_length)
-            b.peer_address[i], b.peer_port[i] = entry.peer_address, entry.peer_port
+            put(b, i, header_of(&self.admission.flows.core, index, room), path.header_length)
+            b.peer_address[i], b.peer_port[i] = path.peer_address, path.peer_port
             add(&self.to_geneve, i)
 
     def encode_batch(self, PacketBatch batch not None, uint32_t address, uint16_t port):

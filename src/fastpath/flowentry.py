@@ -1,6 +1,6 @@
-"""A flow as Python sees it: the fields of FlowEntry (flowtable.pxd) as a NumPy dtype, and one flow as a dict.
+"""A flow as Python sees it: FlowEntry and FlowPath (flows.pxd) as NumPy dtypes, and one flow as a dict.
 
-Pure Python, for the control plane and for tests; never per packet. fastpath.flowtable checks the size when it is imported.
+Pure Python, for the control plane and for tests; never per packet. fastpath.flowtable checks the sizes when it is imported.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ IDLE_S = {0: 400.0, 1: 30.0, 2: 5.0, 3: 130.0, 4: 30.0, 5: 130.0}
 
 ENTRY = np.dtype([
     ("a_address", "u1", 16), ("b_address", "u1", 16), ("a_port", "u2"), ("b_port", "u2"), ("namespace", "u2"),
-    ("protocol", "u1"), ("ip_version", "u1"), ("hash", "u8"), ("last_seen_ns", "u8"), ("generation", "u4"),
-    ("rule", "i4"), ("action", "u1"), ("state", "u1"), ("initiator", "u1"), ("timeout_class", "u1"), ("tunnel", "u1"),
-    ("header_length", "u1"), ("punted", "u1"), ("used", "u1"), ("packets", "u8", 2), ("bytes", "u8", 2),
-    ("started_ns", "u8"), ("peer_address", "u4"), ("peer_port", "u2"), ("nat_port", "u2"), ("nat_slot", "u4"),
-    ("name_id", "u4"), ("previous", "i4"), ("next", "i4"), ("location", "u4"), ("owner", "u4"), ("header", "u1", 48)])
+    ("protocol", "u1"), ("ip_version", "u1"), ("hash", "u8"), ("last_seen_ns", "u8"), ("previous", "i4"), ("next", "i4"),
+    ("generation", "u4"), ("rule", "i4"), ("action", "u1"), ("state", "u1"), ("initiator", "u1"), ("timeout_class", "u1"),
+    ("tunnel", "u1"), ("used", "u1"), ("nat_port", "u2"), ("packets", "u8", 2), ("bytes", "u8", 2), ("nat_slot", "u4"),
+    ("name_id", "u4"), ("location", "u4"), ("owner", "u4")])
+PATH = np.dtype([
+    ("started_ns", "u8"), ("peer_address", "u4"), ("peer_port", "u2"), ("header_length", "u1"), ("pad", "u1"),
+    ("header", "u1", 40)])
 
 
-def described(record: np.void) -> dict[str, Any]:
-    """Return one element of a table's entries_view as a dict; addresses and the header to echo as bytes."""
-    flow: dict[str, Any] = {name: record[name].tolist() for name in ENTRY.names or ()}
-    for name in ("a_address", "b_address", "header"):
+def described(entry: np.void, path: np.void, header: bytes) -> dict[str, Any]:
+    """Return one element of a table's entries_view and paths_view, and its header, as a dict; addresses as bytes."""
+    flow: dict[str, Any] = {name: record[name].tolist() for record in (entry, path) for name in record.dtype.names or ()}
+    for name in ("a_address", "b_address"):
         flow[name] = bytes(flow[name])
-    flow["header"] = flow["header"][:flow["header_length"]]
+    flow["header"] = header
+    del flow["pad"]
     return flow

@@ -1,42 +1,36 @@
 """FlowTable: flows by key, each in the list of its timeout class, least recently used first.
 
 Journey: lookup after flowkey.build; insert for the misses that classify decided; account for every packet of a flow;
-expire between batches. One thread: the worker that owns the shard. All memory is taken when the table is made and none
-afterwards. `now_ns` is any clock that never goes back. It does not decide what becomes of a flow, and reads no packet.
-
-    index: one cache line a bucket (buckets.pxd) ──slot──▶ entries: 192 bytes a flow ◀──▶ list of its timeout class
+expire between batches. One thread: the worker that owns the shard. Address space for all flows is taken when the table is
+made; memory follows the flows, a bounded step at a time. `now_ns` is any clock that never goes back. It does not decide what
+becomes of a flow, and reads no packet. The table itself is flows.pxd.
 """
 
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cpython.buffer cimport PyBuffer_FillInfo
 
 import numpy as np
 
 from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch, drop
-from fastpath.buckets cimport (Bucket, Buckets, add_slot, close_buckets, drop_slot, find_key, home, lowest, match12,
-                               open_buckets, same_key, tag_of)
+from fastpath.buckets cimport Bucket
 from fastpath.flowkey cimport FlowKey
-from fastpath.memory cimport give_pages, prefetch, take_pages
+from fastpath.flows cimport (FLOWS_MAX, LOOK_UP_CHUNK, account_flow, close_flows, due_flows, find_flow, flow_bytes, insert_flow,
+                             look_up, oldest_flow, open_flows, pin_flow, remove_flow, touch_flow)
 
-from fastpath.flowentry import ENTRY, IDLE_S, described
+from fastpath.flowentry import ENTRY, IDLE_S, PATH, described
+from fastpath.flows import FlowState, TimeoutClass
 
-__all__ = ["ENTRY", "FlowState", "FlowTable", "TimeoutClass"]
+__all__ = ["ENTRY", "PATH", "FlowState", "FlowTable", "TimeoutClass"]
 
-if sizeof(FlowEntry) != 192 or sizeof(Bucket) != 64:
+if sizeof(FlowEntry) != 128 or sizeof(FlowPath) != 56 or sizeof(Bucket) != 64:
     raise ImportError("fastpath.flowtable was built for another layout of FlowEntry: build fastpath again")
+if ENTRY.itemsize != sizeof(FlowEntry) or PATH.itemsize != sizeof(FlowPath):
+    raise ImportError("fastpath.flowtable: ENTRY and PATH do not describe FlowEntry and FlowPath: build fastpath again")
 
 cdef enum:
-    CHUNK = 64              # rows whose memory is fetched together
-    CAPACITY_MAX = 1 << 30
     REASON_FULL = 15        # DROP_FLOW_TABLE_FULL
-    FLAG_FIN = 0x01
-    FLAG_RST = 0x04
-
-if ENTRY.itemsize != sizeof(FlowEntry):
-    raise ImportError("fastpath.flowtable: ENTRY does not describe FlowEntry: build fastpath again")
 
 
 @cython.final
@@ -44,7 +38,7 @@ cdef class FlowTable:
     """Up to `capacity` flows.
 
     Args:
-        capacity: flows, 1 … 2^30; 201 bytes each.
+        capacity: flows, 1 … 2^30; at most 192 bytes each when the table is full, and memory only for those that were there.
         idle: seconds by TimeoutClass after which a flow is due; classes left out keep the default.
     Raises:
         ValueError: capacity, a class or its seconds out of range.
@@ -52,29 +46,28 @@ cdef class FlowTable:
     """
 
     def __cinit__(self, int64_t capacity, idle=None):
-        if not 1 <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
-        self.capacity, self.size, self._free, self._fresh = <int> capacity, 0, -1, 0
-        cdef int c
-        for c in range(TIMEOUT_CLASSES):
-            self._heads[c] = self._tails[c] = -1
+        if not 1 <= capacity <= FLOWS_MAX:
+            raise ValueError(f"capacity must be 1 to {FLOWS_MAX}, not {capacity}")
+        if not open_flows(&self.core, <int32_t> capacity):
+            raise MemoryError(f"no memory for {capacity} flows of {sizeof(FlowEntry) + sizeof(FlowPath)} bytes")
         self._set_idle({**IDLE_S, **(idle or {})})
-        self._index = calloc(1, sizeof(Buckets))
-        self.entries = <FlowEntry*> take_pages(self.capacity, sizeof(FlowEntry))
-        if self._index is NULL or self.entries is NULL or not open_buckets(<Buckets*> self._index, self.capacity):
-            raise MemoryError(f"no memory for {capacity} flows of {sizeof(FlowEntry)} bytes")
+        self.capacity, self.entries = <int> capacity, self.core.entries
 
     def __dealloc__(self):
-        if self._index is not NULL:
-            close_buckets(<Buckets*> self._index)
-            free(self._index)
-        give_pages(self.entries, self.capacity, sizeof(FlowEntry))
-
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, self.entries, <Py_ssize_t> self.capacity * sizeof(FlowEntry), 0, flags)
+        close_flows(&self.core)
 
     def __len__(self):
-        return self.size
+        return self.core.size
+
+    @property
+    def size(self):
+        """The number of flows."""
+        return self.core.size
+
+    @property
+    def nbytes(self):
+        """Memory used so far, in bytes: slots that ever held a flow, and the index."""
+        return flow_bytes(&self.core)
 
     cdef int _set_idle(self, dict idle) except -1:
         for timeout_class, idle_s in idle.items():
@@ -82,129 +75,69 @@ cdef class FlowTable:
                 raise ValueError(f"idle: {timeout_class!r} is not a TimeoutClass")
             if not 0 < idle_s <= 1e9:
                 raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
-            self.idle_ns[<int> timeout_class] = <uint64_t> (idle_s * 1e9)
+            self.core.idle_ns[<int> timeout_class] = <uint64_t> (idle_s * 1e9)
         return 0
 
     cdef int lookup(self, Columns* b) noexcept nogil:
-        cdef int begin = 0, end, misses = 0
+        cdef int begin = 0, rows, i, misses = 0
+        cdef uint8_t dead
         while begin < b.count:
-            end = begin + CHUNK if begin + CHUNK < b.count else b.count
-            misses += look_up_chunk(<Buckets*> self._index, self.entries, b, begin, end)
-            begin = end
+            rows = LOOK_UP_CHUNK if b.count - begin > LOOK_UP_CHUNK else b.count - begin
+            dead = 0
+            for i in range(begin, begin + rows):
+                dead |= b.reason[i]
+            if dead:
+                misses += look_up_live(&self.core, b, begin, rows)
+            else:
+                misses += look_up(&self.core, b.key + <size_t> begin * KEY_BYTES, b.hash + begin, b.entry + begin, rows)
+            begin += rows
         return misses
 
     cdef int32_t find(self, const FlowKey* key, uint64_t hash) noexcept nogil:
-        return find_key(<Buckets*> self._index, hash, key.words, <uint8_t*> self.entries, sizeof(FlowEntry))
+        return find_flow(&self.core, key, hash)
 
     cdef int32_t insert(self, const FlowKey* key, uint64_t hash, uint8_t timeout_class, uint64_t now_ns) noexcept nogil:
-        cdef int32_t index = self._free
-        cdef FlowEntry* entry
-        if index >= 0:
-            self._free = self.entries[index].next
-        elif self._fresh < self.capacity:
-            index = self._fresh
-            self._fresh += 1
-        else:
-            return -1
-        entry = &self.entries[index]
-        memset(entry, 0, sizeof(FlowEntry))
-        entry.key = key[0]
-        entry.hash = hash
-        entry.last_seen_ns = entry.started_ns = now_ns
-        entry.rule, entry.tunnel, entry.used = -1, 255, 1
-        self._link(index, timeout_class)
-        add_slot(<Buckets*> self._index, hash, index)
-        self.size += 1
-        return index
+        return insert_flow(&self.core, key, hash, timeout_class, now_ns)
 
     cdef void touch(self, int32_t index, uint8_t timeout_class, uint64_t now_ns) noexcept nogil:
-        self.entries[index].last_seen_ns = now_ns
-        if self._tails[timeout_class] == index:
-            return
-        self._unlink(index)
-        self._link(index, timeout_class)
+        touch_flow(&self.core, index, timeout_class, now_ns)
 
     cdef void remove(self, int32_t index) noexcept nogil:
-        cdef FlowEntry* entry = &self.entries[index]
-        drop_slot(<Buckets*> self._index, entry.hash, index)
-        self._unlink(index)
-        entry.used = 0
-        entry.next = self._free
-        self._free = index
-        self.size -= 1
+        remove_flow(&self.core, index)
 
     cdef int32_t oldest(self) noexcept nogil:
-        cdef int32_t index, found = -1
-        cdef int c
-        for c in range(TIMEOUT_CLASSES):
-            index = self._heads[c]
-            while index >= 0 and self.entries[index].state & FLOW_PINNED:
-                index = self.entries[index].next
-            if index >= 0 and (found < 0 or self.entries[index].last_seen_ns < self.entries[found].last_seen_ns):
-                found = index
-        return found
+        return oldest_flow(&self.core)
 
     cdef int due(self, uint64_t now_ns, int32_t* out, int room) noexcept nogil:
-        cdef int32_t index
-        cdef uint64_t seen
-        cdef int c, n = 0
-        for c in range(TIMEOUT_CLASSES):
-            index = self._heads[c]
-            while index >= 0 and n < room:
-                seen = self.entries[index].last_seen_ns
-                if now_ns <= seen or now_ns - seen <= self.idle_ns[c]:
-                    break
-                out[n] = index
-                n += 1
-                index = self.entries[index].next
-        return n
+        return due_flows(&self.core, now_ns, out, room)
 
     cdef void account(self, Columns* b, int i, uint64_t now_ns) noexcept nogil:
         cdef int32_t index = b.entry[i]
-        cdef FlowEntry* entry = &self.entries[index]
-        cdef int answer = b.direction[i] != entry.initiator
-        entry.packets[answer] += 1
-        entry.bytes[answer] += b.inner_length[i]
-        if answer:
-            entry.state |= FLOW_SEEN_REPLY
-        if b.tcp_flags[i] & FLAG_FIN:
-            entry.state |= FLOW_FIN_REVERSE if answer else FLOW_FIN_FORWARD
-        if b.tcp_flags[i] & FLAG_RST:
-            entry.state |= FLOW_RESET
-        self.touch(index, class_of(entry.key.fields.protocol, entry.state), now_ns)
-
-    cdef void _link(self, int32_t index, uint8_t timeout_class) noexcept nogil:
-        cdef FlowEntry* entry = &self.entries[index]
-        cdef int32_t tail = self._tails[timeout_class]
-        entry.timeout_class = timeout_class
-        entry.previous = tail
-        entry.next = -1
-        if tail >= 0:
-            self.entries[tail].next = index
-        else:
-            self._heads[timeout_class] = index
-        self._tails[timeout_class] = index
-
-    cdef void _unlink(self, int32_t index) noexcept nogil:
-        cdef FlowEntry* entry = &self.entries[index]
-        if entry.previous >= 0:
-            self.entries[entry.previous].next = entry.next
-        else:
-            self._heads[entry.timeout_class] = entry.next
-        if entry.next >= 0:
-            self.entries[entry.next].previous = entry.previous
-        else:
-            self._tails[entry.timeout_class] = entry.previous
+        account_flow(&self.core, index, b.direction[i] != self.entries[index].initiator, b.inner_length[i], b.tcp_flags[i],
+                     now_ns)
 
     @property
     def entries_view(self):
         """All slots as a structured array (dtype ENTRY) over the table's own memory; slots not in use have used == 0.
 
-        Writable, for what the owner decides: generation, rule, action, tunnel, NAT, header, location, owner, name_id, and
-        the FLOW_BOUND, FLOW_PINNED and FLOW_KERNEL_INSIDE bits. Writing key, hash, times, class, used or the list
-        breaks the table.
+        Writable, for what the owner decides: generation, rule, action, tunnel, NAT, location, owner, name_id, and the
+        FLOW_BOUND and FLOW_KERNEL_INSIDE bits. Writing key, hash, times, class, used or the list breaks the table.
         """
-        return np.frombuffer(self, np.uint8).view(ENTRY)
+        return self._view(<uint8_t*> self.core.entries, ENTRY)
+
+    @property
+    def paths_view(self):
+        """Beside entries_view, by the same index: dtype PATH, when a flow began and the header its packets go back under.
+
+        A header written here has at most 40 bytes.
+        """
+        return self._view(<uint8_t*> self.core.paths, PATH)
+
+    cdef object _view(self, uint8_t* at, object dtype):
+        cdef Window window = Window.__new__(Window)
+        window.table, window.at = self, at
+        window.size = <Py_ssize_t> self.capacity * <Py_ssize_t> dtype.itemsize
+        return np.frombuffer(window, np.uint8).view(dtype)
 
     def lookup_batch(self, PacketBatch batch not None):
         """Set `entry` of every live row (-1 = miss); needs key and hash. Touches no flow.
@@ -220,8 +153,9 @@ cdef class FlowTable:
     def insert_misses(self, PacketBatch batch not None, uint64_t now_ns, timeout_class=None):
         """Make a flow for every live row whose entry is -1, this row being its initiator; rows of one flow share it.
 
-        A full table gives up its least recently used flow that is neither pinned nor used by this batch: the hits of the
-        batch count as used now, so that no row is left pointing at another flow's slot.
+        A full table gives up the least recently used of its young flows (no answer seen, or closing; not pinned), never one
+        that was answered, nor one that this batch uses: the hits of the batch count as used now, so that no row is left
+        pointing at another flow's slot.
 
         Args:
             now_ns: the clock, read once for the batch.
@@ -231,7 +165,7 @@ cdef class FlowTable:
         Raises:
             ValueError: timeout_class is not a TimeoutClass.
         Drops:
-            FLOW_TABLE_FULL: every flow is pinned or was used at now_ns.
+            FLOW_TABLE_FULL: every flow is answered, pinned or was used at now_ns.
         """
         cdef int wanted = -1 if timeout_class is None else timeout_class
         if wanted >= TIMEOUT_CLASSES or wanted < -1:
@@ -240,7 +174,7 @@ cdef class FlowTable:
         cdef int i, made = 0
         self._check_entries(b)
         with nogil:
-            if self.size > self.capacity - b.count:
+            if self.core.size > self.capacity - b.count:
                 touch_hits(self, b, now_ns)
             for i in range(b.count):
                 if b.reason[i] == 0 and b.entry[i] < 0:
@@ -297,8 +231,17 @@ cdef class FlowTable:
         self._check(index, "index")
         self.remove(index)
 
+    def pin_one(self, int32_t index, bint pinned, uint64_t now_ns):
+        """Have a flow never give way to new ones, or again give way; a use now. It still ends when idle for too long.
+
+        Raises:
+            ValueError: index is not a flow of this table.
+        """
+        self._check(index, "index")
+        pin_flow(&self.core, index, pinned, now_ns)
+
     def oldest_one(self):
-        """Return the index of the least recently used flow that is not pinned, or -1."""
+        """Return the index of the least recently used flow that may give way to a new one, or -1: none may."""
         return self.oldest()
 
     def due_flows(self, uint64_t now_ns, int32_t[::1] out not None):
@@ -324,13 +267,16 @@ cdef class FlowTable:
         return removed
 
     def get(self, int32_t index):
-        """Return a copy of a flow as a dict by the names of ENTRY; addresses, key and header as bytes.
+        """Return a copy of a flow as a dict by the names of ENTRY and PATH; addresses and header as bytes.
 
         Raises:
             ValueError: index is not a flow of this table.
         """
         self._check(index, "index")
-        return described(self.entries_view[index])
+        cdef uint8_t[FLOW_HEADER_MAX] room
+        cdef const uint8_t* header = header_of(&self.core, index, room)
+        return described(self.entries_view[index], self.paths_view[index],
+                         header[:self.core.paths[index].header_length])
 
     cdef int _check(self, int32_t index, str name) except -1:
         if not 0 <= index < self.capacity or not self.entries[index].used:
@@ -345,29 +291,26 @@ cdef class FlowTable:
         return 0
 
 
-cdef int look_up_chunk(Buckets* index, FlowEntry* entries, Columns* b, int begin, int end) noexcept nogil:
-    """Three passes, so that the cache misses of up to 64 rows overlap: buckets, first candidates, comparison."""
-    cdef int32_t candidate[CHUNK]
-    cdef uint32_t at
-    cdef unsigned mask
-    cdef FlowKey key
+cdef class Window:
+    """Memory of a table as a buffer; holds the table."""
+
+    cdef FlowTable table
+    cdef uint8_t* at
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.at, self.size, 0, flags)
+
+
+cdef int look_up_live(Flows* flows, Columns* b, int begin, int rows) noexcept nogil:
+    """Look up all rows, dead ones too, but leave these as they are."""
+    cdef int32_t[LOOK_UP_CHUNK] found
     cdef int i, misses = 0
-    for i in range(begin, end):
-        prefetch(&index.buckets[home(index, b.hash[i])])
-    for i in range(begin, end):
-        at = home(index, b.hash[i])
-        mask = match12(index.buckets[at].tags, tag_of(b.hash[i]))
-        candidate[i - begin] = index.buckets[at].slots[lowest(mask)] if mask else -1
-        if mask:
-            prefetch(&entries[candidate[i - begin]])
-    for i in range(begin, end):
-        if b.reason[i]:
-            continue
-        memcpy(&key, b.key + <size_t> i * KEY_BYTES, KEY_BYTES)
-        b.entry[i] = candidate[i - begin]
-        if b.entry[i] < 0 or not same_key(entries[b.entry[i]].key.words, key.words):
-            b.entry[i] = find_key(index, b.hash[i], key.words, <uint8_t*> entries, sizeof(FlowEntry))
-            misses += b.entry[i] < 0
+    look_up(flows, b.key + <size_t> begin * KEY_BYTES, b.hash + begin, found, rows)
+    for i in range(rows):
+        if b.reason[begin + i] == 0:
+            b.entry[begin + i] = found[i]
+            misses += found[i] < 0
     return misses
 
 

@@ -17,7 +17,7 @@ from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
 from fastpath.egress cimport DNS_PORT, Egress, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.flowkey cimport build
-from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
+from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, keep_header, path_of
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.packet cimport PROTOCOL_UDP, parse
@@ -67,6 +67,7 @@ cdef class Ingress:
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil:
         cdef int32_t index
         cdef FlowEntry* entry
+        cdef FlowPath* path
         cdef int way
         if is_dns(b, i, b.destination_port[i]) and not resumed:
             self.admission.punt(PUNT_DNS_QUERY, b, i, self.location[i], NULL, 0)
@@ -88,9 +89,9 @@ cdef class Ingress:
         if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP:
             drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
             return
-        entry.header_length = b.geneve_length[i]
-        memcpy(entry.header, row(b, i) + b.geneve_start[i], b.geneve_length[i])
-        entry.peer_address, entry.peer_port = b.peer_address[i], b.peer_port[i]
+        path = path_of(&self.admission.flows.core, entry)
+        keep_header(&self.admission.flows.core, index, row(b, i) + b.geneve_start[i], b.geneve_length[i])
+        path.peer_address, path.peer_port = b.peer_address[i], b.peer_port[i]
         self.admission.account(b, i, index, way)
         if way and entry.action == ACTION_LOCAL and is_dns(b, i, b.source_port[i]) and not resumed:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, self.location[i], entry, 0)

@@ -18,12 +18,26 @@ cdef extern from *:
         size_t size;
         if (__builtin_mul_overflow(count, each, &size) || size > SIZE_MAX / 2 || size == 0) return NULL;
         size = fastpath_rounded(size);
-        void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        /* Kernels before 6.7 do not align by themselves, and an unaligned mapping has small pages at both ends. */
+        size_t slack = size >= FASTPATH_HUGE ? FASTPATH_HUGE : 0;
+        char *at = mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (at == MAP_FAILED) return NULL;
+        if (slack) {
+            size_t before = (FASTPATH_HUGE - (uintptr_t) at % FASTPATH_HUGE) % FASTPATH_HUGE;
+            if (before) munmap(at, before);
+            if (slack - before) munmap(at + before + size, slack - before);
+            at += before;
     #ifdef MADV_HUGEPAGE
-        if (size >= FASTPATH_HUGE) madvise(at, size, MADV_HUGEPAGE);
+            madvise(at, size, MADV_HUGEPAGE);
     #endif
+        }
         return at;
+    }
+    /* The content of whole huge pages is gone; they read as zero if ever touched again. */
+    static inline void fastpath_forget(void *at, size_t from, size_t to) {
+        from = (from + FASTPATH_HUGE - 1) / FASTPATH_HUGE * FASTPATH_HUGE;
+        to = to / FASTPATH_HUGE * FASTPATH_HUGE;
+        if (from < to) madvise((char *) at + from, to - from, MADV_DONTNEED);
     }
     static inline void fastpath_give(void *at, size_t count, size_t each) {
         if (at) munmap(at, fastpath_rounded(count * each));
@@ -38,6 +52,8 @@ cdef extern from *:
     void* take_pages "fastpath_take" (size_t count, size_t each) noexcept nogil
     # The same count and each as taken.
     void give_pages "fastpath_give" (void* at, size_t count, size_t each) noexcept nogil
+    # Gives the whole huge pages between two offsets of such memory back, which stays valid and is zero again.
+    void forget_pages "fastpath_forget" (void* at, size_t begin, size_t end) noexcept nogil
     void prefetch "fastpath_prefetch" (const void* at) noexcept nogil
     void* load_pointer "fastpath_load_pointer" (void** at) noexcept nogil
     void store_pointer "fastpath_store_pointer" (void** at, void* value) noexcept nogil

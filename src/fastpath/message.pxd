@@ -61,6 +61,7 @@ cdef struct Message:
     uint8_t header[48]
     FlowView flow               # valid iff has_flow
 
+# All but started_ns, which is the path's.
 cdef void view(FlowView* out, const FlowEntry* entry) noexcept nogil
 # Copies the message and packet_length bytes of packet into the ring: 1, or 0 when it is full. Does not notify.
 cdef int post(Ring ring, const Message* message, const uint8_t* packet) noexcept nogil

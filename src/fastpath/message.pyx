@@ -64,7 +64,7 @@ cdef void view(FlowView* out, const FlowEntry* entry) noexcept nogil:
     out.destination_port = entry.key.fields.b_port if a_began else entry.key.fields.a_port
     memcpy(out.packets, entry.packets, 16)
     memcpy(out.bytes, entry.bytes, 16)
-    out.started_ns, out.last_seen_ns = entry.started_ns, entry.last_seen_ns
+    out.last_seen_ns = entry.last_seen_ns
     out.name_id, out.location, out.nat_slot, out.rule = entry.name_id, entry.location, entry.nat_slot, entry.rule
     out.namespace, out.nat_port = entry.key.fields.namespace, entry.nat_port
     out.ip_version, out.protocol = entry.key.fields.ip_version, entry.key.fields.protocol

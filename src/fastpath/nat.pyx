@@ -68,7 +68,7 @@ cdef class NatTable:
     """Up to `capacity` bindings.
 
     Args:
-        capacity: bindings, 1 … 2^28; 74 bytes each.
+        capacity: bindings, 1 … 2^28; 72 bytes each.
         ports: lowest and highest local port (and echo identifier) to give out.
         seed: 32 secret bytes; whoever knows them can foresee ports and aim collisions.
     Raises:
@@ -89,7 +89,7 @@ cdef class NatTable:
         self._starts = calloc(STARTS, sizeof(Start))
         self._bindings = take_pages(self.capacity, sizeof(Binding))
         if self._index is NULL or self._starts is NULL or self._bindings is NULL \
-                or not open_buckets(<Buckets*> self._index, self.capacity):
+                or not open_buckets(<Buckets*> self._index, self.capacity, self._bindings, sizeof(Binding)):
             raise MemoryError(f"no memory for {capacity} bindings of {sizeof(Binding)} bytes")
 
     def __dealloc__(self):
@@ -138,8 +138,7 @@ cdef class NatTable:
         cdef FlowKey key
         cdef int32_t slot
         fill_key(&key, protocol, local, port, remote, remote_port)
-        slot = find_key(<Buckets*> self._index, hash_key(&key, &self._secret), key.words, <uint8_t*> self._bindings,
-                        sizeof(Binding))
+        slot = find_key(<Buckets*> self._index, hash_key(&key, &self._secret), key.words)
         return (<Binding*> self._bindings)[slot].flow if slot >= 0 else -1
 
     cdef int release(self, uint8_t protocol, const uint8_t* local, uint16_t port,
@@ -150,7 +149,7 @@ cdef class NatTable:
         cdef Binding* binding
         fill_key(&key, protocol, local, port, remote, remote_port)
         hash = hash_key(&key, &self._secret)
-        slot = find_key(<Buckets*> self._index, hash, key.words, <uint8_t*> self._bindings, sizeof(Binding))
+        slot = find_key(<Buckets*> self._index, hash, key.words)
         if slot < 0:
             return 0
         drop_slot(<Buckets*> self._index, hash, slot)
@@ -164,19 +163,17 @@ cdef class NatTable:
 
     cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil:
         cdef const FlowKey* wanted = <const FlowKey*> key
-        cdef int32_t slot = self._free
+        cdef int32_t slot = self._free if self._free >= 0 else self._fresh
         cdef Binding* binding
-        if self.size == self.capacity or find_key(<Buckets*> self._index, hash, wanted.words,
-                                                  <uint8_t*> self._bindings, sizeof(Binding)) >= 0:
+        if self.size == self.capacity or find_key(<Buckets*> self._index, hash, wanted.words) >= 0 \
+                or not add_slot(<Buckets*> self._index, hash, slot):
             return 0
-        if slot >= 0:
-            self._free = (<Binding*> self._bindings)[slot].next
-        else:
-            slot = self._fresh
-            self._fresh += 1
         binding = &(<Binding*> self._bindings)[slot]
+        if self._free >= 0:
+            self._free = binding.next
+        else:
+            self._fresh += 1
         binding.key, binding.hash, binding.flow, binding.next = wanted[0], hash, flow, -1
-        add_slot(<Buckets*> self._index, hash, slot)
         self.size += 1
         return 1
 

@@ -83,7 +83,7 @@ def test_a_used_slot_is_cleared_for_its_next_flow(impl):
     table = impl.FlowTable(1)
     table.insert_misses(rows([1]), 1)
     table.entries_view["name_id"][0], table.entries_view["nat_port"][0] = 9, 9
-    table.entries_view["header_length"][0] = 48
+    table.paths_view["header_length"][0] = 40
     table.insert_misses(rows([2]), 2)
     flow = flow_of(table, 2)
     assert (flow["name_id"], flow["nat_port"], flow["header_length"], flow["started_ns"]) == (0, 0, 0, 2)
@@ -145,9 +145,9 @@ def test_pinned_flows_stay_and_a_table_of_pinned_flows_drops(impl):
     batch = rows([1, 2])
     table.lookup_batch(batch)
     table.insert_misses(batch, 1)
-    table.entries_view["state"][batch.entry[0]] |= FlowState.FLOW_PINNED
+    table.pin_one(int(batch.entry[0]), True, 1)
     assert table.oldest_one() == batch.entry[1]
-    table.entries_view["state"][batch.entry[1]] |= FlowState.FLOW_PINNED
+    table.pin_one(int(batch.entry[1]), True, 1)
     assert table.oldest_one() == -1
     third = rows([3])
     assert table.insert_misses(third, 2) == 0
@@ -288,7 +288,7 @@ def test_the_view_lives_longer_than_the_name_of_its_table():
     table.insert_misses(rows([1]), 5)
     view = table.entries_view
     del table
-    assert view["started_ns"].max() == 5
+    assert view["last_seen_ns"].max() == 5
 
 
 class Machine(RuleBasedStateMachine):
@@ -340,12 +340,13 @@ class Machine(RuleBasedStateMachine):
 
         self.both(touch)
 
-    @rule(number=numbers, protocol=protocols)
-    def pin(self, number, protocol):
-        for table in self.tables:
+    @rule(number=numbers, protocol=protocols, pinned=st.booleans())
+    def pin(self, number, protocol, pinned):
+        def pin(table):
             index = self.index(table, number, protocol)
-            if index >= 0:
-                table.entries_view["state"][index] ^= FlowState.FLOW_PINNED
+            return index >= 0 and table.pin_one(index, pinned, self.now)
+
+        self.both(pin)
 
     @rule(later=st.integers(0, 60))
     def expire(self, later):

@@ -16,7 +16,7 @@ ROWS = (
     ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint",
      "rewrite"),
     # what this product makes of them
-    ("gwlb", "flowentry", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
+    ("gwlb", "flowentry", "flows", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
     # the order of the journey
     ("admission", "egress", "ingress", "worker"),
 )
@@ -31,6 +31,7 @@ SAME_ROW = {
     ("lpm", "lpmtable"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("classify", "criteria"): "the criteria's columns, made in Python",
+    ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",

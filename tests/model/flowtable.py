@@ -1,11 +1,11 @@
-"""The obvious flow table: a dictionary by key, and for each timeout class a list ordered by last use."""
+"""The obvious flow table: a dictionary by key, and for each rank and timeout class a list ordered by last use."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastpath.action import DropReason
-from fastpath.flowtable import ENTRY, FlowState, TimeoutClass
+from fastpath.flowtable import ENTRY, PATH, FlowState, TimeoutClass
 
 IDLE_S = {TimeoutClass.TIMEOUT_TCP: 400, TimeoutClass.TIMEOUT_TCP_OPENING: 30, TimeoutClass.TIMEOUT_TCP_CLOSING: 5,
           TimeoutClass.TIMEOUT_UDP: 130, TimeoutClass.TIMEOUT_ICMP: 30, TimeoutClass.TIMEOUT_OTHER: 130}
@@ -22,6 +22,13 @@ def class_of(protocol, state):
             58: TimeoutClass.TIMEOUT_ICMP}.get(protocol, TimeoutClass.TIMEOUT_OTHER)
 
 
+def rank_of(entry, timeout_class):
+    """0 young: gives way to new flows; 1 answered; 2 pinned."""
+    if entry["state"] & FlowState.FLOW_PINNED:
+        return 2
+    return int(bool(entry["state"] & FlowState.FLOW_SEEN_REPLY) and timeout_class != TimeoutClass.TIMEOUT_TCP_CLOSING)
+
+
 class FlowTable:
     def __init__(self, capacity, idle=None):
         if not 1 <= capacity <= 1 << 30:
@@ -32,8 +39,8 @@ class FlowTable:
         self.capacity = capacity
         self.idle_ns = {timeout_class: int(idle_s * 1e9) for timeout_class, idle_s in {**IDLE_S, **(idle or {})}.items()}
         self.by_key: dict[bytes, int] = {}
-        self.order = {timeout_class: [] for timeout_class in TimeoutClass}
-        self.entries_view = np.zeros(capacity, ENTRY)
+        self.order = {(rank, timeout_class): [] for rank in range(3) for timeout_class in TimeoutClass}
+        self.entries_view, self.paths_view = np.zeros(capacity, ENTRY), np.zeros(capacity, PATH)
 
     def __len__(self):
         return len(self.by_key)
@@ -84,14 +91,24 @@ class FlowTable:
 
     def make(self, key, hash_, timeout_class, now_ns):
         index = int(np.flatnonzero(self.entries_view["used"] == 0)[0])
-        self.entries_view[index] = np.zeros((), ENTRY)
+        self.entries_view[index], self.paths_view[index] = np.zeros((), ENTRY), np.zeros((), PATH)
         entry = self.entries_view[index]
         self.entries_view.view(np.uint8).reshape(self.capacity, -1)[index, :40] = np.frombuffer(key, np.uint8)
-        entry["hash"], entry["last_seen_ns"], entry["started_ns"] = hash_, now_ns, now_ns
-        entry["rule"], entry["tunnel"], entry["used"], entry["timeout_class"] = -1, 255, 1, timeout_class
+        entry["hash"], entry["last_seen_ns"], self.paths_view[index]["started_ns"] = hash_, now_ns, now_ns
+        entry["rule"], entry["tunnel"] = -1, 255
         self.by_key[key] = index
-        self.order[timeout_class].append(index)
+        self.link(index, timeout_class)
         return index
+
+    def link(self, index, timeout_class):
+        entry = self.entries_view[index]
+        rank = rank_of(entry, timeout_class)
+        entry["timeout_class"], entry["used"] = timeout_class, rank + 1
+        self.order[rank, timeout_class].append(index)
+
+    def unlink(self, index):
+        entry = self.entries_view[index]
+        self.order[int(entry["used"]) - 1, int(entry["timeout_class"])].remove(index)
 
     def account_batch(self, batch, now_ns):
         counted = [i for i in live(batch) if batch.entry[i] >= 0]
@@ -120,29 +137,31 @@ class FlowTable:
         self.check(index, "index")
         if not 0 <= timeout_class < 6:
             raise ValueError("timeout_class must be 0 to 5")
+        self.unlink(index)
+        self.link(index, timeout_class)
+        self.entries_view[index]["last_seen_ns"] = now_ns
+
+    def pin_one(self, index, pinned, now_ns):
+        self.check(index, "index")
         entry = self.entries_view[index]
-        self.order[int(entry["timeout_class"])].remove(index)
-        self.order[timeout_class].append(index)
-        entry["timeout_class"], entry["last_seen_ns"] = timeout_class, now_ns
+        state = int(entry["state"]) & ~FlowState.FLOW_PINNED
+        entry["state"] = state | FlowState.FLOW_PINNED * pinned
+        self.touch_one(index, int(entry["timeout_class"]), now_ns)
 
     def remove_one(self, index):
         self.check(index, "index")
+        self.unlink(index)
         entry = self.entries_view[index]
-        self.order[int(entry["timeout_class"])].remove(index)
         del self.by_key[entry.tobytes()[:40]]
         entry["used"] = 0
 
     def oldest_one(self):
-        found = -1
-        for indexes in self.order.values():
-            free = [i for i in indexes if not self.entries_view[i]["state"] & FlowState.FLOW_PINNED]
-            if free and (found < 0 or self.entries_view[free[0]]["last_seen_ns"] < self.entries_view[found]["last_seen_ns"]):
-                found = free[0]
-        return found
+        young = [index for timeout_class in TimeoutClass for index in self.order[0, timeout_class][:1]]
+        return min(young, key=lambda index: int(self.entries_view[index]["last_seen_ns"]), default=-1)
 
     def due_flows(self, now_ns, out):
         due = []
-        for timeout_class, indexes in self.order.items():
+        for (_rank, timeout_class), indexes in self.order.items():
             for index in indexes:
                 if now_ns - int(self.entries_view[index]["last_seen_ns"]) <= self.idle_ns[timeout_class]:
                     break
@@ -160,10 +179,11 @@ class FlowTable:
 
     def get(self, index):
         self.check(index, "index")
-        flow = {name: self.entries_view[index][name].tolist() for name in ENTRY.names}
+        flow = {name: view[index][name].tolist() for view in (self.entries_view, self.paths_view) for name in view.dtype.names}
         for name in ("a_address", "b_address", "header"):
             flow[name] = bytes(flow[name])
         flow["header"] = flow["header"][:flow["header_length"]]
+        del flow["pad"]
         return flow
 
 

@@ -139,9 +139,11 @@ class FlowBook:
             self._end(index, "stopped")
 
     def _make_room(self, batch: Any, wanted: int, reason: int) -> None:
-        """End the least recently used flows; rows of this batch that are theirs are dropped."""
+        """End the least recently used flows that may give way; rows of this batch that are theirs are dropped."""
         while self._flows.capacity - len(self._flows) < wanted and len(self._flows):
             index = self._flows.oldest_one()
+            if index < 0:
+                return      # all of them were answered: who comes now is refused
             theirs = np.flatnonzero(batch.entry[:batch.count] == index)
             batch.reason[theirs], batch.entry[theirs] = reason, -1
             self._end(index, "evicted")

@@ -2,8 +2,8 @@
 
 Journey: after packet.parse, before Geneve (`steer`), and after gwlb.decode on the way back (`admit`). The
     table is
-fastpath.flowtable; a flow's target lives in peer_address, its outer source port in peer_port, its cookie in
-owner, and the whole Geneve header in header. One thread: forwarding's. Time is an argument; cookies come
+fastpath.flowtable; a flow's target lives in its path's peer_address, its outer source port in peer_port, its
+cookie in owner, and the whole Geneve header in header. One thread: forwarding's. Time is an argument; cookies come
 from the given Random.
 Source: AWS GWLB guide, "Listeners" (idle timeout) and "Target groups" (stickiness, failover).
 
@@ -63,7 +63,7 @@ class Flows:
                 TimeoutClass.TIMEOUT_OTHER: rest,
             },
         )
-        self.entries = self.table.entries_view
+        self.entries, self.paths = self.table.entries_view, self.table.paths_view
         self.choice = Choice((), (), frozenset())
         self.counts: Counter[str] = Counter()
         self._endpoint_ids = np.array([endpoint.id for endpoint in settings.endpoints], np.uint64)
@@ -109,9 +109,9 @@ class Flows:
         self._look_up(batch)
         self._find_errors(batch)
         self._refuse(batch, batch.entry[:n] < 0, "flow_unknown_from_target")
-        flows = self.entries[np.maximum(batch.entry[:n], 0)]
-        self._refuse(batch, flows["peer_address"] != batch.peer_address[:n], "target_wrong")
-        self._refuse(batch, flows["owner"] != batch.cookie[:n], "cookie_wrong")
+        flows = np.maximum(batch.entry[:n], 0)
+        self._refuse(batch, self.paths["peer_address"][flows] != batch.peer_address[:n], "target_wrong")
+        self._refuse(batch, self.entries["owner"][flows] != batch.cookie[:n], "cookie_wrong")
         self.table.account_batch(batch, now_ns)
         return np.flatnonzero(_live(batch))
 
@@ -125,9 +125,9 @@ class Flows:
         icmp = np.isin(batch.protocol[:n], _ICMP) & (batch.source_port[:n] == 0)
         for row in np.flatnonzero(icmp & _live(batch) & (batch.entry[:n] < 0)):
             spoken_of = (
-                (self.entries["used"] == 1)
+                (self.entries["used"] != 0)
                 & (self.entries["owner"] == batch.cookie[row])
-                & (self.entries["peer_address"] == batch.peer_address[row])
+                & (self.paths["peer_address"] == batch.peer_address[row])
             )
             batch.entry[row] = next(iter(np.flatnonzero(spoken_of)), -1)
 
@@ -138,8 +138,8 @@ class Flows:
         self.choice = choice
         if not choice.eligible or not choice.abandoned:
             return 0
-        lost = np.isin(self.entries["peer_address"], np.fromiter(choice.abandoned, np.uint32))
-        moving = np.flatnonzero(lost & (self.entries["used"] == 1))
+        lost = np.isin(self.paths["peer_address"], np.fromiter(choice.abandoned, np.uint32))
+        moving = np.flatnonzero(lost & (self.entries["used"] != 0))
         for index in moving:
             self._assign(int(index))
         self.counts["flows_rebalanced"] += len(moving)
@@ -177,15 +177,16 @@ class Flows:
     def _assign(self, index: int) -> None:
         """Write a flow's target, outer port, cookie and header."""
         entry: Any = self.entries[index : index + 1]
+        path: Any = self.paths[index : index + 1]
         flow_hash = int(entry["hash"][0])
         endpoint = self._settings.endpoints[int(entry["namespace"][0])].id
         cookie = self._random.getrandbits(32)
-        entry["peer_address"] = self.choice.pick(flow_hash, self._random) or 0
-        entry["peer_port"] = _PORT_LOW + (flow_hash >> 32) % _PORTS
+        path["peer_address"] = self.choice.pick(flow_hash, self._random) or 0
+        path["peer_port"] = _PORT_LOW + (flow_hash >> 32) % _PORTS
         entry["owner"] = cookie
-        entry["header_length"] = HEADER_BYTES
+        path["header_length"] = HEADER_BYTES
         header = gwlb.header(endpoint, _attachment(endpoint), cookie, int(entry["ip_version"][0]))
-        entry["header"][0, :HEADER_BYTES] = np.frombuffer(header, np.uint8)
+        path["header"][0, :HEADER_BYTES] = np.frombuffer(header, np.uint8)
         self.counts["flows_opened"] += 1
 
     def _refuse(self, batch: PacketBatch, which: npt.NDArray[np.bool_], name: str) -> None:
@@ -213,7 +214,7 @@ def describe(
     """
     records = []
     for index in indexes:
-        entry = flows.entries[int(index)]
+        entry, path = flows.entries[int(index)], flows.paths[int(index)]
         ends = [
             (names(entry[f"{side}_address"].tobytes(), int(entry["ip_version"])), int(entry[f"{side}_port"]))
             for side in "ab"
@@ -221,7 +222,7 @@ def describe(
         (source, source_port), (destination, destination_port) = (
             ends if entry["initiator"] == 0 else reversed(ends)
         )
-        target = int(entry["peer_address"])
+        target = int(path["peer_address"])
         records.append(
             {
                 "endpoint": int(entry["namespace"]),
@@ -232,7 +233,7 @@ def describe(
                 "destination_port": destination_port,
                 "target": ".".join(map(str, target.to_bytes(4, "big"))),
                 "cookie": int(entry["owner"]),
-                "outer_port": int(entry["peer_port"]),
+                "outer_port": int(path["peer_port"]),
                 "packets": entry["packets"].tolist(),
                 "bytes": entry["bytes"].tolist(),
             }

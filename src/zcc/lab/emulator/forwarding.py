@@ -106,7 +106,7 @@ class Forwarding:
         rows = self.flows.steer(batch, time.monotonic_ns())
         if not len(rows):
             return
-        flows = self.flows.entries[batch.entry[rows]]
+        flows = self.flows.paths[batch.entry[rows]]
         batch.data[rows, _HEADER_AT:HEADROOM_BYTES] = flows["header"][:, :HEADER_BYTES]
         batch.start[rows] = _HEADER_AT
         batch.length[rows] = batch.inner_length[rows] + HEADER_BYTES

@@ -139,7 +139,7 @@ class Status:
 
     def _flows(self, wanted: dict[str, str]) -> list[dict[str, Any]]:
         flows = self._forwarding.flows
-        records = describe(flows, np.flatnonzero(flows.entries["used"] == 1)[:_FLOWS_LIMIT], _print_address)
+        records = describe(flows, np.flatnonzero(flows.entries["used"] != 0)[:_FLOWS_LIMIT], _print_address)
         for record in records:
             record["endpoint"] = format_endpoint_id(self._settings.endpoints[record["endpoint"]].id)
         return [
