@@ -53,9 +53,13 @@ def holder_of(address: str) -> Interface:
     """Describe the interface that has an IPv4 address.
 
     Raises:
+        ValueError: it is not an IPv4 address.
         OSError: none has it.
     """
-    packed = socket.inet_aton(address)
+    try:
+        packed = socket.inet_pton(socket.AF_INET, address)
+    except OSError:
+        raise ValueError(f"address must be an IPv4 address, not {address!r}") from None
     with _asked(_RTM_GETADDR, struct.pack("=BxxxI", socket.AF_INET, 0), _NLM_F_DUMP) as route:
         done = False
         while not done:

@@ -22,11 +22,18 @@ class GenevePort(Port):
     def address(self) -> int: ...
     @property
     def port(self) -> int: ...
+    def lost(self) -> int: ...
 
 @final
 class GeneveSocket(GenevePort):
     def __new__(
-        cls, address: str, port: int = 6081, *, reuse_port: bool = False, buffer_bytes: int = 67108864
+        cls,
+        address: str,
+        port: int = 6081,
+        *,
+        reuse_port: bool = False,
+        buffer_bytes: int = 67108864,
+        not_from: int = 0,
     ) -> GeneveSocket: ...
     @property
     def send_fd(self) -> int: ...

@@ -29,6 +29,7 @@ import struct
 import numpy as np
 
 from fastpath.interfaces import veth_peer_mac
+from fastpath.packetfilter import attach, not_from
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t n, int flags)
@@ -42,6 +43,7 @@ cdef enum:
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0001, 0x1000, 0x0100
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
+_SO_MEMINFO = 55
 
 
 cdef object chosen(PacketBatch batch, object rows):
@@ -64,13 +66,15 @@ def _grow(sock, int size):
             sock.setsockopt(socket.SOL_SOCKET, plain, size)
 
 
-def _bound_udp(address, int port, bint reuse_port, int buffer_bytes):
+def _bound_udp(address, int port, bint reuse_port, int buffer_bytes, int refused=0):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _grow(sock, buffer_bytes)
+        if refused:
+            attach(sock, not_from(refused))
         sock.bind((address, port))
     except BaseException:
         sock.close()
@@ -146,6 +150,11 @@ cdef class Port:
 cdef class GenevePort(Port):
     """Where a gateway load balancer's packets come from and go to: `address`, `port` (host order)."""
 
+    def lost(self):
+        """Return how many packets the kernel had to drop before we took them, since the port was opened."""
+        with socket.socket(fileno=os.dup(self.fd)) as view:      # sock_diag(7): the last word of SO_MEMINFO counts drops
+            return struct.unpack("=9I", view.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))[8]
+
 
 @cython.final
 cdef class GeneveSocket(GenevePort):
@@ -156,12 +165,14 @@ cdef class GeneveSocket(GenevePort):
         port: UDP port, 6081 unless told.
         reuse_port: let several sockets share the port (one a worker).
         buffer_bytes: kernel buffer asked for, each way.
+        not_from: index of an interface whose packets are refused, because a ring has them; 0 = none.
     Raises:
         ValueError: address is not one IPv4 address.
         OSError: the address is taken or not ours; CAP_NET_RAW is missing.
     """
 
-    def __cinit__(self, str address not None, uint16_t port=6081, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES):
+    def __cinit__(self, str address not None, uint16_t port=6081, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES,
+                  int not_from=0):
         self.send_fd = -1
         self._ring = new_ring()
         try:
@@ -172,7 +183,7 @@ cdef class GeneveSocket(GenevePort):
         if self.address == 0:
             raise ValueError("address must be one of this host's, not 0.0.0.0: it is the source of what is sent")
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
-        with raw, _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
+        with raw, _bound_udp(address, port, reuse_port, buffer_bytes, not_from) as sock:
             _grow(raw, buffer_bytes)
             self.port = sock.getsockname()[1]
             self.fd, self.send_fd = sock.detach(), raw.detach()

@@ -11,12 +11,13 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 ROWS = (
     # the words, and memory
     ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes",
-     "outer", "interfaces"),
+     "outer", "interfaces", "bpf", "bpfcode", "packetfilter"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "packetio", "dtls", "alias", "endpoint",
-     "rewrite"),
+    ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "ethernet", "packetio", "xskqueue",
+     "redirect", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
-    ("gwlb", "flowentry", "flows", "flowtable", "criteria", "classify", "nat", "dns", "tunnels", "message"),
+    ("packetring", "xsk", "gwlb", "flowentry", "flows", "flowtable", "criteria", "classify", "nat", "dns", "tunnels",
+     "message"),
     # the order of the journey
     ("admission", "egress", "ingress", "worker"),
 )
@@ -30,6 +31,7 @@ SAME_ROW = {
     ("lpmtable", "cells"): "the writer's side of the table",
     ("lpm", "lpmtable"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
+    ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",

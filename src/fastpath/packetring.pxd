@@ -1,0 +1,24 @@
+# GWLB's packets by AF_PACKET rings: shared with the kernel, no system call to receive. Row 2.
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastpath.batch cimport Columns
+from fastpath.ethernet cimport Neighbours
+from fastpath.packetio cimport GenevePort, GeneveSocket
+
+@cython.final
+cdef class PacketRing(GenevePort):
+    cdef readonly GeneveSocket kernel    # for other interfaces' packets, and for peers whose MAC address is unknown
+    cdef readonly str interface
+    cdef uint8_t* _memory                # the received frames, then those to send
+    cdef uint32_t _received, _sent       # next frame of each ring
+    cdef uint32_t _most_bytes
+    cdef object _lost
+    cdef unsigned int _calls
+    cdef Neighbours _neighbours
+    cdef uint16_t _strangers[4096]
+    cdef _open(self, object interface, str address, int fanout)
+    cdef int _receive(self, Columns* b) noexcept nogil
+    cdef uint8_t* _vacant(self) noexcept nogil
+    cdef void _kick(self) noexcept nogil

@@ -1,0 +1,24 @@
+from typing import final
+
+from fastpath.packetio import GenevePort, GeneveSocket
+from fastpath.redirect import Redirect
+from fastpath.xskqueue import XskQueue
+
+TRIES: int
+TRY_S: float
+
+@final
+class XskPort(GenevePort):
+    def __new__(
+        cls, address: str, port: int = 6081, *, zero_copy: bool = True, busy_poll_us: int = 0
+    ) -> XskPort: ...
+    @property
+    def kernel(self) -> GeneveSocket: ...
+    @property
+    def redirect(self) -> Redirect: ...
+    @property
+    def queues(self) -> list[XskQueue]: ...
+    @property
+    def mode(self) -> str: ...
+
+def patiently(make: type[XskQueue], *args: int, **kwargs: int) -> XskQueue: ...
