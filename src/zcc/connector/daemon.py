@@ -17,7 +17,9 @@ from zcc import __version__, notify
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
 from zcc.connector.datapath import METHODS, Datapath, Plan
-from zcc.connector.dns import DnsService, Journal
+from zcc.connector.dns import DnsService, Helpers, Journal
+from zcc.connector.dns_control import DnsControl
+from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_tcp import DnsTcp
 from zcc.connector.drain import Drain
 from zcc.connector.health import HealthServer, Observed, Way
@@ -130,10 +132,12 @@ class Connector:
         """
         await self.datapath.exchange_rules(self.rulebook.edit(settings))
         self.labels.rules = self.rulebook.rule_names
+        self.control.adopt(settings)
+        self.gateways.adopt(settings.dns_gateways)
         ignored = [
             name
             for name in type(settings).model_fields
-            if name not in ("rules", "applications")
+            if name not in ("rules", "applications", "dns_rules", "dns_gateways")
             and getattr(settings, name) != getattr(self.settings, name)
         ]
         if ignored:
@@ -185,7 +189,10 @@ class Connector:
         self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
         if self.edge is not None:
             self.edge.on_learned = self.sharing.hear
-        self.dns = DnsService(settings.dns, self.datapath, self.resolver, interceptor, self.teacher, journal, self.sharing)
+        self.control = DnsControl(settings, self.clock)
+        self.gateways = Gateways(settings.dns_gateways, self.clock)
+        helpers = Helpers(self.resolver, interceptor, self.control, self.gateways, self.teacher, self.sharing)
+        self.dns = DnsService(settings.dns, self.datapath, helpers, journal)
         self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
         opening = Opening(edge, names, self.labels, self.logs, self.clock, (settings.name, settings.group))
         self.relay = ZpaRelay(opening, self.datapath)

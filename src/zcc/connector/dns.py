@@ -1,15 +1,17 @@
 """DnsService: queries and answers that cross the connector over UDP; DNS over TCP shares its decisions.
 
-    query  ──▶ intercept ──▶ Answer                     reply
-                        ──▶ NeedLease ──▶ resolver      data plane learns, then reply
-                        ──▶ NeedName  ──▶ resolver      reply
-                        ──▶ Forward                     noted as pending, resume
+    query  ──▶ intercept ▶ rules ──▶ Answer             reply
+                                ──▶ Silent              nothing
+                                ──▶ NeedLease ──▶ resolver   data plane learns, then reply
+                                ──▶ NeedName  ──▶ resolver   reply
+                                ──▶ Redirect  ──▶ gateways   data plane learns, then reply
+                                ──▶ Forward             noted as pending, resume
     answer ──▶ pending? ──▶ learning ──▶ data plane learns, then resume
 
 Journey: the worker holds the packet until it is answered or resumed; commands are carried out in order,
 so what is learned before an answer leaves is in force when the workload's next packet comes. One thread,
 the event loop's.
-Spec: RFC 1035; RFC 8914 for the reason of a failure. It opens no socket: `dns_tcp` does.
+Spec: RFC 1035; RFC 8914 for the reason of a failure. It opens no socket: `dns_tcp` and `dns_upstream` do.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from dataclasses import dataclass
 
 from zcc.clock import Clock
 from zcc.connector import packets
+from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Ruled, Silent
+from zcc.connector.dns_gateways import Gateways
 from zcc.connector.ports import Datapath, Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.sessions import Exchange, Labels, Records, dns_fields
@@ -28,16 +32,19 @@ from zcc.connector.teaching import Teacher
 from zcc.dns import answers
 from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
 from zcc.dns.learning import Learned, learn
-from zcc.dns.pending import Asker, Pending
+from zcc.dns.pending import NO_RULING, Asker, Pending, Ruling
 from zcc.dns.question import Question
 from zcc.dns.settings import DnsSettings
 from zcc.errors import ZccError
 from zcc.mtunnel.errors import Code, Refused
+from zcc.policy.dns_rule import DnsAction
+from zcc.policy.objects.gateway import DnsFailure
 
 LOOKUPS_LIMIT = 2048  # queries that wait for a lease, each a task and a packet
 LOOKUPS_OF_NAMESPACE_LIMIT = 512
 NO_APPLICATION = "no application of this namespace has this name"
 OVERLOADED = "too many queries wait for an address"
+NO_GATEWAY = (-1, "")
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +59,23 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the policy said of a query and who answered it."""
+
+    action: str
+    ruling: Ruling = NO_RULING
+    gateway: tuple[int, str] = NO_GATEWAY
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The answer that a verdict asked for; None = the query goes on to its server after all."""
+
+    message: bytes | None
+    gateway: tuple[int, str] = NO_GATEWAY
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """Where exchanges are recorded, and the clock that times them."""
 
@@ -60,47 +84,49 @@ class Journal:
     clock: Clock
 
     def write(
-        self, origin: Origin, said: Learned, action: str, sizes: tuple[int, int], seconds: float
+        self, origin: Origin, said: Learned, outcome: Outcome, sizes: tuple[int, int], seconds: float
     ) -> None:
         """Record an exchange.
 
         Args:
             said: the answer, read back.
-            action: REQ_ALLOW or REDIR_ZPA.
             sizes: bytes of query and answer; 0 = not known.
             seconds: how long the client waited.
         """
         asker = origin.asker
         exchange = Exchange(
             namespace=asker.namespace, location=origin.location, client=asker.client, port=asker.port,
-            server=asker.server, protocol=origin.protocol, asked=said.asked, action=action,
+            server=asker.server, protocol=origin.protocol, asked=said.asked, action=outcome.action,
             rcode=said.rcode, addresses=said.addresses, sizes=sizes, seconds=seconds,
+            rule=outcome.ruling.rule, score=outcome.ruling.score, gateway=outcome.gateway,
         )  # fmt: skip
         self.records.dns(**dns_fields(exchange, self.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class Helpers:
+    """Whom the service asks, and whom it tells what it learned."""
+
+    resolver: Resolver
+    interceptor: Interceptor
+    control: DnsControl
+    gateways: Gateways
+    teacher: Teacher
+    sharing: Sharing | None = None
 
 
 class DnsService:
     """DNS of all workloads."""
 
-    def __init__(
-        self,
-        settings: DnsSettings,
-        datapath: Datapath,
-        resolver: Resolver,
-        interceptor: Interceptor,
-        teacher: Teacher,
-        journal: Journal,
-        sharing: Sharing | None = None,
-    ) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(self, settings: DnsSettings, datapath: Datapath, helpers: Helpers, journal: Journal) -> None:
+        self.counts: Counter[str] = helpers.gateways.counts
         self._floor = int(settings.learn_floor.total_seconds())
         self._ceiling = int(settings.learn_ceiling.total_seconds())
         self._datapath = datapath
-        self._resolver = resolver
-        self._interceptor = interceptor
-        self._teacher = teacher
+        self._resolver, self._interceptor = helpers.resolver, helpers.interceptor
+        self._control, self._gateways = helpers.control, helpers.gateways
+        self._teacher, self._sharing = helpers.teacher, helpers.sharing
         self._journal = journal
-        self._sharing = sharing
         self._pending = Pending()
         self._lookups: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,15 +143,19 @@ class DnsService:
         asker = Asker(punt.namespace, inner.source, inner.source_port, inner.destination)
         origin = Origin(asker, punt.location, "UDP")
         wire = inner.payload
-        verdict = self._decide(origin, wire)
+        ruled = self._decide(origin, wire)
+        verdict = ruled.verdict
         if isinstance(verdict, Forward):
-            self.forwarded(origin, verdict.question)
+            self.forwarded(origin, verdict.question, ruled.ruling)
             self._datapath.resume(punt)
+        elif isinstance(verdict, Silent):
+            self._record(origin, ruled, wire, verdict.over_tcp, self._now_s())
         elif isinstance(verdict, Answer):
+            self._teach_own(origin, ruled, verdict.message)
             self._datapath.reply(punt, packets.udp_reply(inner, verdict.message))
-            self._record(origin, verdict.question, wire, verdict.message, self._now_s())
+            self._record(origin, ruled, wire, verdict.message, self._now_s())
         else:
-            self._begin(self._finish(punt, inner, origin, verdict))
+            self._begin(self._finish(punt, inner, origin, ruled))
 
     def answer(self, punt: Punt) -> None:
         """Take a UDP packet from port 53 towards a workload."""
@@ -142,13 +172,17 @@ class DnsService:
         await self.tell_group(punt.namespace, learned)
         self._datapath.resume(punt)
 
-    async def _finish(
-        self, punt: Punt, inner: packets.Inner, origin: Origin, verdict: NeedLease | NeedName
-    ) -> None:
+    async def _finish(self, punt: Punt, inner: packets.Inner, origin: Origin, ruled: Ruled) -> None:
         since_s = self._now_s()
-        message = await self.complete(origin, verdict)
-        self._datapath.reply(punt, packets.udp_reply(inner, message))
-        self._record(origin, verdict.question, inner.payload, message, since_s)
+        done = await self.complete(origin, ruled, inner.payload)
+        question = ruled.verdict.question
+        if done.message is None or question is None:
+            self.forwarded(origin, question, ruled.ruling)
+            self._datapath.resume(punt)
+            return
+        fits = len(done.message) <= question.payload
+        self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
+        self._record(origin, ruled, inner.payload, done.message, since_s, done.gateway)
 
     # ---- shared with DNS over TCP ----
 
@@ -159,22 +193,28 @@ class DnsService:
             The answer; None = forward it, and it has been noted.
         """
         since_s = self._now_s()
-        verdict = self._decide(origin, wire)
-        if isinstance(verdict, Forward):
-            self.forwarded(origin, verdict.question)
-            return None
-        if isinstance(verdict, Answer):
-            message = verdict.message
+        ruled = self._decide(origin, wire)
+        verdict = ruled.verdict
+        if isinstance(verdict, Silent):
+            done = Completed(verdict.over_tcp)
+        elif isinstance(verdict, Answer):
+            self._teach_own(origin, ruled, verdict.message)
+            done = Completed(verdict.message)
+        elif isinstance(verdict, Forward):
+            done = Completed(None)
         else:
-            message = await self.complete(origin, verdict)
-        self._record(origin, verdict.question, wire, message, since_s)
-        return message
+            done = await self.complete(origin, ruled, wire)
+        if done.message is None:
+            self.forwarded(origin, verdict.question, ruled.ruling)
+        else:
+            self._record(origin, ruled, wire, done.message, since_s, done.gateway)
+        return done.message
 
-    def forwarded(self, origin: Origin, question: Question | None) -> None:
+    def forwarded(self, origin: Origin, question: Question | None, ruling: Ruling = NO_RULING) -> None:
         """Note a query that goes on to its server."""
         self.counts["forwarded"] += 1
         if question is not None:
-            self._pending.note(origin.asker, question, self._now_s())
+            self._pending.note(origin.asker, question, self._now_s(), ruling)
 
     async def tell_group(self, namespace: int, learned: Learned) -> None:
         """Have the group's other connectors learn it too, if a rule speaks of the name; bounded in time."""
@@ -188,32 +228,49 @@ class DnsService:
         if learned is None:
             self.counts["answer_unreadable"] += 1
             return None
-        waited = self._pending.take(origin.asker, learned.id, learned.asked, self._now_s())
-        if waited is None:
+        matched = self._pending.take(origin.asker, learned.id, learned.asked, self._now_s())
+        if matched is None:
             self.counts["answer_unasked"] += 1
             return None
         self._teacher.teach(origin.asker.namespace, learned)
-        self._journal.write(origin, learned, "REQ_ALLOW", (0, len(wire)), waited)
+        outcome = Outcome(ACTIONS[DnsAction.ALLOW], matched.ruling)
+        self._journal.write(origin, learned, outcome, (0, len(wire)), matched.waited_s)
         return learned
 
-    async def complete(self, origin: Origin, verdict: NeedLease | NeedName) -> bytes:
+    async def complete(self, origin: Origin, ruled: Ruled, wire: bytes) -> Completed:
         """Fetch what a verdict needs and make the answer; SERVFAIL with the reason when it can not be had."""
-        namespace = origin.asker.namespace
+        verdict, namespace = ruled.verdict, origin.asker.namespace
+        assert isinstance(verdict, NeedLease | NeedName | Redirect), "the other verdicts need nothing"
         if (self._lookups.total() >= LOOKUPS_LIMIT
                 or self._lookups[namespace] >= LOOKUPS_OF_NAMESPACE_LIMIT):  # fmt: skip
             self.counts["overloaded"] += 1
-            return answers.failure(verdict.question, OVERLOADED)
+            return Completed(answers.failure(verdict.question, OVERLOADED))
         self._lookups[namespace] += 1
         try:
+            if isinstance(verdict, Redirect):
+                return await self._redirected(origin, verdict, wire)
             if isinstance(verdict, NeedName):
-                return await self._pointer(namespace, verdict)
-            return await self._address(namespace, verdict)
+                return Completed(await self._pointer(namespace, verdict))
+            return Completed(await self._address(namespace, verdict))
         except ZccError as error:
             self.counts["failed"] += 1
             log.debug("no address for %s: %s", verdict.question.text, error)
-            return answers.failure(verdict.question, "the private edge can not be asked")
+            return Completed(answers.failure(verdict.question, "the private edge can not be asked"))
         finally:
             self._lookups[namespace] -= 1
+
+    async def _redirected(self, origin: Origin, verdict: Redirect, wire: bytes) -> Completed:
+        found = await self._gateways.answer(verdict.gateway, wire, verdict.question)
+        if found is None:
+            if self._gateways.failure(verdict.gateway) is DnsFailure.ORIGINAL:
+                return Completed(None)
+            why = f"no server of DNS gateway {verdict.gateway} answers"
+            return Completed(answers.failure(verdict.question, why), (0, "FO_DEST_ERR"))
+        learned = learn(found.message, self._floor, self._ceiling)
+        if learned is not None:
+            self._teacher.teach(origin.asker.namespace, learned)
+            await self.tell_group(origin.asker.namespace, learned)
+        return Completed(found.message, (found.slot, found.flags))
 
     async def _address(self, namespace: int, verdict: NeedLease) -> bytes:
         question, ttl = verdict.question, self._interceptor.ttl
@@ -238,10 +295,19 @@ class DnsService:
 
     # ---- inside ----
 
-    def _decide(self, origin: Origin, wire: bytes) -> Answer | Forward | NeedLease | NeedName:
+    def _decide(self, origin: Origin, wire: bytes) -> Ruled:
         self.counts["queries"] += 1
-        namespace = origin.asker.namespace
-        return self._interceptor.decide(wire, lambda name: self._resolver.known(namespace, name))
+        asker, labels = origin.asker, self._journal.labels
+        verdict = self._interceptor.decide(wire, lambda name: self._resolver.known(asker.namespace, name))
+        place = labels.location(origin.location)
+        return self._control.rule(verdict, asker, labels.namespace(asker.namespace), place)
+
+    def _teach_own(self, origin: Origin, ruled: Ruled, message: bytes) -> None:
+        """Let an answer of a rule's own addresses teach, so that rules with names match what follows."""
+        if ruled.action == ACTIONS[DnsAction.OVERWRITE]:
+            learned = learn(message, self._floor, self._ceiling)
+            if learned is not None:
+                self._teacher.teach(origin.asker.namespace, learned)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -249,13 +315,15 @@ class DnsService:
         task.add_done_callback(self._tasks.discard)
 
     def _record(
-        self, origin: Origin, question: Question | None, wire: bytes, message: bytes, since_s: float
+        self, origin: Origin, ruled: Ruled, wire: bytes, message: bytes, since_s: float,
+        gateway: tuple[int, str] = NO_GATEWAY,
     ) -> None:
         self.counts["answered"] += 1
         said = learn(message, 0, 0)
-        if question is not None and said is not None:
-            waited_s = self._now_s() - since_s
-            self._journal.write(origin, said, "REDIR_ZPA", (len(wire), len(message)), waited_s)
+        if ruled.verdict.question is not None and said is not None:
+            outcome = Outcome(ruled.action, ruled.ruling, gateway)
+            sizes = (len(wire), len(message))
+            self._journal.write(origin, said, outcome, sizes, self._now_s() - since_s)
 
     def _now_s(self) -> float:
         return self._journal.clock.monotonic_ns() / 1e9

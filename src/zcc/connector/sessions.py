@@ -99,11 +99,14 @@ class Exchange:
     server: Address  # as asked
     protocol: str  # UDP, TCP
     asked: tuple[str, int, int]  # name, type, class
-    action: str  # REQ_ALLOW: went on by the policy; REDIR_ZPA: answered here
+    action: str  # one of zcc.connector.dns_control.ACTIONS
     rcode: int = 0
     addresses: tuple[Address, ...] = ()
     sizes: tuple[int, int] = (0, 0)  # bytes of the query (0 = not kept), of the answer
     seconds: float = 0.0
+    rule: str = ""  # of the DNS policy; "" = none was asked
+    score: int = 0  # of the tunnel watch
+    gateway: tuple[int, str] = (-1, "")  # slot of the DNS gateway and what came of it; -1 = none was asked
 
 
 def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
@@ -112,6 +115,7 @@ def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
     kind = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(exchange.asked[1]))
     fields: DnsFields = {
         "req_action": exchange.action,
+        "req_rulename": exchange.rule,
         "clt_ip": exchange.client,
         "clt_port": exchange.port,
         "resolver": exchange.server,
@@ -130,6 +134,10 @@ def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
     }
     if exchange.sizes[0]:
         fields["inbytes"] = exchange.sizes[0]
+    if exchange.score:
+        fields["tunnel_score"] = exchange.score
+    if exchange.gateway[0] >= 0:
+        fields["dnsgw_slot"], fields["dnsgw_flags"] = exchange.gateway
     return cast(DnsFields, _without_empty(fields))
 
 

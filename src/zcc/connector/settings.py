@@ -22,6 +22,7 @@ from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
 from zcc.pki.settings import IdentitySettings
+from zcc.policy.dns_rule import DnsRule, dns_rule_problems
 from zcc.policy.model import Method, Policy, Rule
 from zcc.policy.objects.catalogue import Catalogue
 from zcc.policy.objects.endpoint import Endpoint
@@ -99,6 +100,7 @@ class ConnectorSettings(Catalogue):
     zia: TunnelSettings | None = None
     direct: DirectSettings | None = None
     rules: tuple[Rule, ...] = ()
+    dns_rules: tuple[DnsRule, ...] = ()
     dns: DnsSettings = DnsSettings()
     health: HealthSettings
     drain: DrainSettings = DrainSettings()
@@ -112,6 +114,7 @@ class ConnectorSettings(Catalogue):
 
     def _problems(self) -> Iterator[tuple[Place, str]]:
         yield from problems(self, self.rules, self.endpoints, self.edges)
+        yield from dns_rule_problems(self.dns_rules, self)
         yield from repeated("namespaces", "id", [namespace.id for namespace in self.namespaces])
         yield from self._method_problems()
         yield from self._network_problems()

@@ -11,12 +11,15 @@ RFC 8914 (extended errors).
     AXFR, IXFR          REFUSED
     PTR, pool address   the name; NXDOMAIN with SOA when no name has that address
 
+and to questions that a rule of the DNS policy stops or answers itself: `blocked` and `overwritten`.
+
 Every answer with data, NODATA and NXDOMAIN has AA set: for these names the connector is the authority, and a
 resolver that iterates by itself takes only such answers. RA is always set, RD and CD are copied, AD never is.
 It keeps no state and reads no clock.
 """
 
-from ipaddress import IPv4Address
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 import dns.edns
 import dns.flags
@@ -70,6 +73,46 @@ def absent(question: Question, zone: dns.name.Name, ttl: int) -> bytes:
     """Answer NXDOMAIN below a zone that is the connector's own: an unused address of the pool."""
     reply = _reply(question, rcode=dns.rcode.NXDOMAIN)
     reply.authority.append(_soa(zone, ttl))
+    return reply.to_wire()
+
+
+def blocked(question: Question, rcode: int, ttl: int, rule: str) -> bytes:
+    """Answer that a rule does not let the question through (RFC 8914 §4.16).
+
+    Args:
+        rcode: NXDOMAIN; NOERROR, for an answer without data; or REFUSED.
+        ttl: seconds a resolver may remember it.
+        rule: its name, for the extended error.
+    """
+    error = dns.edns.EDEOption(dns.edns.EDECode.BLOCKED, f"DNS rule {rule}")
+    reply = _reply(question, rcode=rcode, error=error)
+    if rcode != dns.rcode.REFUSED:
+        reply.authority.append(_soa(question.name, ttl))
+    return reply.to_wire()
+
+
+def overwritten(question: Question, addresses: Sequence[IPv4Address | IPv6Address], ttl: int, rule: str) -> bytes:
+    """Answer with those of a rule's addresses that fit the type asked for; without data when none does.
+
+    Args:
+        ttl: seconds.
+        rule: its name, for the extended error (RFC 8914 §4.5).
+    """
+    version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(dns.rdatatype.RdataType.make(question.type))
+    found = [str(address) for address in addresses if address.version == version]
+    error = dns.edns.EDEOption(dns.edns.EDECode.FORGED_ANSWER, f"DNS rule {rule}")
+    reply = _reply(question, error=error)
+    if found:
+        reply.answer.append(dns.rrset.from_text(question.name, ttl, "IN", "A" if version == 4 else "AAAA", *found))
+    else:
+        reply.authority.append(_soa(question.name, ttl))
+    return reply.to_wire()
+
+
+def truncated(question: Question) -> bytes:
+    """Answer nothing but that the answer is too long for UDP (RFC 2181 §9); the client asks again over TCP."""
+    reply = _reply(question)
+    reply.flags = dns.flags.Flag((reply.flags | dns.flags.TC) & ~dns.flags.AA)
     return reply.to_wire()
 
 

@@ -26,6 +26,23 @@ class Asker:
     server: IPv4Address | IPv6Address
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the DNS policy said of a query, for the log."""
+
+    rule: str = ""  # "" = none was asked
+    score: int = 0  # of the tunnel watch, 0 … 100
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A query whose answer came."""
+
+    waited_s: float
+    ruling: Ruling
+
+
+NO_RULING = Ruling()
 Asked = tuple[str, int, int]  # name in lower case, type, class
 _Key = tuple[Asker, int, Asked]
 
@@ -38,33 +55,33 @@ class Pending:
             raise ValueError(f"limit must be 1 or more, not {limit}")
         self._limit = limit
         self._patience_s = patience_s
-        self._until: OrderedDict[_Key, tuple[float, float]] = OrderedDict()
+        self._until: OrderedDict[_Key, tuple[float, float, Ruling]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def note(self, asker: Asker, question: Question, now_s: float) -> None:
+    def note(self, asker: Asker, question: Question, now_s: float, ruling: Ruling = NO_RULING) -> None:
         """Remember a query that goes on to its server; asked again under the same id it starts anew."""
         key = (asker, question.id, (question.text, question.type, question.klass))
         self._until.pop(key, None)
-        self._until[key] = (now_s + self._patience_s, now_s)
+        self._until[key] = (now_s + self._patience_s, now_s, ruling)
         while len(self._until) > self._limit:
             self._until.popitem(last=False)
 
-    def take(self, asker: Asker, message_id: int, asked: Asked, now_s: float) -> float | None:
+    def take(self, asker: Asker, message_id: int, asked: Asked, now_s: float) -> Matched | None:
         """Match an answer with the query it belongs to, once.
 
         Returns:
-            Seconds since the query was noted; None when nobody asked that, or too long ago.
+            The query; None when nobody asked that, or too long ago.
         """
         self._expire(now_s)
         found = self._until.pop((asker, message_id, asked), None)
-        return None if found is None else now_s - found[1]
+        return None if found is None else Matched(now_s - found[1], found[2])
 
     def _expire(self, now_s: float) -> None:
         # Every query has the same patience, so the order of noting is the order of expiry.
         while self._until:
-            key, (until, _) = next(iter(self._until.items()))
+            key, (until, _, _) = next(iter(self._until.items()))
             if until > now_s:
                 return
             del self._until[key]

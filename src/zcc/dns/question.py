@@ -13,6 +13,7 @@ import dns.name
 import dns.opcode
 
 HEADER_BYTES = 12  # RFC 1035 §4.1.1
+PLAIN_PAYLOAD = 512  # RFC 1035 §4.2.1; also what a smaller EDNS size means (RFC 6891 §6.2.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Question:
     edns: int  # version; -1 = the query had no OPT record
     dnssec_ok: bool
     broken: bool  # the question was readable, something behind it was not
+    payload: int = PLAIN_PAYLOAD  # bytes of the largest answer that the client takes over UDP
 
     @property
     def text(self) -> str:
@@ -71,6 +73,7 @@ def parse_question(wire: bytes) -> Question | Malformed | None:
         edns=message.edns,
         dnssec_ok=bool(message.ednsflags & dns.flags.DO),
         broken=bool(message.errors),
+        payload=max(PLAIN_PAYLOAD, message.payload),
     )
 
 

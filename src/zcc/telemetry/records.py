@@ -86,6 +86,7 @@ class DnsFields(TypedDict, total=False):
     protocol: str
     dnsgw_flags: str
     dnsgw_slot: int
+    tunnel_score: int
     namespace: str
     trace: str
     reason: str

@@ -5,8 +5,13 @@ from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from zcc.connector.dns import Helpers
+from zcc.connector.dns_control import DnsControl
+from zcc.connector.dns_gateways import Gateways
+from zcc.connector.dns_upstream import NoAnswer
 from zcc.connector.ports import TCP, FlowRecord, Punt
 from zcc.connector.sessions import Labels
+from zcc.connector.settings import ConnectorSettings
 from zcc.mtunnel.errors import EdgeDown, StreamGone
 from zcc.synthetic.lease import Lease
 
@@ -178,3 +183,35 @@ class FakeFlows:
 
 def labels(names: FakeNames) -> Labels:
     return Labels({1: "co1", 2: "co2"}, {1: "aws-co1"}, {4: "ZIA", 5: "ZPA", 1: "DIRECT"}, ["apps"], names.name_of)
+
+
+CONNECTOR = {
+    "role": "connector", "name": "cc-1", "group": "group-1", "state": "state",
+    "identity": {"certificate": "c.pem", "key": "k.pem", "ca": "ca.pem"},
+    "namespaces": [{"name": "co1", "id": 1}, {"name": "co2", "id": 2}], "locations": ["aws-1", "aws-2"],
+    "ingress": {"address": "10.1.200.11"}, "kernel": {"internal": "198.18.0.0/16"},
+    "zpa": {"edges": ["10.0.3.10:443"], "pool": "10.254.0.0/19"}, "health": {"address": "10.1.200.11"},
+    "applications": [{"name": "portal", "domains": ["*.corp.example"], "tcp": [443]}],
+}
+
+
+class FakeServers:
+    """DNS servers by address; one that is not there does not answer."""
+
+    def __init__(self) -> None:
+        self.answers: dict[IPv4Address, bytes] = {}
+        self.asked: list[tuple[IPv4Address, bytes]] = []
+
+    async def ask(self, server: IPv4Address, wire: bytes) -> bytes:
+        self.asked.append((server, wire))
+        await asyncio.sleep(0)
+        if server not in self.answers:
+            raise NoAnswer("silence")
+        return wire[:2] + self.answers[server][2:]
+
+
+def helpers(resolver, interceptor, teacher, clock, servers: FakeServers | None = None, **more) -> Helpers:
+    """Whom a DnsService asks; `more` are fields of the connector's file, such as dns_rules."""
+    made = ConnectorSettings.model_validate({**CONNECTOR, **more})
+    gateways = Gateways(made.dns_gateways, clock, (servers or FakeServers()).ask)
+    return Helpers(resolver, interceptor, DnsControl(made, clock), gateways, teacher)

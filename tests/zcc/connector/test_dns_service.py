@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
-from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames, FakeRecords, labels
+from tests.zcc.connector.fakes import (
+    PORTAL,
+    FakeDatapath,
+    FakeEdge,
+    FakeNames,
+    FakeRecords,
+    FakeServers,
+    helpers,
+    labels,
+)
 
 from zcc.clock import ManualClock
 from zcc.connector import dns as module
@@ -32,7 +41,7 @@ CLIENT, SERVER = "10.8.6.4", "192.0.2.53"
 
 
 class Bench:
-    def __init__(self, path) -> None:
+    def __init__(self, path, **more) -> None:
         self.clock = ManualClock(monotonic_ns=1_000_000_000)
         self.edge, self.datapath, self.records = FakeEdge(PORTAL), FakeDatapath(), FakeRecords()
         self.cache = LeaseCache(path / "leases.sqlite")
@@ -40,9 +49,11 @@ class Bench:
         resolver = Resolver(
             self.edge, self.cache, self.datapath, self.names, self.clock, lambda number: f"co{number}")
         self.teacher = Teacher(self.datapath, self.names, lambda name: name == "evil.example", [POOL])
+        self.servers = FakeServers()
+        interceptor = Interceptor(self.names.application_of, POOL, 60)
+        self.helpers = helpers(resolver, interceptor, self.teacher, self.clock, self.servers, **more)
         self.service = DnsService(
-            DnsSettings(learn_floor=timedelta(seconds=30)), self.datapath, resolver,
-            Interceptor(self.names.application_of, POOL, 60), self.teacher,
+            DnsSettings(learn_floor=timedelta(seconds=30)), self.datapath, self.helpers,
             Journal(self.records, labels(self.names), self.clock))
 
     def send(self, *punts: Punt) -> None:
@@ -211,9 +222,9 @@ def test_exchanges_are_recorded(bench):
 def test_any_packet_is_answered_or_goes_on(data, whole):
     datapath = FakeDatapath()
     names = FakeNames()
-    service = DnsService(
-        DnsSettings(), datapath, None, Interceptor(lambda name: None, POOL, 60),
-        Teacher(datapath, names, lambda name: True, [POOL]), Journal(FakeRecords(), labels(names), ManualClock()))
+    teacher = Teacher(datapath, names, lambda name: True, [POOL])
+    asked = helpers(None, Interceptor(lambda name: None, POOL, 60), teacher, ManualClock())
+    service = DnsService(DnsSettings(), datapath, asked, Journal(FakeRecords(), labels(names), ManualClock()))
     packet = bytes(IP(src=CLIENT, dst=SERVER) / UDP(sport=1, dport=53) / data) if whole else data
     for take in (service.query, service.answer):
         take(Punt(1, 1, 1, 0, packet=packet))

@@ -18,6 +18,7 @@ from tests.zcc.connector.fakes import (
     FakeFlows,
     FakeNames,
     FakeRecords,
+    helpers,
     labels,
 )
 
@@ -44,9 +45,10 @@ class Bench:
         self.cache = LeaseCache(path / "leases.sqlite")
         clock = ManualClock()
         resolver = Resolver(self.edge, self.cache, self.datapath, self.names, clock, lambda number: f"co{number}")
+        interceptor = Interceptor(self.names.application_of, POOL, 60)
+        teacher = Teacher(self.datapath, self.names, lambda name: True, [POOL])
         service = DnsService(
-            DnsSettings(), self.datapath, resolver, Interceptor(self.names.application_of, POOL, 60),
-            Teacher(self.datapath, self.names, lambda name: True, [POOL]),
+            DnsSettings(), self.datapath, helpers(resolver, interceptor, teacher, clock),
             Journal(self.records, labels(self.names), clock))
         self.flows = FakeFlows()
         self.listener = DnsTcp(service, self.flows, self.bound)

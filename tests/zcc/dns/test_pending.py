@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import dns.message
 import pytest
 
-from zcc.dns.pending import Asker, Pending
+from zcc.dns.pending import NO_RULING, Asker, Matched, Pending
 from zcc.dns.question import Question, parse_question
 
 ASKER = Asker(1, IPv4Address("10.8.6.4"), 40000, IPv4Address("192.0.2.53"))
@@ -22,7 +22,7 @@ def question(message_id: int = 7) -> Question:
 def test_answer_is_taken_once():
     pending = Pending()
     pending.note(ASKER, question(), 10.0)
-    assert pending.take(ASKER, 7, ASKED, 10.25) == 0.25
+    assert pending.take(ASKER, 7, ASKED, 10.25) == Matched(0.25, NO_RULING)
     assert pending.take(ASKER, 7, ASKED, 10.25) is None
 
 
@@ -57,7 +57,7 @@ def test_oldest_query_is_forgotten_first():
     for message_id in (1, 2, 3):
         pending.note(ASKER, question(message_id), 0.0)
     assert pending.take(ASKER, 1, ASKED, 0.0) is None
-    assert pending.take(ASKER, 3, ASKED, 0.0) == 0.0
+    assert pending.take(ASKER, 3, ASKED, 0.0) == Matched(0.0, NO_RULING)
 
 
 def test_limit_below_one_is_a_bad_call():

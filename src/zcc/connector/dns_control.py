@@ -1,0 +1,123 @@
+"""DnsControl: what the DNS policy makes of a query that crosses, in the words that DnsService carries out.
+
+    intercept's verdict ─▶ rules ─▶ ALLOW      Forward
+                                 ─▶ BLOCK      Answer, or Silent
+                                 ─▶ ZPA        intercept's verdict
+                                 ─▶ REDIRECT   Redirect
+                                 ─▶ OVERWRITE  Answer
+
+Journey: between `zcc.dns.intercept`, which knows DNS and no rules, and `zcc.policy.dns_decide`, which knows rules and no
+messages. Names of the pool's addresses and messages that can not be read are not asked about. One thread.
+"""
+
+from dataclasses import dataclass
+
+import dns.rcode
+import dns.rdataclass
+
+from zcc.clock import Clock
+from zcc.connector.settings import ConnectorSettings
+from zcc.dns import answers
+from zcc.dns.intercept import Answer, Forward, NeedName, Verdict, below_service_labels
+from zcc.dns.pending import NO_RULING, Asker, Ruling
+from zcc.dns.question import Question
+from zcc.dns.tunnelling import TunnelWatch
+from zcc.policy.dns_decide import DnsDecider, DnsQuery
+from zcc.policy.dns_rule import BlockAnswer, DnsAction, DnsRule
+from zcc.policy.places import Places
+
+__all__ = ["ACTIONS", "DnsControl", "Redirect", "Ruled", "Silent"]
+
+# As the DNS log names them; those of the reference product where it has them.
+ACTIONS = {
+    DnsAction.ALLOW: "REQ_ALLOW", DnsAction.BLOCK: "REQ_BLOCK", DnsAction.ZPA: "REDIR_ZPA",
+    DnsAction.REDIRECT: "REDIR_REQ", DnsAction.OVERWRITE: "REQ_OVERWRITE",
+}  # fmt: skip
+_RCODES = {
+    BlockAnswer.NXDOMAIN: dns.rcode.NXDOMAIN, BlockAnswer.NODATA: dns.rcode.NOERROR,
+    BlockAnswer.REFUSED: dns.rcode.REFUSED, BlockAnswer.SILENT: dns.rcode.REFUSED,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Ask the servers of this DNS gateway instead."""
+
+    question: Question
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Say nothing over UDP; over TCP, where silence would stall other queries, say this."""
+
+    question: Question
+    over_tcp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A verdict, and how the log tells it."""
+
+    verdict: Verdict | Redirect | Silent
+    action: str
+    ruling: Ruling
+
+
+class DnsControl:
+    """The DNS rules of one connector."""
+
+    def __init__(self, settings: ConnectorSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = TunnelWatch()
+        self.adopt(settings)
+
+    def adopt(self, settings: ConnectorSettings) -> None:
+        """Go on with the rules of other settings."""
+        policy = settings.policy()
+        places = Places(policy)
+        self._decider = DnsDecider(settings.dns_rules, policy)
+        self._group = settings.group
+        self._ttl = int(settings.dns.ttl.total_seconds())
+        self._location_of = {
+            place: location.name for location in policy.locations for place in places.of_location(location.name)
+        }
+
+    def rule(self, verdict: Verdict, asker: Asker, namespace: str, place: str) -> Ruled:
+        """Put a verdict of the interceptor under the rules.
+
+        Args:
+            namespace, place: of the asker, as the log names them.
+        """
+        question = verdict.question
+        if question is None or question.broken or not _is_ruled(verdict, question):
+            return Ruled(verdict, _unruled(verdict), NO_RULING)
+        score = self._watch.score((asker.namespace, asker.client), question.text, self._clock.monotonic_ns() / 1e9)
+        owned = below_service_labels(question.name).canonicalize().to_text(omit_final_dot=True)
+        decision = self._decider.decide(DnsQuery(
+            name=question.text, type=question.type, source=asker.client, owned=owned, namespace=namespace,
+            location=self._location_of.get(place), group=self._group, tunnel_score=score,
+        ))  # fmt: skip
+        rule = decision.rule
+        return Ruled(self._carried_out(rule, question, verdict), ACTIONS[rule.action], Ruling(rule.name, score))
+
+    def _carried_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:
+        if rule.action is DnsAction.ALLOW:
+            return Forward(question)
+        if rule.action is DnsAction.REDIRECT and rule.gateway is not None:
+            return Redirect(question, rule.gateway)
+        if rule.action is DnsAction.OVERWRITE:
+            return Answer(answers.overwritten(question, rule.addresses, self._ttl, rule.name), question)
+        if rule.action is DnsAction.BLOCK:
+            message = answers.blocked(question, _RCODES[rule.block], self._ttl, rule.name)
+            return Silent(question, message) if rule.block is BlockAnswer.SILENT else Answer(message, question)
+        return verdict
+
+
+def _is_ruled(verdict: Verdict, question: Question) -> bool:
+    # What says something of the pool's own addresses is not the policy's to hide.
+    return not isinstance(verdict, NeedName) and question.klass == dns.rdataclass.IN
+
+
+def _unruled(verdict: Verdict) -> str:
+    return ACTIONS[DnsAction.ALLOW if isinstance(verdict, Forward) else DnsAction.ZPA]

@@ -1,0 +1,177 @@
+"""The DNS policy at work: what each action sends, teaches and writes into the log."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+from tests.zcc.connector.test_dns_service import PORTAL, SERVER, Bench, answer, error_of, query
+
+from zcc.connector.dns import Origin
+from zcc.dns.pending import Asker
+
+INHOUSE, SPARE = IPv4Address("10.0.0.53"), IPv4Address("10.0.0.54")
+GATEWAY = {"name": "inhouse", "primary": str(INHOUSE), "secondary": str(SPARE)}
+
+
+def rule(action: str, **more) -> dict:
+    return {"name": f"rule {action}", "action": action, **more}
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def bench(*rules: dict, fail: str = "error") -> Bench:
+        made.append(Bench(tmp_path, dns_rules=list(rules), dns_gateways=[{**GATEWAY, "fail": fail}]))
+        return made[-1]
+
+    yield bench
+    for one in made:
+        one.cache.close()
+
+
+def response(name: str, *lines: str) -> bytes:
+    message = dns.message.make_response(dns.message.make_query(name, "A", use_edns=0))
+    message.answer = [dns.rrset.from_text(*line.split(maxsplit=4)) for line in lines]
+    return message.to_wire(max_size=65_535)
+
+
+def logged(bench: Bench) -> dict:
+    (record,) = bench.records.exchanges
+    return record
+
+
+@pytest.mark.parametrize(
+    ("how", "rcode"),
+    [("nxdomain", dns.rcode.NXDOMAIN), ("nodata", dns.rcode.NOERROR), ("refused", dns.rcode.REFUSED)],
+)
+def test_a_blocked_query_is_answered_with_the_rule_as_reason(make, how: str, rcode: int) -> None:
+    bench = make(rule("BLOCK", names=["*.evil.example"], block=how))
+    bench.send(query("a.evil.example"))
+    assert bench.reply.rcode() == rcode and not bench.reply.answer
+    assert error_of(bench.reply) == dns.edns.EDECode.BLOCKED
+    assert bool(bench.reply.authority) == (how != "refused")
+    assert logged(bench)["req_action"] == "REQ_BLOCK" and logged(bench)["req_rulename"] == "rule BLOCK"
+
+
+def test_a_silent_block_says_nothing_over_udp_and_refused_over_tcp(make) -> None:
+    bench = make(rule("BLOCK", block="silent"))
+    bench.send(query("a.example"))
+    assert bench.datapath.said == [] and logged(bench)["req_action"] == "REQ_BLOCK"
+    origin = Origin(Asker(1, IPv4Address("10.8.6.4"), 4000, IPv4Address(SERVER)), 1, "TCP")
+    wire = dns.message.make_query("a.example", "A").to_wire()
+    said = asyncio.run(bench.service.resolve(origin, wire))
+    assert dns.message.from_wire(said).rcode() == dns.rcode.REFUSED
+
+
+def test_an_owned_name_goes_on_where_a_rule_allows_it(make) -> None:
+    bench = make(rule("ALLOW", names=[PORTAL.name]))
+    punt = query()
+    bench.send(punt)
+    assert bench.datapath.verbs[-1] == "resume"
+    bench.service.answer(answer(PORTAL.name, f"{PORTAL.name}. 60 IN A 192.0.2.9"))
+    assert logged(bench)["req_action"] == "REQ_ALLOW" and logged(bench)["req_rulename"] == "rule ALLOW"
+
+
+def test_a_rule_s_own_addresses_are_answered_and_taught(make) -> None:
+    bench = make(rule("OVERWRITE", names=["evil.example"], addresses=["192.0.2.66", "2001:db8::66"]))
+    bench.send(query("evil.example"))
+    assert bench.datapath.said[0][:3] == ("learn", 1, "192.0.2.66") and bench.datapath.verbs == ["learn", "reply"]
+    assert bench.reply.answer[0][0].address == "192.0.2.66"
+    bench.datapath.said.clear()
+    bench.send(query("evil.example", "AAAA"))
+    assert bench.reply.answer[0][0].address == "2001:db8::66"
+    bench.datapath.said.clear()
+    bench.send(query("evil.example", "HTTPS"))
+    assert not bench.reply.answer and bench.reply.rcode() == dns.rcode.NOERROR and bench.reply.authority
+
+
+def test_a_redirected_query_is_asked_of_the_gateway_and_teaches_before_the_answer_leaves(make) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"))
+    bench.servers.answers[INHOUSE] = response("evil.example", "evil.example. 60 IN A 192.0.2.7")
+    bench.send(query("evil.example", message_id=77))
+    assert bench.datapath.verbs == ["learn", "reply"]
+    assert bench.reply.id == 77 and bench.reply.answer[0][0].address == "192.0.2.7"
+    assert [server for server, _ in bench.servers.asked] == [INHOUSE]
+    record = logged(bench)
+    assert record["req_action"] == "REDIR_REQ" and record["dnsgw_slot"] == 1
+    assert record["dnsgw_flags"] == "PRIMARY_SERVER_RESPONSE_PASS"
+
+
+def test_equal_questions_are_asked_once_then_answered_from_memory(make) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"))
+    bench.servers.answers[INHOUSE] = response("a.example", "a.example. 60 IN A 192.0.2.7")
+    bench.send(*(query("a.example", message_id=number) for number in (1, 2, 3)))
+    bench.send(query("A.exAmple", message_id=4))
+    assert len(bench.servers.asked) == 1
+    replies = [said[2] for said in bench.datapath.said if said[0] == "reply"]
+    assert sorted(int.from_bytes(packet[28:30]) for packet in replies) == [1, 2, 3, 4]
+    assert b"\1A\7exAmple" in replies[-1]
+    assert [record["dnsgw_flags"] for record in bench.records.exchanges][-1] == "CACHE_RESPONSE_PASS"
+
+
+def test_the_spare_server_answers_and_the_silent_one_is_passed_over_for_a_while(make) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"))
+    bench.servers.answers[SPARE] = response("a.example", "a.example. 1 IN A 192.0.2.7")
+    bench.send(query("a.example"))
+    assert [server for server, _ in bench.servers.asked] == [INHOUSE, SPARE]
+    bench.clock.advance(5)
+    bench.send(query("a.example"))
+    assert [server for server, _ in bench.servers.asked][2:] == [SPARE]
+    bench.clock.advance(30)
+    bench.send(query("a.example"))
+    assert [server for server, _ in bench.servers.asked][3:] == [INHOUSE, SPARE]
+    assert bench.records.exchanges[0]["dnsgw_slot"] == 2
+
+
+@pytest.mark.parametrize("fail", ["error", "original"])
+def test_with_no_server_left_the_gateway_says_what_becomes_of_the_query(make, fail: str) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"), fail=fail)
+    punt = query("a.example")
+    bench.send(punt)
+    if fail == "original":
+        assert bench.datapath.said == [("resume", punt)]
+        return
+    assert bench.reply.rcode() == dns.rcode.SERVFAIL
+    assert logged(bench)["dnsgw_flags"] == "FO_DEST_ERR"
+
+
+def test_with_no_server_left_what_ran_out_not_long_ago_is_given(make) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"))
+    bench.servers.answers[INHOUSE] = response("a.example", "a.example. 1 IN A 192.0.2.7")
+    bench.send(query("a.example"))
+    bench.servers.answers.clear()
+    bench.clock.advance(100)
+    bench.datapath.said.clear()
+    bench.send(query("a.example"))
+    assert bench.reply.answer[0][0].address == "192.0.2.7" and bench.reply.answer[0].ttl <= 30
+    assert error_of(bench.reply) == dns.edns.EDECode.STALE_ANSWER
+
+
+def test_an_answer_too_long_for_the_client_s_udp_is_cut(make) -> None:
+    bench = make(rule("REDIRECT", gateway="inhouse"))
+    lines = [f"a.example. 60 IN TXT {'x' * 200}{n}" for n in range(9)]
+    bench.servers.answers[INHOUSE] = response("a.example", *lines)
+    bench.send(query("a.example"))
+    assert bench.reply.flags & dns.flags.TC and not bench.reply.answer
+
+
+def test_the_pool_s_reverse_names_are_not_the_policy_s_to_hide(make) -> None:
+    bench = make(rule("BLOCK"))
+    bench.send(query("7.0.254.10.in-addr.arpa", "PTR"))
+    assert bench.reply.answer[0][0].target.to_text() == f"{PORTAL.name}."
+
+
+def test_an_edit_is_in_force_for_the_next_query(make) -> None:
+    bench = make(rule("BLOCK", names=["a.example"]))
+    other = make(rule("BLOCK", names=["b.example"]))
+    bench.helpers.control._decider = other.helpers.control._decider
+    bench.send(query("a.example"))
+    assert bench.datapath.verbs == ["resume"]
