@@ -1,0 +1,58 @@
+"""Where the connector's answers differ from unbound's local data, and why. docs/dns.md points here.
+
+Each entry: the queries by label (a pattern), the part of the answer, and the reason. The test fails for a difference that is
+not here, and for an entry that no difference needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DIFFERENCES", "Difference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference that is meant."""
+
+    queries: str  # pattern of labels, as fnmatch reads it
+    part: str  # silence, rcode, AA, RA, question, answer, authority, edns, error
+    reason: str
+
+
+DIFFERENCES = (
+    Difference("type [!A]*", "error", "we say why there is no such record (RFC 8914 code 4); who does not know it skips it"),
+    Difference("type AAAA", "error", "as for every type but A"),
+    Difference("type ANY", "error", "as for every type but A; what RFC 8482 wants, no list of records, holds"),
+    Difference("type A?FR", "error", "we say why a transfer is refused (RFC 8914 code 18)"),
+    Difference("type ?XFR", "RA", "our answers to stubs always say that recursion is there; unbound leaves it out of refusals"),
+    Difference("type SOA", "answer", "the name is no zone of its own: nobody transfers it or asks its serial"),
+    Difference("type SOA", "authority", "as above: a denial carries the SOA that the answer does not"),
+    Difference("type DS", "rcode", "unbound asks the parent, which it was told to refuse; we own the name"),
+    Difference("type DS", "authority", "as above"),
+    Difference("service name*", "rcode", "names below an application's answer NODATA: NXDOMAIN would be right too, but some "
+               "resolvers take it to deny what is below other names of the zone (RFC 8020)"),
+    Difference("service name*", "error", "we say why there is no such record"),
+    Difference("reverse A", "error", "we say why there is no such record"),
+    Difference("class ANY", "silence", "a query for every class includes IN, which we have"),
+    Difference("class CH", "silence", "not ours: it goes on to its server, which unbound is for itself"),
+    Difference("opcode *", "silence", "no query: it goes on to its server, which unbound is for itself"),
+    Difference("no question", "silence", "no question of ours: it goes on to its server"),
+    Difference("flags TC", "rcode", "TC means nothing in a query (RFC 2181 §9), so it is not looked at"),
+    Difference("flags TC", "AA", "as above"),
+    Difference("flags TC", "RA", "as above"),
+    Difference("flags TC", "answer", "as above"),
+    Difference("an answer inside", "rcode", "what stands in a query's answer section is not looked at (RFC 1035 §4.1.2: a "
+               "query has none)"),
+    Difference("an answer inside", "AA", "as above"),
+    Difference("an answer inside", "RA", "as above"),
+    Difference("an answer inside", "answer", "unbound sends back what the client put there; we answer"),
+    Difference("two questions", "question", "RFC 9619: there is no such thing as two questions, so none is repeated"),
+    Difference("two questions", "RA", "our answers to stubs always say that recursion is there"),
+    Difference("cut *", "RA", "as above"),
+    Difference("header only", "RA", "as above"),
+    Difference("compression loop", "RA", "as above"),
+    Difference("long label", "RA", "as above"),
+    Difference("EDNS twice", "RA", "as above"),
+    Difference("EDNS cut", "edns", "an OPT record that can not be read asks for nothing"),
+)
