@@ -104,18 +104,13 @@ def read_document(data: bytes, file: str) -> Document:
 def _too_deep(text: str) -> int | None:
     """Return the line where nesting passes the limit; the composer behind recurses without one."""
     depth = 0
-    try:
-        for event in yaml.parse(text, Loader):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > DEPTH_LIMIT:
-                    return event.start_mark.line + 1 if event.start_mark else 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-    except yaml.MarkedYAMLError as error:
-        if "nesting depth" not in str(error):  # newer readers look ahead and have a limit of their own
-            raise
-        return error.problem_mark.line + 1 if error.problem_mark else 1
+    for event in yaml.parse(text, Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                return event.start_mark.line + 1 if event.start_mark else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
     return None
 
 

