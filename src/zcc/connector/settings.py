@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from zcc.dns.settings import DnsSettings
 from zcc.doorway import DeviceSettings
+from zcc.feeds.settings import FeedSettings
 from zcc.fields import Duration, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
@@ -101,6 +102,7 @@ class ConnectorSettings(Catalogue):
     direct: DirectSettings | None = None
     rules: tuple[Rule, ...] = ()
     dns_rules: tuple[DnsRule, ...] = ()
+    feeds: FeedSettings = FeedSettings()
     dns: DnsSettings = DnsSettings()
     health: HealthSettings
     drain: DrainSettings = DrainSettings()

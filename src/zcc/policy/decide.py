@@ -21,6 +21,7 @@ from zcc.policy.world import World
 
 __all__ = ["Decider", "Decision", "Flow", "Mismatch", "decide"]
 
+NOWHERE = IPv4Address(0)  # RFC 1122 §3.2.1.3: the destination of no packet
 PROTOCOL_WORDS = {TCP: "tcp", UDP: "udp", 1: "icmp", 58: "icmp"}
 Missed = tuple[str, str]  # criterion, what was seen
 Address = IPv4Address | IPv6Address
@@ -94,15 +95,26 @@ class Decider:
             above.append(Mismatch(index, rule.name, *missed))
         raise AssertionError("the default rule has no criteria")
 
-    def first_mismatch(self, rule: Rule, flow: Flow) -> Missed | None:
-        """Return the first criterion that does not match and what was seen, or None when the rule matches."""
+    def first_mismatch(self, rule: Rule, flow: Flow, only: Iterable[str] | None = None) -> Missed | None:
+        """Return the first criterion that does not match and what was seen, or None when the rule matches.
+
+        Args:
+            only: the criteria that are looked at; None = all.
+        """
         if not rule.enabled:
             return "enabled", "the rule is switched off"
         for criterion, match in _CRITERIA:
-            seen = match(self, rule, flow)
+            seen = match(self, rule, flow) if only is None or criterion in only else None
             if seen is not None:
                 return criterion, seen
         return None
+
+    def matches_name(self, rule: Rule, criterion: str, name: str) -> bool:
+        """Tell whether a name alone, whatever its address and ports, can satisfy a criterion."""
+        flow = Flow(NOWHERE, NOWHERE, TCP, name=name)
+        if criterion == "applications":
+            return not isinstance(self._owner(rule, flow), str)
+        return self.first_mismatch(rule, flow, (criterion,)) is None
 
     # ---- one criterion each: None when it matches, else what was seen ----
 
@@ -198,6 +210,13 @@ class Decider:
     def _application(self, rule: Rule, flow: Flow) -> str | None:
         if not rule.names_applications:
             return None
+        owner = self._owner(rule, flow)
+        if isinstance(owner, str):
+            return owner
+        return None if _serves(owner, flow) else f"{flow.service} is no port of application {owner.name}"
+
+    def _owner(self, rule: Rule, flow: Flow) -> Application | str:
+        """The application of a flow's name if the rule names it, else what was seen."""
         groups = (self.policy.segment_group_by_name[name] for name in rule.segment_groups)
         named = {*rule.applications, *(name for group in groups for name in group.applications)}
         if not named and not rule.all_applications:
@@ -209,9 +228,7 @@ class Decider:
             return f"{flow.name} belongs to no application"
         if not rule.all_applications and application.name not in named:
             return f"{flow.name} belongs to application {application.name}"
-        if not _serves(application, flow):
-            return f"{flow.service} is no port of application {application.name}"
-        return None
+        return application
 
     def _service(self, rule: Rule, flow: Flow) -> str | None:
         if not rule.services and not rule.service_groups:

@@ -1,8 +1,8 @@
 """explain: a decision in words, for people and for machines.
 
-Journey: `zcc explain` and the portal. The engine is decide, which reads the rules as they are written,
-so that an explanation never depends on what was compiled. It prints nothing itself: rich renders an
-Explanation, JSON is made of to_dict().
+Journey: `zcc explain` and the portal. The engine is decide, which reads the rules as they are written, so that an
+explanation never depends on what was compiled. It prints nothing itself: rich renders an Explanation, JSON is made of
+to_dict().
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zcc.fields import parse_dns_name
+from zcc.fields import format_duration, parse_dns_name
 from zcc.policy.criteria import TCP, UDP, Service
-from zcc.policy.decide import Decision, Flow, decide
-from zcc.policy.model import Policy, Rule
+from zcc.policy.decide import Decider, Decision, Flow
+from zcc.policy.model import CRITERIA, Policy, Rule
 from zcc.policy.names import application_map
+from zcc.policy.objects.endpoint import Endpoint
+from zcc.policy.objects.stance import Cause
+from zcc.policy.places import sublocation_of
+from zcc.policy.world import World
 
-__all__ = ["Explanation", "explain", "parse_flow"]
+__all__ = ["Explanation", "explain", "parse_flow", "wanted"]
 
-CRITERIA = ("connector_groups", "locations", "sources", "destinations", "applications", "services")
 VALUES_SHOWN = 5
 ICMP_OF_VERSION = {4: 1, 6: 58}
 
@@ -58,7 +61,7 @@ class Explanation:
     flow: Flow
     decision: Decision
     rules: tuple[Rule, ...]
-    application: str | None  # owner of the flow's name
+    known: dict[str, Any]  # what the policy and its files know of the flow: application, country, workload …
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,34 +71,41 @@ class Explanation:
             {"index": missed.index, "rule": missed.rule, "criterion": missed.criterion, "seen": missed.seen,
              "wanted": wanted(self.rules[missed.index], missed.criterion)}
             for missed in decision.above
-        ]
+        ]  # fmt: skip
         return {
             "flow": {
-                "namespace": flow.namespace, "location": flow.location, "connector_group": flow.group,
+                "namespace": flow.namespace, "location": flow.location, "group": flow.group,
                 "source": str(flow.source), "destination": str(flow.destination), "service": flow.service,
-                "name": flow.name, "application": self.application,
+                "name": flow.name, **self.known,
             },
             "rule": {"index": decision.index, "name": decision.rule.name},
             "method": str(decision.rule.method),
+            "gateway": decision.rule.gateway,
+            "on_failure": stances(decision.rule),
             "matched": {criterion: wanted(decision.rule, criterion)
                         for criterion in CRITERIA if wanted(decision.rule, criterion)},
             "above": above,
             "notes": list(self.notes),
-        }
+        }  # fmt: skip
 
     def __rich__(self) -> RenderableType:
         flow, decision = self.flow, self.decision
         title = Text(f"{flow.source} → {flow.destination} {flow.service}")
         if flow.name:
-            owner = f" of application {self.application}" if self.application else ""
+            owner = f" of application {self.known['application']}" if self.known.get("application") else ""
             title.append(f"  name {flow.name}{owner}")
         parts: list[RenderableType] = [title]
+        parts += [Text(f"  {key}: {_shown(value)}", style="dim") for key, value in self.known.items()
+                  if value and key != "application"]  # fmt: skip
         if decision.above:
             parts.append(self._table())
         verdict = Text(f"rule {decision.index} ", style="bold")
         verdict.append(f"{decision.rule.name!r} decides: ")
         verdict.append(str(decision.rule.method), style="bold green")
+        if decision.rule.gateway:
+            verdict.append(f" by gateway {decision.rule.gateway}")
         parts.append(verdict)
+        parts += [Text(f"  if {cause.replace('_', ' ')}: {stance}") for cause, stance in stances(decision.rule).items()]
         parts += [Text(f"note: {note}", style="yellow") for note in self.notes]
         return Group(*parts)
 
@@ -110,26 +120,82 @@ class Explanation:
         return table
 
 
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def wanted(rule: Rule, criterion: str) -> list[str]:
     """Return the values of a rule's criterion as a person wrote them; empty when any value matches."""
-    if criterion == "applications" and rule.all_applications:
-        return ["every application"]
-    return [str(value) for value in getattr(rule, criterion)] if criterion in CRITERIA else []
+    return [text for field in CRITERIA.get(criterion, ()) for text in _written(rule, field)]
 
 
-def explain(policy: Policy, flow: Flow) -> Explanation:
+_KINDS = {
+    "location_groups": "location group ", "source_groups": "source group ", "exclude_source_groups": "not source group ",
+    "destination_groups": "destination group ", "service_groups": "service group ", "segment_groups": "segment group ",
+    "source_workload_groups": "workload group ", "destination_workload_groups": "workload group ",
+}  # fmt: skip
+
+
+def _written(rule: Rule, field: str) -> list[str]:
+    value = getattr(rule, field)
+    if field == "all_applications":
+        return ["every application"] if value else []
+    if field in ("tags_older_than", "tags_newer_than"):
+        return [] if value is None else [f"{field.removeprefix('tags_').replace('_', ' ')} {format_duration(value)}"]
+    return [f"{_KINDS.get(field, '')}{item}" for item in value]
+
+
+def stances(rule: Rule) -> dict[str, str]:
+    """Return what a rule says of failures, by cause."""
+    return {str(cause): str(stance) for cause in Cause if (stance := rule.on_failure.of(cause)) is not None}
+
+
+def explain(policy: Policy, flow: Flow, world: World | None = None) -> Explanation:
     """Explain how a policy treats a flow.
 
     Args:
         flow: from its beginner's side; name as the connector would have learned it.
+        world: what is known beside the policy; None = nothing.
     """
-    owner = application_map(policy.applications).get(flow.name) if flow.name else None
+    decider = Decider(policy, world)
+    return Explanation(flow, decider.decide(flow), policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)))
+
+
+def _known(decider: Decider, flow: Flow) -> dict[str, Any]:
+    policy, world = decider.policy, decider.world
+    application = application_map(policy.applications).get(flow.name) if flow.name else None
+    location = policy.location_by_name.get(flow.location or "")
+    source = world.workloads.find(flow.namespace, flow.source)
+    destination = world.workloads.find(flow.namespace, flow.destination)
+    return {
+        "application": application.name if application else None,
+        "sublocation": sublocation_of(location, flow.endpoint, flow.source) if location else None,
+        "country": world.countries.of(flow.destination),
+        "categories": sorted(world.categories_of(flow.name)),
+        "source_workload": source.id or str(source.address) if source else None,
+        "source_workload_groups": _groups_of(policy, source),
+        "destination_workload_groups": _groups_of(policy, destination),
+    }
+
+
+def _groups_of(policy: Policy, workload: Any) -> list[str]:
+    return [] if workload is None else [group.name for group in policy.workload_groups if group.holds(workload)]
+
+
+def _notes(policy: Policy, flow: Flow) -> list[str]:
     notes = []
+    pools = [policy.pool, *(pool.network for pool in policy.pools)]
     address = flow.destination
-    if flow.name is None and isinstance(address, IPv4Address) and address in policy.pool:
+    if flow.name is None and isinstance(address, IPv4Address) and any(address in pool for pool in pools):
         notes.append(f"{address} is a synthetic address: a connector would first ask the private edge "
                      "for its name; give the name to see what follows")
     if flow.protocol in (TCP, UDP) and flow.port is None:
         notes.append("no port is given, as in a later fragment: criteria with ports do not match")
-    application = owner.name if owner else None
-    return Explanation(flow, decide(policy, flow), policy.ordered(), application, tuple(notes))
+    if flow.location is not None and flow.location not in policy.location_by_name:
+        notes.append(f"location {flow.location!r} does not exist in this file")
+    return notes
+
+
+def endpoint_of(policy: Policy, id: int) -> Endpoint | None:
+    """Return one of the policy's endpoints, or None."""
+    return next((endpoint for endpoint in policy.endpoints if endpoint.id == id), None)

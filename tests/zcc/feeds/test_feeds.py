@@ -122,7 +122,8 @@ def test_json_is_read_too_and_confirmed_by_its_time(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("w.yaml", "workloads:\n- {adress: 10.0.0.1}\n", r"w\.yaml:2: workloads\[0\]\.adress: unknown field; did you mean address"),
+        ("w.yaml", "workloads:\n- {adress: 10.0.0.1}\n",
+         r"w\.yaml:2: workloads\[0\]\.adress: unknown field; did you mean address"),
         ("w.yaml", "vms: [{id: i-1, in: vpc-9}]", "vm 'i-1' is in 'vpc-9', which does not exist"),
         ("w.yaml", "workloads: [{address: 10.0.0.300}]", r"workloads\[0\]\.address"),
         ("w.json", "{", "not JSON"),
