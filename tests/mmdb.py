@@ -73,7 +73,8 @@ def tree(root, size):
 
 def metadata(root, ip_version):
     return encode({
-        "node_count": len(nodes_of(root)), "record_size": (5, 24), "ip_version": (5, ip_version), "database_type": "Test-Country",
+        "node_count": len(nodes_of(root)),
+        "record_size": (5, 24), "ip_version": (5, ip_version), "database_type": "Test-Country",
         "languages": ["en"], "binary_format_major_version": (5, 2),
         "binary_format_minor_version": (5, 0),
         "build_epoch": (9, 1),

@@ -6,10 +6,8 @@ Everything heavy is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +16,7 @@ import typer
 
 from zcc import __version__
 from zcc.commands import LazyGroup, lazy
-from zcc.errors import ConfigurationError, ZccError
+from zcc.errors import ZccError
 
 __all__ = ["app", "main"]
 
@@ -97,71 +95,6 @@ def internet_edge_command(config: Config = DEFAULT_CONFIG) -> None:
     _serve("internet-edge", config)
 
 
-@app.command("check", rich_help_panel="Tools")
-def check_command(
-    config: Config = DEFAULT_CONFIG,
-    schema: Annotated[
-        str | None, typer.Option(metavar="ROLE", help="Print the JSON Schema of a role's file instead.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Validate a configuration file: every mistake with its line, the field and what is allowed.
-
-    Examples: zcc check --config zcc.yaml  ·  zcc check --schema connector > connector.json
-    """
-    from zcc import config as configuration  # noqa: PLC0415
-
-    if schema is not None:
-        try:
-            typer.echo(json.dumps(configuration.schema(schema), indent=2))
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--schema") from None
-        return
-    try:
-        configuration.load(config)
-    except ConfigurationError as error:
-        if not as_json:
-            raise
-        problems = [dataclasses.asdict(problem) for problem in error.problems]
-        typer.echo(json.dumps({"ok": False, "problems": problems}))
-        raise typer.Exit(error.exit_code) from None
-    typer.echo(json.dumps({"ok": True, "problems": []}) if as_json else f"{config}: OK")
-
-
-@app.command("explain", rich_help_panel="Tools")
-def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that is how typer reads them
-    src: Annotated[str, typer.Option(metavar="ADDRESS", help="The workload's address.")],
-    dst: Annotated[str, typer.Option(metavar="ADDRESS", help="Where it wants to go.")],
-    service: Annotated[str | None, typer.Option(help="tcp/443, udp/53, tcp, udp or icmp.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name that the address was learned for.")] = None,
-    namespace: Annotated[str | None, typer.Option(help="The workload's namespace.")] = None,
-    location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
-    group: Annotated[str | None, typer.Option(help="The connector group; default: the file's.")] = None,
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """Say which rule decides a flow, and for each rule above it the criterion that did not match.
-
-    Example: zcc explain --src 10.8.6.4 --dst 203.0.113.9 --service tcp/443 --name updates.example
-    """
-    from rich.console import Console  # noqa: PLC0415
-
-    from zcc.config import load  # noqa: PLC0415
-    from zcc.policy.explain import explain, parse_flow  # noqa: PLC0415
-
-    settings: Any = load(config, "connector")
-    try:
-        group = group or settings.group
-        flow = parse_flow(src, dst, service, name=name, namespace=namespace, location=location, group=group)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    explanation = explain(settings.policy(), flow)
-    if as_json:
-        typer.echo(json.dumps(explanation.to_dict()))
-    else:
-        Console().print(explanation)
-
-
 @app.command("replay", rich_help_panel="Tools")
 def replay_command(
     capture: Annotated[Path, typer.Argument(metavar="FILE", help="A .pcap or .pcapng capture.")],
@@ -179,6 +112,8 @@ def replay_command(
     replay.run(settings, capture, as_json, sys.stdout)
 
 
+lazy(app, "check", "zcc.check:check_command", "Every mistake of a file, and what is hardly meant in it.")
+lazy(app, "explain", "zcc.explain:explain_command", "Which rule decides a flow, and why none before it does.")
 lazy(app, "lab", "zcc.lab.command:lab_command", "The whole system on this machine, in network namespaces.")
 lazy(app, "gwlb", "zcc.lab.command:gwlb_command", "Emulate AWS Gateway Load Balancer on an interface.")
 lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic address, now and before.")

@@ -25,7 +25,7 @@ from zcc.document import Document, Location, read_document
 from zcc.errors import ConfigurationError, Problem
 from zcc.fields import HostPort, PortRange, Settings, format_duration
 
-__all__ = ["ROLES", "load", "parse", "schema", "settings_class", "validate"]
+__all__ = ["ROLES", "load", "parse", "read", "schema", "settings_class", "validate"]
 
 ROLES = {
     "connector": "zcc.connector.settings:ConnectorSettings",
@@ -57,16 +57,25 @@ def load(path: Path, role: str | None = None) -> Settings:
     Raises:
         ConfigurationError: with every problem found.
     """
+    return read(path, role)[1]
+
+
+def read(path: Path, role: str | None = None) -> tuple[Document, Settings]:
+    """Read a configuration file and keep the document, which knows the line of every value; see load."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError([Problem(str(path), 1, "", f"cannot be read: {error.strerror}")]) from None
-    return parse(data, str(path), role)
+    document = read_document(data, str(path))
+    return document, _settings(document, role)
 
 
 def parse(data: bytes, file: str, role: str | None = None) -> Settings:
     """Read a configuration from bytes; see load."""
-    document = read_document(data, file)
+    return _settings(read_document(data, file), role)
+
+
+def _settings(document: Document, role: str | None) -> Settings:
     named = _role(document, role)
     if named is None:
         raise ConfigurationError(document.problems)

@@ -49,10 +49,13 @@ class Problem:
     line: int
     field: str
     message: str
+    severity: str = "error"  # or "warning": allowed, and hardly what was meant
+    code: str = "wrong"  # of docs/check.md
 
     def __str__(self) -> str:
+        said = self.message if self.severity == "error" else f"{self.severity}: {self.message}"
         where = f"{self.file}:{self.line}"
-        return f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+        return f"{where}: {self.field}: {said}" if self.field else f"{where}: {said}"
 
 
 class ConfigurationError(ZccError):

@@ -22,7 +22,7 @@ from zcc.policy.criteria import TCP, UDP, AddressRange, Service
 from zcc.policy.model import Application, Policy, Rule
 from zcc.policy.places import Part, Places
 
-__all__ = ["applications_of", "clauses_of", "services_of", "targets_of"]
+__all__ = ["applications_of", "clauses_of", "clauses_of_rule", "services_of", "targets_of"]
 
 
 def clauses_of(policy: Policy, group: str) -> list[Clause]:
@@ -30,10 +30,11 @@ def clauses_of(policy: Policy, group: str) -> list[Clause]:
     places = Places(policy)
     return [clause for index, rule in enumerate(policy.ordered())
             if rule.enabled and (not rule.connector_groups or group in rule.connector_groups)
-            for clause in _clauses(policy, places, index, rule)]
+            for clause in clauses_of_rule(policy, places, index, rule)]
 
 
-def _clauses(policy: Policy, places: Places, index: int, rule: Rule) -> Iterator[Clause]:
+def clauses_of_rule(policy: Policy, places: Places, index: int, rule: Rule) -> Iterator[Clause]:
+    """Take one rule apart, whether it is switched on and whatever its connector groups."""
     source_groups = policy.source_group_by_name
     excluded = tuple(a for name in rule.exclude_source_groups for a in source_groups[name].addresses)
     for (locations, part), (targets, services) in product(_where(policy, places, rule), _reaches(policy, rule)):

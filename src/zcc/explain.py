@@ -1,0 +1,106 @@
+"""`zcc explain`: an administrator's questions to the rules of a file. Nothing is sent, and no daemon is asked.
+
+Journey: argv → settings and the files that rules look into → zcc.policy.explain or about → terminal or JSON. It decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from zcc.config import load
+from zcc.feeds.watch import Watch
+from zcc.fields import format_endpoint_id, parse_dns_name, parse_endpoint_id
+from zcc.policy.about import about_name, about_workload
+from zcc.policy.decide import Flow
+from zcc.policy.explain import endpoint_of, explain, parse_flow
+from zcc.policy.model import Policy
+from zcc.policy.world import World
+
+__all__ = ["explain_command"]
+
+WIDTH = 160  # of a table that is not printed on a terminal
+
+
+def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that is how typer reads them
+    src: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The workload's address.")] = None,
+    dst: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where it wants to go.")] = None,
+    service: Annotated[str | None, typer.Option(help="tcp/443, udp/53, tcp, udp or icmp.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the destination; alone: what is known of it.")] = None,
+    workload: Annotated[str | None, typer.Option(metavar="ADDRESS", help="What is known of a workload.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="The workload's namespace.")] = None,
+    location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="vpce-…: gives namespace, location, sublocation.")] = None,
+    group: Annotated[str | None, typer.Option(help="The connector group; default: the file's.")] = None,
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The YAML file.")] = Path("zcc.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Say which rule decides a flow, and for each rule above it the criterion that did not match.
+
+    Example of a packet: zcc explain --src 10.8.6.4 --dst 203.0.113.9 --service tcp/443 --name updates.example
+
+    Example of a name: zcc explain --name portal.corp.example
+
+    Example of a workload: zcc explain --workload 10.8.6.4 --namespace blue
+    """
+    settings: Any = load(config, "connector")
+    policy, world = cast(Policy, settings.policy()), Watch(settings.feeds).world
+    try:
+        place = _place(policy, namespace, location, endpoint) | {"group": group or settings.group}
+        if workload is not None and src is dst is name is service is None:
+            found: Any = about_workload(policy, ip_address(workload), world, at_s=time.time(),
+                                        **{key: place[key] for key in ("namespace", "location", "group")})  # fmt: skip
+        elif src is not None and workload is None:
+            found = _of_flow(policy, world, (src, dst, service, name), place)
+        elif name is not None and src is dst is workload is None:
+            found = about_name(policy, parse_dns_name(name), world)
+        else:
+            raise ValueError("give --src with --dst or --name, or --name alone, or --workload alone")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(found.to_dict()))
+    else:
+        console = Console()
+        Console(width=None if console.is_terminal else WIDTH).print(found)
+
+
+def _place(policy: Policy, namespace: str | None, location: str | None, endpoint: str | None) -> dict[str, Any]:
+    if endpoint is None:
+        return {"namespace": namespace, "location": location, "endpoint": None}
+    found = endpoint_of(policy, parse_endpoint_id(endpoint))
+    if found is None:
+        known = ", ".join(format_endpoint_id(known.id) for known in policy.endpoints) or "none, since none is configured"
+        raise ValueError(f"endpoint {endpoint} is not in the file; allowed: {known}")
+    for given, own in ((namespace, found.namespace), (location, found.location)):
+        if given not in (None, own):
+            raise ValueError(f"endpoint {endpoint} is of {own}, not of {given}")
+    return {"namespace": found.namespace, "location": found.location, "endpoint": found}
+
+
+def _of_flow(
+    policy: Policy, world: World, given: tuple[str, str | None, str | None, str | None], place: dict[str, Any]
+) -> Any:
+    """Explain a flow; one of a name without an address goes to where the name leads."""
+    src, dst, service, name = given
+    if dst is None and name is None:
+        raise ValueError("--src needs --dst, or --name")
+    destination = dst or str(_where(policy, parse_dns_name(name)))
+    flow = parse_flow(src, destination, service, name=name)
+    return explain(policy, Flow(**{**_values(flow), **place, "at_s": time.time()}), world)
+
+
+def _values(flow: Flow) -> dict[str, Any]:
+    return {field: getattr(flow, field) for field in ("source", "destination", "protocol", "port", "name")}
+
+
+def _where(policy: Policy, name: str) -> IPv4Address | IPv6Address:
+    """Stand in for the address of a name: a synthetic one for an application's, one that no packet has for others."""
+    return policy.pool[1] if about_name(policy, name).known["application"] else IPv4Address(0)

@@ -1,0 +1,215 @@
+"""Region: what a clause matches, as a set for each criterion, so that clauses can be compared.
+
+Journey: zcc.policy.clauses → here → lints (is a rule in the shadow of others?). A criterion that is not set is everything.
+One region covers another only if it does so in every criterion. That is exact for addresses, services, names and labels; of
+a country nothing is known but its code, so that a network is never taken to lie in one. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zcc.policy.clauses import Clause, Targets
+from zcc.policy.names import patterns_of
+from zcc.policy.spans import ADDRESSES, SERVICES, Spans, of_addresses, of_services
+
+__all__ = ["CRITERIA", "Region", "bounds", "marks", "region_of", "union"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A set of labels; None = all there are."""
+
+    labels: frozenset[str] | None
+
+    def covers(self, other: Labels) -> bool:
+        """Tell whether every label of another is in this one."""
+        return self.labels is None or (other.labels is not None and other.labels <= self.labels)
+
+    @staticmethod
+    def joined(sets: Sequence[Labels]) -> Labels:
+        """Return what some sets cover together."""
+        listed = [found.labels for found in sets if found.labels is not None]
+        return Labels(frozenset().union(*listed) if len(listed) == len(sets) else None)
+
+    @property
+    def everything(self) -> bool:
+        """Whether the criterion is not set."""
+        return self.labels is None
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Ages of tags, from least and below another."""
+
+    least: float = 0.0
+    below: float = math.inf
+
+    def covers(self, other: Ages) -> bool:
+        """Tell whether every age of another is in this one."""
+        return self.least <= other.least and other.below <= self.below
+
+    @staticmethod
+    def joined(sets: Sequence[Ages]) -> Ages:
+        """Return the ages from the least on that some sets cover together, without a gap."""
+        first, *others = sorted(sets, key=lambda ages: ages.least)
+        below = first.below
+        for ages in others:
+            below = max(below, ages.below) if ages.least <= below else below
+        return Ages(first.least, below)
+
+    @property
+    def everything(self) -> bool:
+        """Whether the criterion is not set; an unknown workload has no age, so a bound from below is none of its."""
+        return self == Ages()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Spans of a line, and whether they are all of it."""
+
+    spans: Spans
+    whole: Spans
+
+    def covers(self, other: Line) -> bool:
+        """Tell whether every place of another is in this one."""
+        return self.spans.covers(other.spans)
+
+    @staticmethod
+    def joined(sets: Sequence[Line]) -> Line:
+        """Return what some sets cover together."""
+        return Line(Spans.of(part for line in sets for part in line.spans.parts), sets[0].whole)
+
+    @property
+    def everything(self) -> bool:
+        """Whether the criterion is not set."""
+        return self.spans == self.whole
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The destination criterion; None = anywhere."""
+
+    addresses: Spans
+    targets: Targets | None
+
+    def covers(self, other: Where) -> bool:
+        """Tell whether every destination of another is in this one."""
+        if self.targets is None or self.addresses == ADDRESSES:
+            return True
+        mine, theirs = self.targets, other.targets
+        if theirs is None or not self.addresses.covers(other.addresses):
+            return False
+        return (
+            all(self._has(pattern) for pattern in theirs.patterns)
+            and theirs.applications <= mine.applications
+            and theirs.countries <= mine.countries
+            and theirs.categories <= mine.categories
+        )
+
+    def _has(self, pattern: str) -> bool:
+        """Whether every name of a pattern is meant: by itself or by a wildcard above it."""
+        patterns = self.targets.patterns if self.targets else frozenset()
+        above = patterns_of(pattern.removeprefix("*."))
+        return pattern in patterns or any(wide in patterns for wide in above if wide != pattern.removeprefix("*."))
+
+    @staticmethod
+    def joined(sets: Sequence[Where]) -> Where:
+        """Return what some sets cover together."""
+        listed = [where.targets for where in sets if where.targets is not None]
+        if len(listed) < len(sets):
+            return Where(ADDRESSES, None)
+        both = {name: frozenset().union(*(getattr(targets, name) for targets in listed)) for name in NAMED}
+        return Where(Spans.of(part for where in sets for part in where.addresses.parts), Targets(ranges=(), **both))
+
+    @property
+    def everything(self) -> bool:
+        """Whether the criterion is not set."""
+        return self.targets is None or self.addresses == ADDRESSES
+
+
+Criterion = Labels | Ages | Line | Where
+NAMED = ("patterns", "applications", "countries", "categories")
+EVERY_MARK = (1 << 64) - 1
+CRITERIA = ("locations", "namespaces", "sources", "source_groups", "tag_age", "destinations", "destination_groups",
+            "countries", "categories", "services")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A set for each of CRITERIA, in their order."""
+
+    sets: tuple[Criterion, ...]
+    mask: int  # bit n: criterion n is set
+
+    def covers(self, other: Region, but: int = -1) -> bool:
+        """Tell whether another region lies in this one, one criterion left out if `but` is its number."""
+        # What is not set covers everything; most pairs differ there already.
+        if self.mask & ~other.mask & ~(1 << but if but >= 0 else 0):
+            return False
+        return all(
+            n == but or not self.mask >> n & 1 or mine.covers(theirs)  # type: ignore[arg-type]
+            for n, (mine, theirs) in enumerate(zip(self.sets, other.sets, strict=True))
+        )
+
+
+def region_of(clause: Clause) -> Region:
+    """Return what a clause matches."""
+    sources = ADDRESSES if clause.sources is None else of_addresses(clause.sources)
+    targets = clause.destinations
+    sets: tuple[Criterion, ...] = (
+        Labels(clause.locations),
+        Labels(clause.namespaces),
+        Line(sources - of_addresses(clause.not_sources), ADDRESSES),
+        Labels(clause.source_groups),
+        Ages(*clause.tag_age) if clause.tag_age else Ages(),
+        Where(ADDRESSES if targets is None else of_addresses(targets.ranges), targets),
+        Labels(clause.destination_groups),
+        Labels(clause.countries),
+        Labels(clause.categories),
+        Line(of_services(clause.services), SERVICES),
+    )
+    return Region(sets, sum(1 << n for n, found in enumerate(sets) if not found.everything))
+
+
+def union(sets: Sequence[Criterion]) -> Criterion:
+    """Return what some sets of one criterion, one or more, cover together."""
+    joined: Criterion = type(sets[0]).joined(sets)  # type: ignore[arg-type]
+    return joined
+
+
+def bounds(region: Region) -> tuple[float, ...]:
+    """Return numbers by which most pairs of regions are told apart: lowest and highest source, destination and service.
+
+    Floats, rounded outwards; places of a criterion that holds names only are nowhere (inf, -inf).
+    """
+    sources, where, services = region.sets[2], region.sets[5], region.sets[9]
+    assert isinstance(sources, Line) and isinstance(where, Where) and isinstance(services, Line)
+    return (*_ends(sources.spans), *_ends(where.addresses), *_ends(services.spans))
+
+
+def _ends(spans: Spans) -> tuple[float, float]:
+    if not spans:
+        return math.inf, -math.inf
+    low, high = float(spans.parts[0][0]), float(spans.parts[-1][1])
+    return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+
+
+def marks(region: Region) -> int:
+    """Return 64 bits such that regions whose destinations share a name share a bit; all of them for any destination."""
+    where = region.sets[5]
+    assert isinstance(where, Where)
+    if where.targets is None:
+        return EVERY_MARK
+    bits = 0
+    for pattern in where.targets.patterns:
+        ends = pattern.rsplit(".", 2)[-2:]
+        if ends[0] == "*":  # *.com is above names of every second label
+            return EVERY_MARK
+        bits |= 1 << hash(tuple(ends)) % 64
+    for name in NAMED[1:]:
+        for label in getattr(where.targets, name):
+            bits |= 1 << hash((name, label)) % 64
+    return bits
