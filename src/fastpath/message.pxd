@@ -65,3 +65,11 @@ cdef struct Message:
 cdef void view(FlowView* out, const FlowEntry* entry) noexcept nogil
 # Copies the message and packet_length bytes of packet into the ring: 1, or 0 when it is full. Does not notify.
 cdef int post(Ring ring, const Message* message, const uint8_t* packet) noexcept nogil
+
+
+# The message that a record of n bytes is; NULL when it is none: anybody who holds a ring may push anything into it.
+cdef inline Message* message_in(uint8_t* record, uint32_t n) noexcept nogil:
+    cdef Message* m = <Message*> record
+    if n < sizeof(Message) or n != sizeof(Message) + m.packet_length:
+        return NULL
+    return m if m.header_length <= sizeof(m.header) else NULL

@@ -101,7 +101,7 @@ def drain(Ring ring not None, int limit=1024):
     """Take up to `limit` events out of the ring, oldest first, as a list of Event.
 
     Raises:
-        ValueError: limit is below 1.
+        ValueError: limit is below 1, or a record is no event; that record, and what was taken before it, are gone.
     """
     if limit < 1:
         raise ValueError(f"limit must be 1 or more, not {limit}")
@@ -114,7 +114,11 @@ def drain(Ring ring not None, int limit=1024):
         at = ring.peek(&n)
         if at == NULL:
             return out
-        m = <Message*> at
+        m = message_in(at, n)
+        if m == NULL:
+            ring.consume()
+            ring.notify()
+            raise ValueError(f"ring holds a record of {n} bytes that is no event")
         out.append(Event(
             m.kind, m.namespace, m.location, m.endpoint, at[sizeof(Message):sizeof(Message) + m.packet_length],
             m.header[:m.header_length], m.peer_address, m.peer_port, m.slot, m.value,

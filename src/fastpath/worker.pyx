@@ -26,7 +26,7 @@ from fastpath.geneve cimport GENEVE_FLAG_CONTROL
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.ingress cimport Ingress
 from fastpath.message cimport *
-from fastpath.message cimport FlowView, Message, view
+from fastpath.message cimport FlowView, Message, message_in, view
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
 from fastpath.packetio cimport WATCHED, Device, GenevePort
@@ -177,7 +177,8 @@ cdef class Worker:
             at = self.commands.peek(&n)
             if at == NULL:
                 return
-            self.obey(<Message*> at, at + sizeof(Message))
+            if message_in(at, n) != NULL:
+                self.obey(<Message*> at, at + sizeof(Message))
             self.commands.consume()
             if self.wants_exchange:
                 break

@@ -2,12 +2,15 @@
 
 import ipaddress
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastpath import nat
+from fastpath.action import DropReason
+from fastpath.batch import PacketBatch
 from model import nat as reference
 
 SEED = bytes(range(32))
@@ -110,41 +113,87 @@ def test_wrong_calls_are_refused_by_name(impl):
         table.find_one(6, LOCAL, 1, bytes(17), 0)
 
 
+ENDS = st.tuples(st.sampled_from([1, 6, 17, 58]), st.sampled_from([LOCAL, OTHER]),
+                 st.sampled_from([REMOTE, mapped("203.0.113.1")]), st.integers(0, 2))
+ROWS = 6
+
+
+def rows_of(flows, *, back):
+    """A batch of packets as packet.parse leaves them: outbound with the wanted port, or the answers to it."""
+    batch = PacketBatch(ROWS, 256)
+    batch.reset(len(flows))
+    batch.ip_version[:], batch.inner_start[:], batch.inner_length[:], batch.l4_start[:] = 4, 128, 64, 148
+    for i, (protocol, local, remote, remote_port, port) in enumerate(flows):
+        batch.protocol[i], batch.data[i, 148] = protocol, {1: 8, 58: 128}.get(protocol, 0)
+        ends = (batch.destination, batch.source) if back else (batch.source, batch.destination)
+        ports = (batch.destination_port, batch.source_port) if back else (batch.source_port, batch.destination_port)
+        for column, value in zip((*ends, *ports), (list(local), list(remote), port, remote_port), strict=True):
+            column[i] = value
+    return batch, np.arange(len(flows), dtype=np.uint16)
+
+
 class Machine(RuleBasedStateMachine):
-    """Any sequence of binds and releases: what a dictionary says is bound, is; a port is given out only when it is free."""
+    """Any sequence of binds and releases, one by one or by rows: what the model says is bound, is; a port is given out only
+    when it is free, the wanted one if it is; a full table and an exhausted range refuse and change nothing."""
 
     @initialize(capacity=st.integers(1, 12), low=st.integers(1, 65530), ports=st.integers(0, 5))
     def start(self, capacity, low, ports):
         self.table = nat.NatTable(capacity, (low, low + ports), SEED)
-        self.capacity, self.ports, self.bound = capacity, range(low, low + ports + 1), {}
+        self.model = reference.NatTable(capacity, (low, low + ports), SEED)
+        self.ports = range(low, low + ports + 1)
 
-    ends = st.tuples(st.sampled_from([1, 6, 17, 58]), st.sampled_from([LOCAL, OTHER]),
-                     st.sampled_from([REMOTE, mapped("2001:db8::1")]), st.integers(0, 2))
-
-    @rule(end=ends, wanted=st.integers(-1, 6), flow=st.integers(0, 1 << 30))
-    def bind(self, end, wanted, flow):
+    def agreed(self, end, wanted, flow, port):
+        """Hold what was given out against the model, and let the model give out the same."""
         protocol, local, remote, remote_port = end
-        wanted = (self.ports[0] + wanted) % 65536
-        free = [port for port in self.ports if (*end, port) not in self.bound]
-        port = self.table.bind_one(protocol, local, remote, remote_port, wanted, flow)
-        if not free or len(self.bound) == self.capacity:
+        free = [one for one in self.ports if (protocol, local, one, remote, remote_port) not in self.model.flows]
+        if not free or len(self.model) == self.model.capacity:
             assert port is None
             return
         assert port == wanted if wanted in free else port in free
-        self.bound[(*end, port)] = flow
+        assert self.model.bind_one(protocol, local, remote, remote_port, port, flow) == port
 
-    @rule(end=ends, offset=st.integers(0, 6))
+    @rule(end=ENDS, wanted=st.integers(-1, 6), flow=st.integers(0, 1 << 30))
+    def bind(self, end, wanted, flow):
+        protocol, local, remote, remote_port = end
+        wanted = (self.ports[0] + wanted) % 65536
+        self.agreed(end, wanted, flow, self.table.bind_one(protocol, local, remote, remote_port, wanted, flow))
+
+    @rule(ends=st.lists(st.tuples(ENDS, st.integers(0, 6)), max_size=ROWS), flow=st.integers(0, 1 << 30))
+    def bind_rows(self, ends, flow):
+        # The remote port of an echo is its identifier's place and always 0 in a binding.
+        ends = [((protocol, local, remote, 0 if protocol in (1, 58) else remote_port), min(self.ports[0] + wanted, 65535))
+                for (protocol, local, remote, remote_port), wanted in ends]
+        batch, rows = rows_of([(*end, wanted) for end, wanted in ends], back=False)
+        local = np.array([list(end[1]) for end, _ in ends], np.uint8).reshape(-1, 16)
+        flows, ports = np.arange(flow, flow + len(ends), dtype=np.int64).astype(np.int32), np.zeros(len(ends), np.uint16)
+        bound = self.table.bind_rows(batch, rows, local, flows, ports)
+        for i, (end, wanted) in enumerate(ends):
+            refused = batch.reason[i] == DropReason.DROP_NAT_EXHAUSTED
+            assert refused or batch.reason[i] == 0
+            self.agreed(end, wanted, int(flows[i]), None if refused else int(ports[i]))
+        assert bound == int((batch.reason[:len(ends)] == 0).sum())
+
+    @rule(ends=st.lists(st.tuples(ENDS, st.integers(0, 6)), max_size=ROWS))
+    def find_rows(self, ends):
+        answers = [(*end, min(self.ports[0] + offset, 65535)) for end, offset in ends]
+        batch, rows = rows_of(answers, back=True)
+        found, expected = np.zeros(len(ends), np.int32), np.zeros(len(ends), np.int32)
+        assert self.table.find_rows(batch, rows, found) == self.model.find_rows(batch, rows, expected)
+        assert found.tolist() == expected.tolist()
+        assert not batch.reason[:len(ends)].any()
+
+    @rule(end=ENDS, offset=st.integers(0, 6))
     def release(self, end, offset):
         protocol, local, remote, remote_port = end
         port = min(self.ports[0] + offset, 65535)
-        was = self.bound.pop((*end, port), None) is not None
+        was = self.model.release_one(protocol, local, port, remote, remote_port)
         assert self.table.release_one(protocol, local, port, remote, remote_port) == was
 
     @invariant()
     def what_is_bound_is_found(self):
-        if hasattr(self, "bound"):
-            assert len(self.table) == len(self.bound)
-            for (protocol, local, remote, remote_port, port), flow in self.bound.items():
+        if hasattr(self, "table"):
+            assert len(self.table) == len(self.model)
+            for (protocol, local, port, remote, remote_port), flow in self.model.flows.items():
                 assert self.table.find_one(protocol, local, port, remote, remote_port) == flow
 
 

@@ -21,8 +21,8 @@ ROOM = 1024
 PACKET_LIMIT = ROOM - 128
 
 
-def mutate(chance: random.Random, packet: bytes) -> bytes:
-    """Change a packet in up to six places."""
+def mutate(chance: random.Random, packet: bytes, limit: int = PACKET_LIMIT) -> bytes:
+    """Change a packet in up to six places; what is longer than limit is cut."""
     data = bytearray(packet)
     for _ in range(chance.randrange(7)):
         at, kind = chance.randrange(len(data) + 1), chance.randrange(6)
@@ -38,7 +38,13 @@ def mutate(chance: random.Random, packet: bytes) -> bytes:
             data[at:at] = chance.randbytes(chance.randrange(12))
         else:
             del data[at:]
-    return bytes(data[:PACKET_LIMIT])
+    return bytes(data[:limit])
+
+
+def mutant(chance: random.Random, inputs: Sequence[bytes], limit: int) -> bytes:
+    """One input changed; of five, one is two joined."""
+    data = mutate(chance, chance.choice(inputs), limit)
+    return data if chance.random() < 0.8 else (data + mutate(chance, chance.choice(inputs), limit))[:limit]
 
 
 def compared(fast: PacketBatch, slow: PacketBatch, columns: Sequence[str]) -> None:

@@ -1,0 +1,76 @@
+"""Coverage-guided fuzzing of one target by atheris (libFuzzer), from its corpus; what reaches new code may be kept.
+
+    python -m tests.fuzz.guided NAME…|all [--seconds 60] [--keep]
+
+Coverage is that of the Python side: zcc's decoders and, for fastpath's, their references in tests/model, which branch where
+the compiled code must branch too. Needs the group `fuzz` of pyproject.toml. A failing input is written to build/fuzz/NAME and
+the exit code is not 0. --keep adds to the corpus the fewest inputs that reach what is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+OUT = ROOT / "build" / "fuzz"
+CORPUS = ROOT / "tests" / "fuzz" / "corpus"
+
+
+def main() -> int:
+    """Fuzz each target; go on behind a failure; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--seconds", type=int, default=60, help="for each")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="add to the corpus what reaches new code")
+    arguments = parser.parse_args()
+    names = sorted(path.name for path in CORPUS.iterdir()) if arguments.names == ["all"] else arguments.names
+    failed = [name for name in names if not fuzzed(name, arguments.seconds, arguments.seed, arguments.keep)]
+    print(f"{len(names)} targets, failed: {', '.join(failed) or 'none'}")
+    return int(bool(failed))
+
+
+def fuzzed(name: str, seconds: int, seed: int, keep: bool) -> bool:
+    """Fuzz one target; False when an input failed."""
+    found, least = OUT / name / "found", OUT / name / "least"
+    found.mkdir(parents=True, exist_ok=True)
+    print(f"== {name}", flush=True)
+    options = [f"-max_total_time={seconds}", f"-seed={seed}", "-print_final_stats=1", f"-artifact_prefix={found.parent}/"]
+    if libfuzzer(name, [*options, str(found), str(CORPUS / name)]):
+        return False
+    if not keep:
+        return True
+    shutil.rmtree(least, ignore_errors=True)
+    shutil.copytree(CORPUS / name, least)
+    if libfuzzer(name, ["-merge=1", str(least), str(found)]):
+        return False
+    for path in least.iterdir():
+        shutil.copy(path, CORPUS / name)
+    return True
+
+
+def libfuzzer(name: str, options: list[str]) -> int:
+    """Run libFuzzer over a target in a process of its own, which it ends; return the exit code."""
+    return subprocess.run([sys.executable, __file__, "--inside", name, *options], cwd=ROOT, check=False).returncode
+
+
+def inside(name: str, options: list[str]) -> None:
+    """Be libFuzzer's process."""
+    import atheris  # noqa: PLC0415
+
+    with atheris.instrument_imports(include=["zcc", "model"]):
+        from fuzz.targets import TARGETS  # noqa: PLC0415
+    target = TARGETS[name]
+    atheris.Setup([sys.argv[0], f"-max_len={target.limit}", *options], target.check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--inside"]:
+        inside(sys.argv[2], sys.argv[3:])
+    sys.exit(main())
