@@ -6,6 +6,9 @@ BIN := .venv/bin
 LAB ?=
 BENCH ?= all
 BENCH_OUT := build/bench
+# make callgrind CALLGRIND=--strict: a baseline of another compiler or machine is a failure, as in CI
+CALLGRIND ?=
+FUZZ_SECONDS ?= 60
 
 NATIVE := $(wildcard src/fastpath/*.pyx src/fastpath/*.pxd)
 ROLES := connector private-edge app-connector internet-edge
@@ -13,14 +16,17 @@ ROLES := connector private-edge app-connector internet-edge
 export DIST_EXTRA_CONFIG := $(CURDIR)/tools/build.cfg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test bench bench-quoted check lint types stubs wheel schema clean
+.PHONY: help lab test bench bench-quoted callgrind callgrind-baseline sanitize fuzz check lint types stubs wheel schema clean
 
 help:
 	@echo "make lab     the whole system on this machine, with real traffic"
 	@echo "make test    the tests"
 	@echo "make bench   the benchmarks beside the peers; table and charts in $(BENCH_OUT)"
 	@echo "make bench-quoted  the same by pyperf, with deviations (slow)"
-	@echo "make check   what CI runs: lint, types, stubs, tests, wheel, lab"
+	@echo "make check   lint, types, stubs, tests, wheel, lab; CI runs it, callgrind and sanitize"
+	@echo "make callgrind  instructions of three kernels beside their baseline; callgrind-baseline writes it"
+	@echo "make sanitize   the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz    coverage-guided fuzzing, FUZZ_SECONDS=$(FUZZ_SECONDS) a decoder (docs/fuzzing.md)"
 	@echo "make schema  write docs/schema again"
 	@echo "make clean   forget .venv and everything built"
 
@@ -68,6 +74,21 @@ clean:
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	@mv .venv/began .venv/built
 	@touch $@
+
+callgrind: .venv/built
+	@sh tools/need.sh $(PYTHON) callgrind
+	$(BIN)/python -m bench.callgrind $(CALLGRIND)
+
+callgrind-baseline: .venv/built
+	@sh tools/need.sh $(PYTHON) callgrind
+	$(BIN)/python -m bench.callgrind --baseline
+
+sanitize: .venv/built
+	$(BIN)/python tools/sanitize.py
+
+fuzz: .venv/built
+	$(BIN)/python -m pip install --quiet "atheris>=3.0"
+	$(BIN)/python -m tests.fuzz.guided all --seconds $(FUZZ_SECONDS) --keep
 
 # By name, so that nothing of ours is compiled again for it.
 .venv/peers: pyproject.toml | .venv/installed

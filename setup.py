@@ -11,7 +11,7 @@ from Cython.Distutils import build_ext
 from setuptools import Extension, setup
 
 PORTABLE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-march=armv8-a"]}.get(platform.machine(), [])
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 COMPILE = {"release": ["-O3"], "debug": ["-O1", "-g"], "sanitize": ["-O1", "-g", *SANITIZE]}
 LINK = {"release": [], "debug": [], "sanitize": SANITIZE}
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Say which system packages are missing, all at once, before anything is built.
-# usage: need.sh PYTHON build|lab
+# usage: need.sh PYTHON build|lab|callgrind
 python=$1
 purpose=$2
 missing=""
@@ -31,6 +31,10 @@ fi
 if [ "$purpose" = lab ]; then
     command -v curl >/dev/null 2>&1 || need curl "curl"
     command -v dig >/dev/null 2>&1 || need bind9-dnsutils "dig"
+fi
+
+if [ "$purpose" = callgrind ]; then
+    command -v valgrind >/dev/null 2>&1 || need valgrind "valgrind"
 fi
 
 if [ -n "$missing" ]; then
