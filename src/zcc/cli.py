@@ -95,25 +95,10 @@ def internet_edge_command(config: Config = DEFAULT_CONFIG) -> None:
     _serve("internet-edge", config)
 
 
-@app.command("replay", rich_help_panel="Tools")
-def replay_command(
-    capture: Annotated[Path, typer.Argument(metavar="FILE", help="A .pcap or .pcapng capture.")],
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """Send a capture through decode, key and classify; print its flows with rule, method and counters.
-
-    Example: zcc replay field.pcapng --config zcc.yaml --json
-    """
-    from zcc.config import load  # noqa: PLC0415
-
-    settings = load(config, "connector")
-    replay = importlib.import_module("zcc.connector.replay")
-    replay.run(settings, capture, as_json, sys.stdout)
-
-
 lazy(app, "check", "zcc.check:check_command", "Every mistake of a file, and what is hardly meant in it.")
 lazy(app, "explain", "zcc.explain:explain_command", "Which rule decides a flow, and why none before it does.")
+lazy(app, "replay", "zcc.replay:replay_command", "A capture or a session log through the rules of a file.")
+lazy(app, "policy", "zcc.policy_command:policy", "Compare policies, and see what an edit would do.")
 lazy(app, "lab", "zcc.lab.command:lab_command", "The whole system on this machine, in network namespaces.")
 lazy(app, "gwlb", "zcc.lab.command:gwlb_command", "Emulate AWS Gateway Load Balancer on an interface.")
 lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic address, now and before.")

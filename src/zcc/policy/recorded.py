@@ -1,0 +1,125 @@
+"""Recorded: flows of a session log, decided again by a candidate policy.
+
+Journey: the JSON lines of zcc.telemetry → here → a Tally of the flows that would change. Lines that are no session records
+are counted. What a flow was decided by is what its record says, or what another policy says if one is given. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+from zcc.policy.compare import Tally, Verdict
+from zcc.policy.criteria import TCP, UDP
+from zcc.policy.decide import Decider, Flow
+from zcc.policy.model import Policy
+from zcc.policy.objects.endpoint import Endpoint
+from zcc.policy.places import Places
+
+__all__ = ["Recorded", "flow_of"]
+
+PROTOCOLS = {"ICMP": 1, "TCP": TCP, "UDP": UDP, "ICMPV6": 58}
+METHODS = frozenset({"ZIA", "ZPA", "DIRECT", "DROP", "LOCAL"})
+LINE_LIMIT = 1 << 20
+REMEMBERED = 1 << 18  # flows alike are decided once; as many kinds of them are kept
+
+
+def flow_of(record: Mapping[str, Any], endpoints: Mapping[str, Endpoint] | None = None) -> Flow | None:
+    """Return the flow of a session record, or None if it is no record of one.
+
+    Args:
+        endpoints: one for each place, by the name that records have in `location`.
+    """
+    try:
+        protocol = record["clt_nw_protocol"]
+        number = PROTOCOLS[protocol] if protocol in PROTOCOLS else int(protocol)
+        place = record.get("location") or None
+        return Flow(
+            source=ip_address(record["clt_src_ip"]),
+            destination=ip_address(record["clt_dst_ip"]),
+            protocol=number,
+            port=int(record["clt_dst_port"]) if number in (TCP, UDP) and "clt_dst_port" in record else None,
+            name=record.get("clt_dst_name") or None,
+            namespace=record.get("namespace") or None,
+            location=place.partition("/")[0] if place else None,
+            group=record.get("group_name") or None,
+            endpoint=(endpoints or {}).get(place) if place else None,
+            at_s=datetime.fromisoformat(record["time"]).timestamp() if "time" in record else 0.0,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+class Recorded:
+    """Decides a log's flows by a candidate policy.
+
+    Args:
+        candidate: decides.
+        current: what decided so far; None = as the records say.
+    """
+
+    def __init__(self, candidate: Decider, current: Decider | None = None) -> None:
+        self.tally = Tally()
+        self.skipped: Counter[str] = Counter()
+        self._candidate, self._current = candidate, current
+        self._endpoints = _endpoints(candidate.policy)
+        self._known: dict[Any, tuple[Verdict, Verdict | None]] = {}
+        self._ages = any(rule.tags_older_than or rule.tags_newer_than
+                         for decider in (candidate, current) if decider for rule in decider.policy.rules)  # fmt: skip
+
+    def changes(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        """Yield every record whose flow would change, with `before` and `after`."""
+        for line in lines:
+            record = self._record(line)
+            if record is None:
+                continue
+            flow = flow_of(record, self._endpoints)
+            if flow is None or (record.get("fwdtypename") not in METHODS and self._current is None):
+                self.skipped["records that tell no flow or no method"] += 1
+                continue
+            after, before = self._decide(flow)
+            before = before or Verdict(record["fwdtypename"], record.get("rdrrulename", ""))
+            nbytes = sum(value for name in ("clt_tx_bytes", "clt_rx_bytes") if isinstance(value := record.get(name), int))
+            if self.tally.add(flow, before, after, nbytes):
+                yield {**record, "before": before._asdict(), "after": after._asdict()}
+
+    def _record(self, line: bytes) -> dict[str, Any] | None:
+        if not line.strip():
+            return None
+        try:
+            record = json.loads(line) if len(line) <= LINE_LIMIT else None
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            self.skipped["lines that are no JSON object"] += 1
+            return None
+        if record.get("log", "session") != "session":
+            self.skipped[f"records of the log {str(record['log'])[:20]}"] += 1
+            return None
+        return record
+
+    def _decide(self, flow: Flow) -> tuple[Verdict, Verdict | None]:
+        key = (flow.source, flow.destination, flow.protocol, flow.port, flow.name, flow.namespace, flow.location, flow.group,
+               flow.endpoint.id if flow.endpoint else None, flow.at_s if self._ages else None)  # fmt: skip
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            found = verdict(self._candidate, flow), verdict(self._current, flow) if self._current else None
+            self._known[key] = found
+        return found
+
+
+def verdict(decider: Decider, flow: Flow) -> Verdict:
+    """Return what a policy makes of a flow."""
+    rule = decider.decide(flow).rule
+    return Verdict(str(rule.method), rule.name)
+
+
+def _endpoints(policy: Policy) -> dict[str, Endpoint]:
+    places = Places(policy)
+    return {places.of_endpoint(endpoint.id): endpoint for endpoint in policy.endpoints}
