@@ -1,0 +1,132 @@
+"""GWLB end to end: LOCAL hairpin of 1,000 flows on one core, packets a second and CPU time a packet; see bench/README.md.
+
+Ours are the worker's real loop and tables, by each back end. Peers: `tunhandler`, a handler of the plain kind, compiled here;
+and from the folder that $ZCC_BENCH_IO names, as far as they are there, `gwlbtun` and the bare reflectors `xreflect` (AF_XDP),
+`kreflect` (XDP_TX), `reflect` (others). Root, Linux 6.6, two cores; in namespaces of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+import namespaces
+from bench.gwlb_rig import load
+from bench.gwlb_rig.rig import DEVICE_CORE, Rig, ready
+from bench.harness import Case
+
+PAYLOAD = 64
+WINDOW = 224            # packets on their way: a veth ring holds 256
+WARM_UPS = 10           # a link's first packets may be lost
+SECONDS, TRIALS, QUICK_SECONDS, QUICK_TRIALS = 0.7, 5, 0.2, 1
+SETTLE_S = 0.6
+Program = subprocess.Popen[str]
+Start = Callable[[Rig], Program]
+Impl = tuple[str, Start, bool]      # its name, how to start it, whether XDP answers for it in the kernel
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """Each implementation twice: what it carried, and what that cost."""
+    if os.geteuid() != 0:
+        print("gwlb: needs root for namespaces and BPF; nothing measured", file=sys.stderr)
+        return
+    for impl, start, in_kernel in (*ours(), *peers()):
+        figures: list[tuple[float, float]] = []
+
+        def measured(
+            column: int, start: Start = start, in_kernel: bool = in_kernel, figures: list[tuple[float, float]] = figures,
+        ) -> float:
+            if not figures:
+                figures += trials(start, in_kernel, quick)
+            return statistics.median(figure[column] for figure in figures)
+
+        yield Case(impl, f"local-1000-{PAYLOAD}", "kpps", 1, lambda measured=measured: measured(0))
+        yield Case(impl, f"local-1000-{PAYLOAD}", "CPU us/packet", 1, lambda measured=measured: measured(1))
+
+
+def trials(start: Start, in_kernel: bool, quick: bool) -> list[tuple[float, float]]:
+    """Set up, warm up, measure, end."""
+    rig = Rig(PAYLOAD, in_kernel)
+    try:
+        device = start(rig)
+        warm_up(rig, device)
+        seconds, number = (QUICK_SECONDS, QUICK_TRIALS) if quick else (SECONDS, TRIALS)
+        return [rig.trial(device, seconds, WINDOW) for _ in range(number)]
+    finally:
+        rig.close()
+
+
+def warm_up(rig: Rig, device: Program) -> None:
+    """Send until packets come back, and fill the caches."""
+    for left in reversed(range(WARM_UPS)):
+        try:
+            rig.trial(device, 0.2, WINDOW)
+            return
+        except RuntimeError:
+            if not left:
+                raise
+
+
+def ours() -> Iterator[Impl]:
+    """The worker by each back end."""
+    for kind in ("xdp", "packet", "udp"):
+        yield f"fastpath-{kind}", lambda rig, kind=kind: engine(rig, kind), False
+
+
+def engine(rig: Rig, kind: str) -> Program:
+    """Start the worker."""
+    device = rig.start([sys.executable, "-m", "bench.gwlb_rig.engine", kind, str(DEVICE_CORE)])
+    ready(device)
+    return device
+
+
+def peers() -> Iterator[Impl]:
+    """The handler compiled here, and what the folder holds."""
+    yield "tunhandler", tunhandler, False
+    folder = Path(os.environ.get("ZCC_BENCH_IO", "/nonexistent"))
+    if (folder / "gwlbtun").exists():
+        command = ["./gwlbtun", "-c", str(folder / "hook.sh"), "-p", "8080", "--udpthreads", "1", "--tunthreads", "1"]
+        yield "gwlbtun", lambda rig: bare(rig, folder, command), False
+    if (folder / "xreflect").exists():
+        yield "xreflect", lambda rig: bare(rig, folder, ["./xreflect", "-M", "native"]), False
+    if (folder / "reflect").exists():
+        yield "reflect-recvmmsg", lambda rig: bare(rig, folder, ["./reflect", "-m", "mmraw"]), False
+    if (folder / "kreflect").exists():
+        yield "kreflect-xdptx", lambda rig: bare(rig, folder, ["./kreflect", "-m", "xdptx"]), True
+
+
+def bare(rig: Rig, folder: Path, command: list[str]) -> Program:
+    """Start a program that says nothing, pinned; it is ended by a signal."""
+    device = rig.start(["taskset", "-c", str(DEVICE_CORE), *command], cwd=folder, stderr=subprocess.DEVNULL)
+    time.sleep(SETTLE_S)
+    return device
+
+
+def tunhandler(rig: Rig) -> Program:
+    """Compile the plain handler and start it; the kernel forwards between its two devices."""
+    with contextlib.ExitStack() as folders:
+        folder = Path(folders.enter_context(tempfile.TemporaryDirectory()))
+        source = Path(__file__).parent / "gwlb_rig" / "tunhandler.c"
+        subprocess.run(["cc", "-O2", "-pthread", "-o", folder / "tunhandler", source], check=True)
+        device = rig.start(["taskset", "-c", str(DEVICE_CORE), str(folder / "tunhandler"), load.DEVICE])
+        ready(device)
+    with namespaces.inside(rig.device), IPRoute() as ip:
+        for name in ("all", "gwi"):
+            switch(f"{name}/rp_filter", 0)
+        switch("all/forwarding", 1)
+        ip.route("replace", dst="172.16.0.0/12", oif=ip.link_lookup(ifname="gwo")[0])
+    return device
+
+
+def switch(name: str, value: int) -> None:
+    """Write one of this thread's namespace's IPv4 switches; /proc/sys shows the namespace of whoever opens it."""
+    Path(f"/proc/sys/net/ipv4/conf/{name}").write_text(str(value))

@@ -1,0 +1,263 @@
+"""A gateway load balancer's side, in the kernel: Geneve packets from many flows, sent at once and counted when they return.
+
+    bpf(2) run ─▶ source (XDP) ─▶ g0 ═ veth ═ d0 ─▶ the device under test ─▶ d0 ═ veth ═ g0 ─▶ sink (tcx): counted, dropped
+
+A closed loop: at most `window` packets are on their way, so nothing is lost and the rate found is the device's own. Frames lie
+in pages, as a network card's do. Run as a program it reads lines "SECONDS WINDOW" and answers each with a JSON object; it
+ends with its input. Every trial ends by time, whatever comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+from fastpath import bpf
+from fastpath.bpfcode import Code
+
+GATEWAY, DEVICE = "10.99.0.1", "10.99.0.2"
+GATEWAY_MAC, DEVICE_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+FLOWS, BATCH, RUNS = 1000, 32, 1 << 30
+ENDPOINT = 0x2B8EE1D4DB0C51C4
+XDP_ABORTED, XDP_DROP, XDP_PASS, TC_OK, TC_SHOT = 0, 1, 2, 0, 2
+LOOKUP, TIME_NS, REDIRECT, SKB_LOAD = 1, 5, 23, 26       # bpf helpers
+GIVEN_UP_NS = 30_000_000
+# The one element of the map `state`: eight bytes each.
+NAMES = ("received", "bad", "sent", "lost", "last_received", "last_ns", "window", "room", "full", "flow", "interface")
+AT = {name: 8 * number for number, name in enumerate(NAMES)}
+HELD = -78            # where the sink keeps a packet, from its byte 12 on, so that its words lie even on the stack
+FLOW_BYTES = 24      # source, destination, ports, cookie, outer port, IPv4 checksum, padding
+
+
+def find(code: Code, map_fd: int, missing: str) -> None:
+    """r0 = the element whose index stands at r10-4."""
+    code.map("r1", map_fd)
+    code.alu("mov", "r2", "r10")
+    code.alu("add", "r2", -4)
+    code.call(LOOKUP)
+    code.jump("eq", "r0", 0, missing)
+
+
+def source(state: int, flows: int) -> bytes:
+    """Assemble the source: the next flow's packet to g0, or none while the window is full."""
+    code = Code()
+    code.load(4, "r7", "r1", 0)
+    code.load(4, "r8", "r1", 4)
+    code.alu("mov", "r2", "r7")
+    code.alu("add", "r2", 110)
+    code.jump("gt", "r2", "r8", "abort")
+    code.store(4, "r10", -4, 0)
+    find(code, state, "abort")
+    code.alu("mov", "r9", "r0")
+    wait_for_window(code)
+    code.load(8, "r1", "r9", AT["flow"])
+    code.store(4, "r10", -4, "r1")
+    code.alu("add", "r1", 1)
+    code.jump("lt", "r1", FLOWS, "in range")
+    code.alu("mov", "r1", 0)
+    code.label("in range")
+    code.store(8, "r9", AT["flow"], "r1")
+    find(code, flows, "abort")
+    write_packet(code)
+    code.load(8, "r1", "r9", AT["sent"])
+    code.alu("add", "r1", 1)
+    code.store(8, "r9", AT["sent"], "r1")
+    code.load(4, "r1", "r9", AT["interface"])
+    code.alu("mov", "r2", 0)
+    code.call(REDIRECT)
+    code.exit()
+    for label, verdict in (("drop", XDP_DROP), ("abort", XDP_ABORTED)):
+        code.label(label)
+        code.alu("mov", "r0", verdict)
+        code.exit()
+    return code.assemble()
+
+
+def wait_for_window(code: Code) -> None:
+    """Drop while the window is full; it is refilled in bursts. What has not come back for 30 ms is given up. r9 = state."""
+    code.load(8, "r1", "r9", AT["sent"])
+    for name in ("received", "lost"):
+        code.load(8, "r2", "r9", AT[name])
+        code.alu("sub", "r1", "r2")
+    code.load(8, "r2", "r9", AT["window"])
+    code.jump("sgt", "r2", "r1", "not full")
+    code.store(8, "r9", AT["full"], 1)
+    code.label("not full")
+    code.load(8, "r2", "r9", AT["room"])
+    code.jump("sgt", "r1", "r2", "still full")
+    code.store(8, "r9", AT["full"], 0)
+    code.label("still full")
+    code.load(8, "r2", "r9", AT["full"])
+    code.jump("eq", "r2", 0, "send")
+    code.store(8, "r10", -16, "r1")
+    code.call(TIME_NS)
+    code.load(8, "r2", "r9", AT["received"])
+    code.load(8, "r3", "r9", AT["last_received"])
+    code.jump("eq", "r2", "r3", "silent")
+    code.store(8, "r9", AT["last_received"], "r2")
+    code.store(8, "r9", AT["last_ns"], "r0")
+    code.label("silent")
+    code.load(8, "r3", "r9", AT["last_ns"])
+    code.alu("add", "r3", GIVEN_UP_NS)
+    code.jump("gt", "r3", "r0", "drop")
+    code.store(8, "r9", AT["last_ns"], "r0")
+    code.load(8, "r1", "r10", -16)
+    code.load(8, "r2", "r9", AT["lost"])
+    code.alu("add", "r2", "r1")
+    code.store(8, "r9", AT["lost"], "r2")
+    code.label("send")
+
+
+def write_packet(code: Code) -> None:
+    """Write what tells flows apart, and what a reflector may have changed in the page. r7 = frame, r0 = flow."""
+    fixed = DEVICE_MAC + GATEWAY_MAC
+    for at in range(0, 12, 4):
+        code.store(4, "r7", at, int.from_bytes(fixed[at:at + 4], "little"))
+    code.store(4, "r7", 26, int.from_bytes(socket.inet_aton(GATEWAY), "little"))
+    code.store(4, "r7", 30, int.from_bytes(socket.inet_aton(DEVICE), "little"))
+    code.store(2, "r7", 36, int.from_bytes((6081).to_bytes(2, "big"), "little"))
+    for size, of_flow, at in ((4, 0, 94), (4, 4, 98), (2, 8, 102), (2, 10, 104), (4, 12, 78), (2, 16, 34), (2, 18, 92)):
+        code.load(size, "r1", "r0", of_flow)
+        code.store(size, "r7", at, "r1")
+
+
+def sink(state: int) -> bytes:
+    """Assemble the sink: an answer has the outer addresses swapped, port 6081 and the three options; all of it ends here."""
+    code = Code()
+    code.alu("mov", "r6", "r1")
+    code.alu("mov", "r2", 12)
+    code.alu("mov", "r3", "r10")
+    code.alu("add", "r3", HELD)
+    code.alu("mov", "r4", 66)
+    code.call(SKB_LOAD)
+    code.jump("ne", "r0", 0, "other")
+    for size, at, wanted in ((2, 12, b"\x08\x00"), (4, 26, socket.inet_aton(DEVICE)), (4, 30, socket.inet_aton(GATEWAY))):
+        expect(code, size, at, wanted, "other")
+    code.store(4, "r10", -84, 0)
+    code.map("r1", state)
+    code.alu("mov", "r2", "r10")
+    code.alu("add", "r2", -84)
+    code.call(LOOKUP)
+    code.jump("eq", "r0", 0, "other")
+    for size, at, wanted in ((2, 36, (6081).to_bytes(2, "big")), (1, 42, b"\x08"), (4, 50, b"\x01\x08\x01\x02"),
+                             (4, 62, b"\x01\x08\x02\x02"), (4, 74, b"\x01\x08\x03\x01")):
+        expect(code, size, at, wanted, "bad")
+    count(code, "received")
+    code.label("bad")
+    count(code, "bad")
+    code.label("other")
+    code.alu("mov", "r0", TC_OK)
+    code.exit()
+    return code.assemble()
+
+
+def expect(code: Code, size: int, at: int, wanted: bytes, other: str) -> None:
+    """Go on only if the packet holds the bytes; the stack holds it from its byte 12 on."""
+    code.load(size, "r1", "r10", at - 12 + HELD)
+    code.jump("ne", "r1", int.from_bytes(wanted, "little"), other, bits=32)
+
+
+def count(code: Code, name: str) -> None:
+    """Count, and end the packet. r0 = state."""
+    code.load(8, "r1", "r0", AT[name])
+    code.alu("add", "r1", 1)
+    code.store(8, "r0", AT[name], "r1")
+    code.alu("mov", "r0", TC_SHOT)
+    code.exit()
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+
+
+def ipv4(source_address: bytes, destination: bytes, payload: int) -> bytes:
+    """An IPv4 header for UDP."""
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + payload, 0, 0x4000, 64, 17, 0, source_address, destination)
+    return head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+
+
+def frame(payload: int) -> bytes:
+    """A packet of no flow in particular; `payload` bytes of inner UDP."""
+    inner = ipv4(bytes(4), bytes(4), 8 + payload) + struct.pack("!HHHH", 0, 0, 8 + payload, 0) + b"\x5a" * payload
+    options = struct.pack("!HBBQHBBQHBBI", 0x108, 1, 2, ENDPOINT, 0x108, 2, 2, 7, 0x108, 3, 1, 0)
+    geneve = struct.pack("!BBHI", 8, 0, 0x0800, 0) + options + inner
+    udp = struct.pack("!HHHH", 50000, 6081, 8 + len(geneve), 0)
+    outer = ipv4(socket.inet_aton(GATEWAY), socket.inet_aton(DEVICE), 8 + len(geneve))
+    return DEVICE_MAC + GATEWAY_MAC + b"\x08\x00" + outer + udp + geneve
+
+
+def flow(number: int, payload: int) -> bytes:
+    """What makes a packet one of flow `number`, as the map holds it."""
+    source_address = (0x0A010000 + number).to_bytes(4, "big")
+    destination = (0xAC100000 + number * 7919 % (1 << 20)).to_bytes(4, "big")
+    ports = struct.pack("!HH", 1024 + number * 31 % 60000, 443)
+    inner = ipv4(source_address, destination, 8 + payload)
+    outer_port = struct.pack("!H", 49152 + number * 17 % 16384)
+    return source_address + destination + ports + struct.pack("!I", 0xC0000000 + number) + outer_port + inner[10:12] + bytes(4)
+
+
+class Load:
+    """The source and the sink on one interface, and their state.
+
+    takes_frames: an XDP program is on it too, without which veth takes no answer that is sent at the other end's XDP hook.
+    """
+
+    def __init__(self, interface: str, payload: int, takes_frames: bool) -> None:
+        index = socket.if_nametoindex(interface)
+        self.state = bpf.map_create(bpf.MAP_ARRAY, 4, 8 * len(NAMES), 1)
+        flows = bpf.map_create(bpf.MAP_ARRAY, 4, FLOW_BYTES, FLOWS)
+        for number in range(FLOWS):
+            bpf.map_update(flows, number.to_bytes(4, "little"), flow(number, payload))
+        self.source = bpf.program_load(bpf.PROGRAM_XDP, source(self.state, flows), attach=bpf.ATTACH_XDP)
+        sinking = bpf.program_load(bpf.PROGRAM_SCHED_CLS, sink(self.state), attach=bpf.ATTACH_TCX_INGRESS)
+        self.link = bpf.link_create(sinking, index, bpf.ATTACH_TCX_INGRESS)
+        if takes_frames:
+            passing = Code()
+            passing.alu("mov", "r0", XDP_PASS)
+            passing.exit()
+            loaded = bpf.program_load(bpf.PROGRAM_XDP, passing.assemble(), attach=bpf.ATTACH_XDP)
+            self.frames = bpf.link_create(loaded, index, bpf.ATTACH_XDP, bpf.XDP_DRIVER)
+        self.frame, self.index = frame(payload), index
+
+    def read(self) -> dict[str, int]:
+        """The state as it is."""
+        element = bpf.map_lookup(self.state, bytes(4), 8 * len(NAMES)) or bytes(8 * len(NAMES))
+        return dict(zip(NAMES, struct.unpack(f"<{len(NAMES)}Q", element), strict=True))
+
+    def trial(self, seconds: float, window: int) -> dict[str, float]:
+        """Send for so long; return what was received, what was lost and the seconds it took."""
+        start = {**dict.fromkeys(NAMES, 0), "window": window, "room": max(window - BATCH, 0), "interface": self.index,
+                 "last_ns": time.monotonic_ns()}
+        bpf.map_update(self.state, bytes(4), struct.pack(f"<{len(NAMES)}Q", *start.values()))
+        begun = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, seconds)      # one run for all of it: to begin and end one takes milliseconds
+        with contextlib.suppress(InterruptedError):
+            bpf.run(self.source, self.frame, RUNS, batch=BATCH, flags=bpf.LIVE_FRAMES)
+        took, state = time.monotonic() - begun, self.read()
+        time.sleep(0.05)       # what is still on its way must not count for the next trial
+        return {"received": state["received"], "bad": state["bad"], "lost": state["lost"], "seconds": took}
+
+
+def main() -> None:
+    """load INTERFACE PAYLOAD CORE skb|xdp"""
+    interface, payload, core = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    os.sched_setaffinity(0, {core})
+    signal.signal(signal.SIGALRM, lambda number, frame: None)
+    load = Load(interface, payload, sys.argv[4] == "xdp")
+    print("ready", flush=True)
+    for line in sys.stdin:
+        seconds, window = line.split()
+        print(json.dumps(load.trial(float(seconds), int(window))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Two namespaces joined by a veth pair: the gateway's on one core, the device under test's on another with all its kernel work.
+
+    core 0: load, NAPI thread of g0            core 1: device under test, NAPI thread of d0
+
+Threaded NAPI makes the receive work of each side a thread that can be pinned and whose time can be read, so that "one core"
+means one core for everything. Interrupts are put off by timers while a side is busy, as a network card's moderation does.
+Both programs run at real-time priority, below the NAPI threads, so that whatever else the machine does is not in the figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+import namespaces
+from bench.gwlb_rig import load
+
+GATEWAY_CORE, DEVICE_CORE = 0, 1
+MTU = 3000
+CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE_ALL = 0x40000000, 0x00020000, 0x44000
+SIOCETHTOOL, ETHTOOL_SGRO, ETHTOOL_STSO = 0x8946, 0x2C, 0x1F
+DEFERRED, FLUSH_NS = 20, 50_000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Rig:
+    """The namespaces and the load; close() ends all of it."""
+
+    def __init__(self, payload: int, in_kernel: bool) -> None:
+        self._undo = contextlib.ExitStack()
+        self.device, self.gateway = namespaces.another(), namespaces.another()
+        for descriptor in (self.device, self.gateway):
+            self._undo.callback(os.close, descriptor)
+        with namespaces.inside(self.gateway):
+            namespaces.link("g0", [f"{load.GATEWAY}/24"], self.device, "d0", [f"{load.DEVICE}/24"])
+        before = set(napi_threads())
+        for space, name, mac in ((self.gateway, "g0", load.GATEWAY_MAC), (self.device, "d0", load.DEVICE_MAC)):
+            prepare(space, name, mac)
+        threads = {name: pid for pid, name in napi_threads().items() if pid not in before}
+        self.napi = {end: next(pid for name, pid in threads.items() if name.startswith(f"napi/{end}-")) for end in ("g0", "d0")}
+        for end, core in (("g0", GATEWAY_CORE), ("d0", DEVICE_CORE)):
+            os.sched_setaffinity(self.napi[end], {core})
+            os.sched_setscheduler(self.napi[end], os.SCHED_FIFO, os.sched_param(50))
+        command = [sys.executable, "-m", "bench.gwlb_rig.load", "g0", str(payload), str(GATEWAY_CORE),
+                   "xdp" if in_kernel else "skb"]
+        self._load = self.start(command, self.gateway)
+        ready(self._load)
+
+    def start(self, command: list[str], space: int | None = None, **options: object) -> subprocess.Popen[str]:
+        """Start a program in a namespace, the device's unless told; it ends when its input does, or by the rig's end."""
+        with namespaces.inside(self.device if space is None else space):
+            made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,  # type: ignore[call-overload]
+                                    cwd=options.pop("cwd", Path(__file__).parents[2]), **options)
+        os.sched_setscheduler(made.pid, os.SCHED_RR, os.sched_param(1))
+        self._undo.callback(end, made)
+        return made
+
+    def trial(self, device: subprocess.Popen[str], seconds: float, window: int) -> tuple[float, float]:
+        """Measure once: (kpps that came back, microseconds of CPU time of the device's core a packet)."""
+        busy = [*tasks(device.pid), self.napi["d0"], *softirq_threads()]
+        before = run_ns(busy)
+        assert self._load.stdin is not None
+        self._load.stdin.write(f"{seconds} {window}\n")
+        self._load.stdin.flush()
+        found = json.loads(answer(self._load))
+        used = run_ns(busy) - before
+        if found["bad"] or not found["received"]:
+            raise RuntimeError(f"the device under test answered wrongly or not at all: {found}")
+        return found["received"] / found["seconds"] / 1e3, used / found["received"] / 1e3
+
+    def close(self) -> None:
+        """End every program and forget the namespaces."""
+        self._undo.close()
+
+
+def end(program: subprocess.Popen[str]) -> None:
+    """Close its input, wait, and insist."""
+    if program.stdin and not program.stdin.closed:
+        with contextlib.suppress(BrokenPipeError):
+            program.stdin.close()
+    try:
+        program.wait(3)
+    except subprocess.TimeoutExpired:
+        program.terminate()
+        try:
+            program.wait(3)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+def answer(program: subprocess.Popen[str]) -> str:
+    """The next line that it prints."""
+    assert program.stdout is not None
+    line = program.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{program.args} ended with {program.wait()}")
+    return line
+
+
+def ready(program: subprocess.Popen[str]) -> None:
+    """Wait until it says so."""
+    if answer(program).strip() != "ready":
+        raise RuntimeError(f"{program.args} said something else than ready")
+
+
+def prepare(space: int, name: str, mac: bytes) -> None:
+    """Give an end its MAC address, MTU, no neighbour to ask for, and threaded NAPI with deferred interrupts."""
+    with namespaces.inside(space):
+        peer_mac, peer = ((load.DEVICE_MAC, load.DEVICE) if mac == load.GATEWAY_MAC else (load.GATEWAY_MAC, load.GATEWAY))
+        with IPRoute() as ip:
+            index = ip.link_lookup(ifname=name)[0]
+            ip.link("set", index=index, address=text(mac), mtu=MTU)
+            ip.neigh("replace", dst=peer, lladdr=text(peer_mac), ifindex=index, state=0x80)      # NUD_PERMANENT
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for command, value in ((ETHTOOL_SGRO, 1), (ETHTOOL_STSO, 0)):
+                switch = ctypes.create_string_buffer(struct.pack("=II", command, value), 8)
+                fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", name.encode(), ctypes.addressof(switch)).ljust(40, b"\0"))
+    write_sysfs(space, name, {"threaded": 1, "napi_defer_hard_irqs": DEFERRED, "gro_flush_timeout": FLUSH_NS})
+
+
+def text(mac: bytes) -> str:
+    """With colons."""
+    return mac.hex(":")
+
+
+def write_sysfs(space: int, name: str, values: dict[str, int]) -> None:
+    """Write attributes of an interface: in a child, whose /sys shows the namespace."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            _libc.setns(space, CLONE_NEWNET)
+            _libc.unshare(CLONE_NEWNS)
+            _libc.mount(b"none", b"/", None, MS_PRIVATE_ALL, None)
+            _libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None)
+            for attribute, value in values.items():
+                Path(f"/sys/class/net/{name}/{attribute}").write_text(str(value))
+            status = 0
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"the attributes of {name} could not be written")
+
+
+def napi_threads() -> dict[int, str]:
+    """NAPI threads of the machine, by process number."""
+    return {pid: name for pid, name in kernel_threads() if name.startswith("napi/")}
+
+
+def softirq_threads() -> list[int]:
+    """The thread that does the device core's overflow of soft interrupts."""
+    return [pid for pid, name in kernel_threads() if name == f"ksoftirqd/{DEVICE_CORE}"]
+
+
+def kernel_threads() -> Iterator[tuple[int, str]]:
+    """Everything with a command name."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), (entry / "comm").read_text().strip()
+
+
+def tasks(pid: int) -> list[int]:
+    """A process, its threads, its children and theirs."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found.append(int(task.name))
+            for child in (task / "children").read_text().split():
+                found += tasks(int(child))
+    return found
+
+
+def run_ns(threads: list[int]) -> int:
+    """Nanoseconds that threads have run for."""
+    total = 0
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            total += int(Path(f"/proc/{thread}/schedstat").read_text().split()[0])
+    return total
