@@ -10,7 +10,7 @@ BENCH_OUT := build/bench
 CALLGRIND ?=
 FUZZ_SECONDS ?= 60
 
-NATIVE := $(wildcard src/fastpath/*.pyx src/fastpath/*.pxd)
+NATIVE := $(wildcard $(addprefix src/fastpath/,*.pyx *.pxd capi/*.pyx capi/*.pxd capi/*.h capi/*.map))
 ROLES := connector private-edge app-connector internet-edge
 # Two compilers at a time; read by every build that setuptools starts, also inside pip.
 export DIST_EXTRA_CONFIG := $(CURDIR)/tools/build.cfg
@@ -63,7 +63,7 @@ schema: .venv/built
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis
-	rm -f src/fastpath/*.so
+	rm -f src/fastpath/*.so src/fastpath/capi/libfastpath.so* src/fastpath/capi/fastpath.pc
 
 # An installation compiles too, so it counts as a build of the sources that were there when it began.
 .venv/installed: pyproject.toml setup.py tools/build.cfg

@@ -11,18 +11,28 @@ from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 cdef enum:
     GENEVE_PORT = 6081
     GENEVE_BASE_BYTES = 8
+    GENEVE_OPTIONS_MAX = 252        # six bits of words
+    GENEVE_OPTION_DATA_MAX = 124    # five bits of words
     GENEVE_FLAG_CONTROL = 0x80
     GENEVE_FLAG_CRITICAL = 0x40
     GENEVE_IPV4 = 0x0800
     GENEVE_IPV6 = 0x86DD
 
 
+# The bytes of the option at `at`, its own header of 4 included; -1: it does not fit the `left` bytes, of which there is one.
+cdef inline int option_size(const uint8_t* at, int left) noexcept nogil:
+    if left < 4 or left < 4 + 4 * (at[3] & 0x1F):
+        return -1
+    return 4 + 4 * (at[3] & 0x1F)
+
+
 cdef inline uint8_t walk_options(const uint8_t* options, int n) noexcept nogil:
-    cdef int at = 0
+    cdef int at = 0, size
     while at < n:
-        if at + 4 > n or at + 4 + 4 * (options[at + 3] & 0x1F) > n:
+        size = option_size(options + at, n - at)
+        if size < 0:
             return DROP_GENEVE_OPTION_OVERRUN
-        at += 4 + 4 * (options[at + 3] & 0x1F)
+        at += size
     return DROP_NONE
 
 
@@ -73,3 +83,10 @@ cdef inline void write_base(uint8_t* at, int options_bytes, uint8_t flags, uint1
     at[0], at[1] = options_bytes >> 2, flags
     store_be16(at + 2, protocol)
     store_be32(at + 4, vni << 8)
+
+
+# Writes an option; `size` of its data is a multiple of 4, at most GENEVE_OPTION_DATA_MAX.
+cdef inline void write_option(uint8_t* at, uint16_t option_class, uint8_t kind, const uint8_t* data, int size) noexcept nogil:
+    store_be16(at, option_class)
+    at[2], at[3] = kind, size >> 2
+    memcpy(at + 4, data, size)

@@ -55,14 +55,18 @@ def encode_header(options=(), *, int protocol=GENEVE_IPV4, int vni=0, int flags=
         ValueError: a part does not fit its field.
     Source: RFC 8926 §3.4, §3.5.
     """
+    cdef uint8_t option[4 + GENEVE_OPTION_DATA_MAX]
+    cdef bytes body
     out = bytearray(GENEVE_BASE_BYTES)
     for klass, kind, data in options:
-        if len(data) % 4 or len(data) > 124:
+        if len(data) % 4 or len(data) > GENEVE_OPTION_DATA_MAX:
             raise ValueError(f"options: data must be a multiple of 4 bytes, at most 124, not {len(data)}")
         if not 0 <= klass <= 0xFFFF or not 0 <= kind <= 0xFF:
             raise ValueError(f"options: class {klass} or type {kind} does not fit its field")
-        out += klass.to_bytes(2, "big") + bytes([kind, len(data) // 4]) + data
-    if len(out) > GENEVE_BASE_BYTES + 252:
+        body = bytes(data)
+        write_option(option, klass, kind, body, len(body))
+        out += option[:4 + len(body)]
+    if len(out) > GENEVE_BASE_BYTES + GENEVE_OPTIONS_MAX:
         raise ValueError(f"options must be at most 252 bytes together, not {len(out) - GENEVE_BASE_BYTES}")
     if not 0 <= vni < 1 << 24 or not 0 <= protocol <= 0xFFFF or flags & ~(GENEVE_FLAG_CONTROL | GENEVE_FLAG_CRITICAL):
         raise ValueError(f"vni {vni}, protocol {protocol} or flags {flags} does not fit its field")
@@ -81,10 +85,10 @@ def decode_options(const uint8_t[::1] header not None):
     if len(header) < GENEVE_BASE_BYTES:
         return out
     end = min(len(header), GENEVE_BASE_BYTES + 4 * (header[0] & 0x3F))
-    while at + 4 <= end:
-        size = 4 * (header[at + 3] & 0x1F)
-        if at + 4 + size > end:
+    while at < end:
+        size = option_size(&header[at], end - at)
+        if size < 0:
             break
-        out.append((load_be16(&header[at]), header[at + 2], bytes(header[at + 4:at + 4 + size])))
-        at += 4 + size
+        out.append((load_be16(&header[at]), header[at + 2], bytes(header[at + 4:at + size])))
+        at += size
     return out

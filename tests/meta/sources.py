@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FASTPATH = ROOT / "src" / "fastpath"
 ZCC = ROOT / "src" / "zcc"
 CIMPORT = re.compile(
-    r"^\s*from fastpath(?:\.(\w+))? c?import (.+)$|^\s*c?import fastpath\.(\w+)", re.MULTILINE
+    r"^\s*from fastpath(?:\.(\w+))?(?:\.\w+)* c?import (.+)$|^\s*c?import fastpath\.(\w+)", re.MULTILINE
 )
 
 

@@ -1,6 +1,7 @@
 """Who may know whom. Each rule says why; a new edge is a decision, not an accident."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ ROWS = (
      "message"),
     # the order of the journey
     ("admission", "egress", "ingress", "worker"),
+    # the way in for people who build on it
+    ("capi",),
+    ("__main__",),
 )
 # Edges inside a row: one thing split into files to stay readable.
 SAME_ROW = {
@@ -141,9 +145,8 @@ def row_of(module: str) -> int:
 
 
 def fastpath_modules() -> list[str]:
-    return sorted(
-        {path.stem for path in FASTPATH.iterdir() if path.suffix in (".pyx", ".pxd", ".py")} - {"__init__"}
-    )
+    files = {path.stem for path in FASTPATH.iterdir() if path.suffix in (".pyx", ".pxd", ".py")}
+    return sorted((files - {"__init__"}) | {path.parent.name for path in FASTPATH.glob("*/__init__.py")})
 
 
 @pytest.mark.parametrize("module", fastpath_modules())
@@ -157,7 +160,15 @@ def test_every_fastpath_module_has_a_row_and_every_row_exists() -> None:
     assert sorted(name for row in ROWS for name in row) == fastpath_modules()
 
 
-@pytest.mark.parametrize("path", sorted(FASTPATH.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((FASTPATH / "capi").glob("*.p*")), ids=lambda path: path.name)
+def test_the_c_interface_takes_names_from_below_the_worker_and_needs_no_python(path: Path) -> None:
+    """Its functions are linked without the interpreter: they stand on what has inline functions and no class."""
+    if path.suffix in (".pyx", ".pxd"):
+        assert all(row_of(module) < 3 for module in cimports(path) - {"capi"})
+        assert not re.search(r"^\s*(import|cdef class|def|class)\b|with gil", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(FASTPATH.rglob("*.p*")), ids=lambda path: path.name)
 def test_fastpath_knows_nothing_of_zcc(path: Path) -> None:
     if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
         words = ("import zcc", "from zcc", "cimport zcc")
