@@ -31,6 +31,11 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A connector's YAML f
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+@policy.callback()
+def policy_group() -> None:
+    """Stand for the group, so that one command alone is still called by its name."""
+
+
 @policy.command("diff")
 def diff_command(before: File, after: File, as_json: Json = False) -> None:
     """Say which rules and objects differ, and show traffic that the two files decide differently.

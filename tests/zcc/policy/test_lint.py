@@ -1,5 +1,6 @@
 """Lints: each with what it finds, where, and what must not be told of."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -156,6 +157,18 @@ def test_a_zpa_rule_that_catches_an_app_connector_is_told_of():
     assert found([zpa], **servers) == [("loop", ("rules", 0))]
     assert found([zpa | {"exclude_source_groups": ["ac"]}], **servers) == []
     assert found([zpa | {"sources": ["10.8.0.0/16"]}], **servers) == []
+
+
+def test_a_gateway_that_nobody_follows_is_told_of():
+    gateway = {"gateways": [{"name": "near"}]}
+    assert found([rule("a", "ZIA", gateway="near")], **gateway) == [("not-followed", ("rules", 0, "gateway"))]
+
+
+def test_every_code_is_in_the_manual():
+    manual = (Path(__file__).parents[3] / "docs" / "check.md").read_text()
+    sources = (Path(__file__).parents[3] / "src" / "zcc" / "policy" / "lint").glob("*.py")
+    codes = {code for source in sources for code in re.findall(r'(?:Finding|_finding)\(\s*"([a-z-]+)"', source.read_text())}
+    assert len(codes) >= 10 and all(f"| `{code}` |" in manual for code in codes | {"shadowed", "unreachable"})
 
 
 def test_a_category_that_no_list_is_of_is_an_error_with_the_nearest():

@@ -12,7 +12,7 @@ from zcc.policy.names import patterns_of
 from zcc.policy.objects.segment import Application
 from zcc.policy.references import Place
 
-__all__ = ["empty_groups", "overlapping_pools", "overlapping_segments", "rules_before_zpa"]
+__all__ = ["empty_groups", "not_followed", "overlapping_pools", "overlapping_segments", "rules_before_zpa"]
 
 # Kind of a group → what it may hold.
 HELD = {
@@ -108,3 +108,11 @@ def rules_before_zpa(policy: Policy) -> Iterator[Finding]:
                               f"destination {value} holds synthetic addresses, so that it takes flows to applications; "
                               "move it below the ZPA rules")  # fmt: skip
                 break
+
+
+def not_followed(policy: Policy) -> Iterator[Finding]:
+    """Find what is understood and not carried out."""
+    for i, rule in enumerate(policy.rules):
+        if rule.gateway is not None:
+            yield Finding("not-followed", ("rules", i, "gateway"), f"rule {rule.name!r}: the data plane takes the best edge "
+                          "that is up for all ZIA rules and does not follow a rule's gateway yet")  # fmt: skip

@@ -1,0 +1,94 @@
+"""What a policy knows of a packet, a name and a workload."""
+
+import json
+from ipaddress import ip_address
+
+from rich.console import Console
+
+from zcc.policy.about import about_name, about_workload
+from zcc.policy.domains import DomainSet
+from zcc.policy.explain import endpoint_of, explain, parse_flow
+from zcc.policy.model import Policy
+from zcc.policy.objects.tag_expression import TagType
+from zcc.policy.workload import Workload, Workloads
+from zcc.policy.world import World
+
+POLICY = Policy.model_validate({
+    "namespaces": [{"name": "blue", "id": 1}],
+    "locations": [{"name": "l1", "sublocations": [{"name": "web", "vpcs": ["vpc-1"], "addresses": ["10.8.6.0/24"]}]}],
+    "endpoints": [{"id": "vpce-0aaaaaaaaaaaaaaa1", "namespace": "blue", "location": "l1", "vpc": "vpc-1"}],
+    "applications": [{"name": "portal", "domains": ["*.portal.corp"], "tcp": [443]}],
+    "workload_groups": [{"name": "dev", "expression": "vm-tag-group=Dev"}],
+    "destination_groups": [{"name": "partners", "destinations": ["*.partner.example"]}],
+    "rules": [
+        {"name": "apps", "method": "ZPA", "all_applications": True},
+        {"name": "dev", "method": "DROP", "source_workload_groups": ["dev"], "services": ["SSH"]},
+        {"name": "ads", "method": "DROP", "categories": ["ads"]},
+        {"name": "web", "method": "DIRECT", "locations": ["l1/web"], "destination_groups": ["partners"]},
+        {"name": "off", "method": "DROP", "enabled": False},
+    ],
+})  # fmt: skip
+WORLD = World(
+    categories={"ads": DomainSet([b"ads.example"])},
+    workloads=Workloads([
+        Workload("blue", ip_address("10.8.6.4"), {TagType.VM: {"group": "Dev"}}, {"Vpc-id": "vpc-1"}, 100.0, "i-1"),
+    ]),
+)  # fmt: skip
+
+
+def printed(thing):
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(thing)
+    return captured.get()
+
+
+def test_a_packet_is_told_with_all_that_is_known_of_it():
+    flow = parse_flow("10.8.6.4", "203.0.113.9", "tcp/443", name="www.ads.example", namespace="blue", location="l1")
+    found = explain(POLICY, flow, WORLD)
+    told = found.to_dict()
+    assert told["rule"]["name"] == "ads" and told["matched"] == {"categories": ["ads"]}
+    assert told["flow"]["categories"] == ["ads"] and told["flow"]["source_workload_groups"] == ["dev"]
+    assert told["flow"]["sublocation"] == "l1/other" and told["flow"]["source_workload"] == "i-1"
+    assert [(m["rule"], m["criterion"], m["wanted"]) for m in told["above"]] == [
+        ("apps", "applications", ["every application"]), ("dev", "services", ["SSH"])]  # fmt: skip
+    assert "categories: ads" in printed(found)
+    json.dumps(told)
+
+
+def test_an_endpoint_tells_the_sublocation():
+    endpoint = endpoint_of(POLICY, 0x0AAAAAAAAAAAAAAA1)
+    flow = parse_flow("10.8.6.4", "203.0.113.9", "udp/1", name="a.partner.example", namespace="blue", location="l1")
+    with_endpoint = type(flow)(**{f: getattr(flow, f) for f in flow.__slots__} | {"endpoint": endpoint})
+    assert explain(POLICY, with_endpoint, WORLD).to_dict()["rule"]["name"] == "web"
+    above = explain(POLICY, flow, WORLD).to_dict()["above"]
+    assert [m["seen"] for m in above if m["rule"] == "web"] == ["l1/other"]
+
+
+def test_a_workload_that_is_missed_says_which_groups_it_is_in():
+    flow = parse_flow("10.8.6.9", "203.0.113.9", "tcp/22", namespace="blue")
+    [missed] = [m for m in explain(POLICY, flow, WORLD).to_dict()["above"] if m["rule"] == "dev"]
+    assert missed["seen"] == "no workload is known for 10.8.6.9 in namespace blue"
+
+
+def test_a_name_is_told_with_its_lists_and_rules():
+    told = about_name(POLICY, "x.portal.corp", WORLD).to_dict()
+    assert told["known"]["application"] == "portal" and "tcp/443" in told["notes"][0]
+    assert [row["rule"] for row in told["rules"]] == ["apps", "dev", "Default Forwarding Rule"]
+    told = about_name(POLICY, "a.partner.example", WORLD).to_dict()
+    assert told["known"]["destination_groups"] == ["partners"]
+    web = next(row for row in told["rules"] if row["rule"] == "web")
+    assert web["by"] == ["destinations: destination group partners"] and web["also"] == ["locations: l1/web"]
+    assert "ads" in [row["rule"] for row in about_name(POLICY, "ads.example", WORLD).to_dict()["rules"]]
+
+
+def test_a_workload_is_told_with_its_tags_and_rules():
+    about = about_workload(POLICY, ip_address("10.8.6.4"), WORLD, namespace="blue", at_s=160.0)
+    told = about.to_dict()
+    assert told["known"]["tags"] == ["vm group=Dev"] and told["known"]["attributes"] == ["Vpc-id=vpc-1"]
+    assert told["known"]["workload_groups"] == ["dev"] and told["known"]["confirmed_seconds_ago"] == 60
+    dev = next(row for row in told["rules"] if row["rule"] == "dev")
+    assert dev["by"] == ["source_workload_groups: workload group dev"] and dev["also"] == ["services: SSH"]
+    assert "off" not in [row["rule"] for row in told["rules"]] and "vm group=Dev" in printed(about)
+    nobody = about_workload(POLICY, ip_address("10.8.6.5"), WORLD, namespace="blue").to_dict()
+    assert "dev" not in [row["rule"] for row in nobody["rules"]] and "no workload is known" in nobody["notes"][0]
