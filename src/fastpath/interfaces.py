@@ -40,10 +40,11 @@ def interface(index: int) -> Interface:
         OSError: there is none.
     """
     found = _link(index)
+    mac = found.get(_IFLA_ADDRESS, b"")
     return Interface(
         index,
         socket.if_indextoname(index),
-        found.get(_IFLA_ADDRESS, b""),
+        mac if any(mac) else b"",      # loopback's is all zeros
         struct.unpack("=I", found[_IFLA_MTU])[0],
         struct.unpack("=I", found.get(_IFLA_NUM_RX_QUEUES, b"\1\0\0\0"))[0],
     )

@@ -191,6 +191,12 @@ cdef class GeneveSocket(GenevePort):
     def __dealloc__(self):
         self.close()
 
+    @property
+    def buffer_bytes(self):
+        """The receive buffer that the kernel granted, in its own counting: twice the data."""
+        with socket.socket(fileno=os.dup(self.fd)) as view:
+            return view.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
     cdef int recv_rows(self, Columns* b) noexcept nogil:
         return receive_named(self.fd, <Ring*> self._ring, b)
 

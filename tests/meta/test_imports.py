@@ -59,6 +59,7 @@ ALLOWED = {
     "clock": frozenset(),
     "fields": frozenset(),
     "notify": frozenset(),
+    "privileges": frozenset(),
     "idle": frozenset({"fields"}),
     # from file to settings; a role's settings class is imported by name when it is asked for
     "document": frozenset({"errors"}),
@@ -78,7 +79,9 @@ ALLOWED = {
     # the kernel's side of the data plane
     "doorway": WORDS,
     # roles compose the parts, never each other
-    "connector": WORDS | SERVICES | {"notify", "doorway", "policy", "feeds", "dns", "synthetic", "mtunnel", "itunnel"},
+    "connector": WORDS
+    | SERVICES
+    | {"notify", "privileges", "doorway", "policy", "feeds", "dns", "synthetic", "mtunnel", "itunnel"},
     "private_edge": WORDS | SERVICES | {"notify", "synthetic", "mtunnel"},
     "app_connector": WORDS | SERVICES | {"notify", "mtunnel"},
     "internet_edge": WORDS | SERVICES | {"notify", "doorway", "itunnel"},
@@ -98,6 +101,7 @@ ALLOWED = {
 # Only these touch the compiled package, so that the rest of zcc can be read and tested without it.
 DOORWAYS_TO_FASTPATH = {
     "connector/datapath.py": "the connector's data plane",
+    "connector/ingress.py": "chooses the data plane's way to GWLB",
     "connector/ruleset.py": "turns the compiled policy into the data plane's bitmaps",
     "connector/replay.py": "the same data plane over a capture",
     "internet_edge/datapath.py": "the edge's data plane",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address, IPv6Address
 
-from zcc import __version__, notify
+from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
 from zcc.connector.datapath import METHODS, Datapath, Plan
@@ -323,6 +323,7 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
     return Plan(
         address=settings.ingress.address,
         port=settings.ingress.port,
+        io=settings.io,
         endpoints=tuple(
             (endpoint.id, namespaces[endpoint.namespace], rulebook.location_of(endpoint.id))
             for endpoint in settings.endpoints
@@ -354,6 +355,7 @@ async def run(
     connector = Connector(settings)
     try:
         await connector.start()
+        privileges.drop(privileges.CAP_BPF, privileges.CAP_NET_RAW)      # every socket that needs them is open
         if reload is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, connector.begin_edit, reload)
         log.info(

@@ -7,6 +7,7 @@ The worker's events come out of `pump` as Punts and go to whoever subscribed to 
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import threading
 import time
@@ -23,11 +24,13 @@ from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.message import Command, Event, Flow, command, drain
 from fastpath.nat import NatTable
-from fastpath.packetio import Device, GeneveSocket, UdpSocket
+from fastpath.packetio import Device, UdpSocket
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
+from zcc.connector.ingress import open_ingress
 from zcc.connector.ports import Counters, FlowRecord, Punt
+from zcc.connector.settings import IoSettings
 from zcc.errors import ZccError
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ NAMES = 1 << 18
 EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
+ANY_WAY = IoSettings()
 
 METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
@@ -69,6 +73,7 @@ class Plan:
     zia_mtu: int
     direct_mtu: int
     zia_fail_open: bool
+    io: IoSettings = ANY_WAY
 
 
 class Datapath:
@@ -100,14 +105,15 @@ class Datapath:
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
         self._worker = Worker(
-            GeneveSocket(str(plan.address), plan.port),
+            open_ingress(plan.io, str(plan.address), plan.port),
             device,
             EndpointMap(plan.endpoints),
             admission,
             Ring(COMMAND_RING_BYTES),
         )
         self._plan, self._tunnels, self._events = plan, tunnels, events
-        self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
         self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
 
@@ -140,7 +146,17 @@ class Datapath:
         self._worker.stop()
         if self._thread.ident is not None:      # it was started
             self._thread.join(timeout=5)
+        self._worker.geneve.close()
         self.pump()
+
+    def _work(self) -> None:
+        core = self._plan.io.core
+        if core is not None:
+            try:
+                os.sched_setaffinity(0, {core})      # of this thread alone
+            except OSError as error:
+                log.warning("the worker is not bound to CPU %d: %s", core, error.strerror)
+        self._worker.run()
 
     def pump(self) -> None:
         """Hand every waiting event to its subscriber."""
@@ -257,11 +273,16 @@ class Datapath:
             bytes=_named(METHODS, raw["bytes"]),
             drops=_named(_DROPS, raw["drops"]),
             punts=_named(_PUNTS, raw["events"]),
-            rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"]},
+            rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost()},
             flows=raw["flows"],
             flows_opened=raw["opened"],
             heartbeat_ns=raw["heartbeat_ns"],
         )
+
+    def _lost(self) -> int:
+        if self._worker.geneve.fileno() >= 0:      # once it is closed the last reading stands
+            self._receive_lost = self._worker.geneve.lost()
+        return self._receive_lost
 
     def _punt(self, event: Event) -> Punt:
         slot = (

@@ -39,6 +39,7 @@ __all__ = [
     "HealthSettings",
     "IdleSettings",
     "IngressSettings",
+    "IoSettings",
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -52,6 +53,27 @@ class IngressSettings(Settings):
     port: Port = 6081
     flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each")
     idle: IdleSettings = IdleSettings()
+
+
+class IoSettings(Settings):
+    """How packets come from and go to GWLB: see docs/io.md. `io: udp` is short for `io: {kind: udp}`."""
+
+    kind: Literal["auto", "xdp", "packet", "udp"] = Field(
+        default="auto", description="auto: the first of xdp, packet, udp that works here"
+    )
+    zero_copy: bool = Field(default=True, description="xdp: use it where the driver offers it")
+    busy_poll: int = Field(
+        default=0, ge=0, le=10_000, description="xdp: microseconds to poll the driver instead of waiting for it"
+    )
+    buffer: int = Field(
+        default=1 << 26, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for, each way"
+    )
+    core: int | None = Field(default=None, ge=0, le=4095, description="CPU that the worker is bound to")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
 
 
 class DirectSettings(Settings):
@@ -96,6 +118,7 @@ class ConnectorSettings(Catalogue):
     locations: Annotated[tuple[LocationField, ...], Field(min_length=1)]
     endpoints: tuple[Endpoint, ...] = ()
     ingress: IngressSettings
+    io: IoSettings = IoSettings()
     kernel: DeviceSettings = DeviceSettings()
     zpa: ClientSettings | None = None
     zia: TunnelSettings | None = None
