@@ -1,8 +1,8 @@
 """Build the sdist and from it the wheel, in a copy of the tree, and look at what is inside and what was said.
 
-The wheel holds .so, .pxd and .pyi of every compiled module, and no .pyx and no .c; the sdist holds what is
-needed to build it. The log may have no performance hint: it would mean that a nogil function takes the lock.
-`make check` runs this; it is too slow for the tests.
+The wheel holds .so, .pxd and .pyi of every compiled module, the C interface, and no .pyx and no .c; the sdist holds
+what is needed to build it. The log may have no performance hint: it would mean that a nogil function takes the lock. Then
+the wheel is installed and embedded (check_installed). `make check` runs this; it is too slow for the tests.
 """
 
 import shutil
@@ -13,10 +13,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import check_installed
+
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "*.egg-info", "*.so", "*.c", "__pycache__", ".*_cache"
+    ".git", ".venv", "build", "dist", "*.egg-info", "*.so", "*.so.*", "*.pc", "__pycache__", ".*_cache"
 )
+# What C programs need of fastpath/capi, beside the header: the library, the linker's name for it, pkg-config's file.
+C_INTERFACE = ("__init__.py", "fastpath.h", "libfastpath.so.1", "libfastpath.so", "fastpath.pc")
 # What Cython says when a function without a complete error contract costs the interpreter lock.
 FORBIDDEN_IN_LOG = ("performance hint",)
 
@@ -34,6 +38,9 @@ def main() -> int:
             print(built.stdout[-20_000:])
             return 1
         problems = [*log_problems(built.stdout), *wheel_problems(out), *sdist_problems(out)]
+        [wheel] = out.glob("*.whl")
+        if check_installed.main(wheel):
+            problems.append(f"{wheel.name}: can not be embedded")
     for problem in problems:
         print(problem)
     print(f"wheel: {len(problems)} problems")
@@ -49,7 +56,7 @@ def wheel_problems(out: Path) -> list[str]:
     """Return what the wheel has too much or too little."""
     [wheel] = out.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = set()
+    wanted = {f"fastpath/capi/{name}" for name in C_INTERFACE}
     for source in (ROOT / "src" / "fastpath").iterdir():
         if source.suffix in (".pxd", ".pyi", ".py", ".typed"):
             wanted.add(f"fastpath/{source.name}")
@@ -75,6 +82,11 @@ def sdist_problems(out: Path) -> list[str]:
         f"src/fastpath/{path.name}"
         for path in (ROOT / "src" / "fastpath").iterdir()
         if path.suffix in (".pyx", ".pxd")
+    }
+    wanted |= {
+        f"src/fastpath/capi/{path.name}"
+        for path in (ROOT / "src" / "fastpath" / "capi").iterdir()
+        if path.suffix in (".pyx", ".pxd", ".h", ".map")
     }
     return [f"{sdist.name}: {name} is missing" for name in sorted({*wanted, "LICENSE", "README.md"} - names)]
 

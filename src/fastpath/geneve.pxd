@@ -85,8 +85,9 @@ cdef inline void write_base(uint8_t* at, int options_bytes, uint8_t flags, uint1
     store_be32(at + 4, vni << 8)
 
 
-# Writes an option; `size` of its data is a multiple of 4, at most GENEVE_OPTION_DATA_MAX.
+# Writes an option; `size` of its data is a multiple of 4, at most GENEVE_OPTION_DATA_MAX; `data` may be NULL if it is 0.
 cdef inline void write_option(uint8_t* at, uint16_t option_class, uint8_t kind, const uint8_t* data, int size) noexcept nogil:
     store_be16(at, option_class)
     at[2], at[3] = kind, size >> 2
-    memcpy(at + 4, data, size)
+    if size:
+        memcpy(at + 4, data, size)

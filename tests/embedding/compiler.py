@@ -8,8 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples" / "embedding"
-STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g")
+# Under tools/sanitize.py the library needs the sanitizers: programs have them linked in, compilers can not have them.
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+PLAIN = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+SANITIZERS = ("-fsanitize=address,undefined",) if SANITIZED else ()
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g", *SANITIZERS)
 
 
 def tool(name: str, package: str) -> str:
@@ -21,7 +24,9 @@ def tool(name: str, package: str) -> str:
 
 def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
     """Run to the end, with what it printed."""
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    environment = options.pop("env", dict(os.environ) if command[0] == sys.executable else PLAIN)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment, **options)
 
 
 def flags(*asked: str) -> list[str]:

@@ -16,7 +16,7 @@ from fastpath.geneve import decode_options, encode_header
 from fastpath.gwlb import header as gwlb_header
 from inner_packets import echo, pieces, tcp, udp
 
-from .compiler import EXAMPLES, compiled, run
+from .compiler import EXAMPLES, PLAIN, compiled, run
 
 CLIENT, SERVER, CLIENT6, SERVER6 = "10.0.0.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"
 ETHERNET, RAW, COOKED = 1, 101, 113
@@ -144,7 +144,7 @@ def service(lookup: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, in
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([lookup, tmp_path / "routes", str(port)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([lookup, tmp_path / "routes", str(port)], stderr=subprocess.PIPE, text=True, env=PLAIN)
     try:
         assert process.stderr
         assert [process.stderr.readline().rpartition(": ")[2], process.stderr.readline()] == [

@@ -7,7 +7,7 @@ import pytest
 import fastpath
 from fastpath.__main__ import main
 
-from .compiler import SANITIZED, STRICT, compiled, flags, run, tool
+from .compiler import PLAIN, SANITIZED, STRICT, compiled, flags, run, tool
 
 SOURCE = Path(__file__).with_name("everything.c")
 WORKS = (0, "everything works\n", "")
@@ -46,7 +46,7 @@ def test_the_header_serves_cplusplus(tmp_path: Path, standard: str) -> None:
 
 def test_pkg_config_leads_there_too(tmp_path: Path) -> None:
     [folder] = flags("--pkgconfigdir")
-    asked = run([tool("pkg-config", "pkg-config"), "--cflags", "--libs", "fastpath"], env={"PKG_CONFIG_PATH": folder})
+    asked = run([tool("pkg-config", "pkg-config"), "--cflags", "--libs", "fastpath"], env={**PLAIN, "PKG_CONFIG_PATH": folder})
     out = tmp_path / "everything"
     done = run([tool("cc", "gcc"), "-std=c99", *STRICT, str(SOURCE), *asked.stdout.split(), "-o", str(out)])
     assert (done.returncode, done.stderr) == (0, "") and outcome([str(out)]) == WORKS
