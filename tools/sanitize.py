@@ -21,10 +21,13 @@ LEFT_OUT = {
     "tests/meta": "reads sources and runs nothing that is compiled",
 }
 CHECK = """
-import fastpath.lpm, pathlib, sys
+import ctypes, fastpath.lpm, pathlib, sys
 assert pathlib.Path(fastpath.lpm.__file__).is_relative_to(sys.argv[1]), fastpath.lpm.__file__
 maps = pathlib.Path("/proc/self/maps").read_text()
 assert "libasan" in maps and "libubsan" in maps
+print("imported", flush=True)
+ctypes.pythonapi.PyMem_RawMalloc.restype = ctypes.c_void_p
+ctypes.memset(ctypes.pythonapi.PyMem_RawMalloc(8), 0, 9)
 """
 
 
@@ -39,8 +42,17 @@ def main() -> int:
         print(built.stdout[-20_000:], file=sys.stderr)
         return built.returncode
     environment = sanitized()
-    subprocess.run([sys.executable, "-c", CHECK, str(OUT)], env=environment, check=True)
+    if not watched(environment):
+        return 1
     return subprocess.run(sys.argv[1:] or tests(), cwd=ROOT, env=environment, check=False).returncode
+
+
+def watched(environment: dict[str, str]) -> bool:
+    """Whether the build is what is imported, and a write of one byte too many is found."""
+    done = subprocess.run([sys.executable, "-c", CHECK, str(OUT)], env=environment, capture_output=True, text=True, check=False)
+    found = done.stdout == "imported\n" and "heap-buffer-overflow" in done.stderr
+    print("" if found else f"the sanitizers do not watch:\n{done.stderr[-3000:]}", end="", file=sys.stderr)
+    return found
 
 
 def sanitized() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.guided NAME…|all [--seconds 60] [--keep]
 
-Coverage is that of the Python side: zcc's decoders and, for fastpath's, their references in tests/model, which branch where
+Coverage is that of the Python side: the decoder itself or, for fastpath's, its reference in tests/model, which branches where
 the compiled code must branch too. Needs the group `fuzz` of pyproject.toml. A failing input is written to build/fuzz/NAME and
 the exit code is not 0. --keep adds to the corpus the fewest inputs that reach what is new.
 """
@@ -56,14 +56,18 @@ def fuzzed(name: str, seconds: int, seed: int, keep: bool) -> bool:
 
 def libfuzzer(name: str, options: list[str]) -> int:
     """Run libFuzzer over a target in a process of its own, which it ends; return the exit code."""
-    return subprocess.run([sys.executable, __file__, "--inside", name, *options], cwd=ROOT, check=False).returncode
+    from fuzz.targets import TARGETS  # noqa: PLC0415 - the process below must import it afresh, under atheris
+
+    modules = {part.removesuffix(".py").replace("/", ".") for part in TARGETS[name].decodes if part.endswith(".py")}
+    command = [sys.executable, __file__, "--inside", name, ",".join(sorted(modules or {"model"}))]
+    return subprocess.run([*command, *options], cwd=ROOT, check=False).returncode
 
 
-def inside(name: str, options: list[str]) -> None:
-    """Be libFuzzer's process."""
+def inside(name: str, modules: list[str], options: list[str]) -> None:
+    """Be libFuzzer's process; the branches of these modules guide it."""
     import atheris  # noqa: PLC0415
 
-    with atheris.instrument_imports(include=["zcc", "model"]):
+    with atheris.instrument_imports(include=modules):
         from fuzz.targets import TARGETS  # noqa: PLC0415
     target = TARGETS[name]
     atheris.Setup([sys.argv[0], f"-max_len={target.limit}", *options], target.check)
@@ -72,5 +76,5 @@ def inside(name: str, options: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2], sys.argv[3:])
+        inside(sys.argv[2], sys.argv[3].split(","), sys.argv[4:])
     sys.exit(main())
