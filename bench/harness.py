@@ -25,7 +25,7 @@ class Case:
     """One thing to measure.
 
     `unit` ns, us, ms or s: the time of `function` divided by `n`. Any other unit (MiB, kpps): what `function`
-    returns.
+    returns. `before` runs before each call of `function`, outside the figure.
     """
 
     impl: str
@@ -33,6 +33,7 @@ class Case:
     unit: str
     n: int
     function: Callable[[], object]
+    before: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,20 @@ def times(case: Case, repeat: int, quick: bool) -> list[float]:
     collecting = gc.isenabled()
     gc.disable()
     try:
+        if case.before is not None:
+            return [prepared(case) / (case.n * SECONDS[case.unit]) for _ in range(repeat + 1)][1:]
         calls = max(1, round((SPAN_QUICK_S if quick else SPAN_S) / max(seconds(case.function, 1), 1e-9)))
         return [seconds(case.function, calls) / (calls * case.n * SECONDS[case.unit]) for _ in range(repeat)]
     finally:
         if collecting:
             gc.enable()
+
+
+def prepared(case: Case) -> float:
+    """Time one call after what has to happen before it."""
+    assert case.before is not None
+    case.before()
+    return seconds(case.function, 1)
 
 
 def seconds(function: Callable[[], object], calls: int) -> float:

@@ -11,10 +11,11 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from fastpath.memory cimport forget_pages, give_pages, prefetch, take_pages
+from fastpath.memory cimport fill_pages, forget_pages, give_pages, join_pages, prefetch, take_small_pages
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #include <string.h>
     #ifdef __SSE2__
     #include <emmintrin.h>
@@ -30,10 +31,24 @@ cdef extern from *:
         return found;
     #endif
     }
+    static inline int fastpath_same_key(const void *a, const void *b) {
+        const char *p = (const char *) a, *q = (const char *) b;
+        uint64_t u, v;
+        memcpy(&u, p + 32, 8);
+        memcpy(&v, q + 32, 8);
+    #ifdef __SSE2__
+        __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *) p), _mm_loadu_si128((const __m128i *) q));
+        __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *) (p + 16)), _mm_loadu_si128((const __m128i *) (q + 16)));
+        return (_mm_movemask_epi8(_mm_and_si128(low, high)) == 0xFFFF) & (u == v);
+    #else
+        return (memcmp(p, q, 32) == 0) & (u == v);
+    #endif
+    }
     #define fastpath_lowest(mask) __builtin_ctz(mask)
     """
     unsigned match12 "fastpath_match12" (const uint8_t* tags, uint8_t tag) noexcept nogil
     int lowest "fastpath_lowest" (unsigned mask) noexcept nogil
+    bint same_key "fastpath_same_key" (const void* a, const void* b) noexcept nogil     # 40 bytes, not aligned
 
 cdef enum:
     PLACES = 12
@@ -69,10 +84,6 @@ cdef inline uint8_t tag_of(uint64_t hash) noexcept nogil:
     return tag + (tag == 0)
 
 
-cdef inline bint same_key(const uint64_t* a, const uint64_t* b) noexcept nogil:
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4])) == 0
-
-
 cdef inline const uint64_t* key_in(const Buckets* index, int32_t slot) noexcept nogil:
     return <const uint64_t*> (index.slots + <size_t> slot * index.slot_bytes)
 
@@ -91,8 +102,20 @@ cdef inline int open_buckets(Buckets* index, size_t capacity, const void* slots,
     index.count = stage(index, BUCKETS_FIRST)
     index.slots, index.slot_bytes, index.size = <const uint8_t*> slots, slot_bytes, 0
     index.older, index.older_count, index.moved = NULL, 0, 0
-    index.buckets = <Bucket*> take_pages(index.count, sizeof(Bucket))
+    index.buckets = <Bucket*> take_small_pages(index.count, sizeof(Bucket))
     return index.buckets is not NULL
+
+
+cdef inline int prepare_buckets(Buckets* index, size_t keys) noexcept nogil:
+    """Before the first key: have `keys` of them find the index grown and its memory taken; 0 when there is no memory."""
+    cdef uint32_t count = stage(index, <uint32_t> ((keys + PLACES_FILLED - 1) / PLACES_FILLED))
+    cdef Bucket* made = <Bucket*> take_small_pages(count, sizeof(Bucket))
+    if made is NULL:
+        return 0
+    give_pages(index.buckets, index.count, sizeof(Bucket))
+    index.buckets, index.count = made, count
+    fill_pages(made, count * sizeof(Bucket))
+    return 1
 
 
 cdef inline void close_buckets(Buckets* index) noexcept nogil:
@@ -203,6 +226,7 @@ cdef inline void move_home(Buckets* index) noexcept nogil:
         # The first of these pages may still hold keys that went on past the last bucket.
         forget_pages(index.older, (index.moved - FORGET_EVERY) * sizeof(Bucket), index.moved * sizeof(Bucket))
     if index.moved == index.older_count:
+        join_pages(index.buckets, 0, index.count * sizeof(Bucket))
         give_pages(index.older, index.older_count, sizeof(Bucket))
         index.older, index.older_count, index.moved = NULL, 0, 0
 
@@ -210,7 +234,7 @@ cdef inline void move_home(Buckets* index) noexcept nogil:
 cdef inline void grow(Buckets* index) noexcept nogil:
     """Begin to move into an array of twice the size; when there is no memory for it, the next key tries again."""
     cdef uint32_t count = stage(index, index.count + 1)
-    cdef Bucket* made = <Bucket*> take_pages(count, sizeof(Bucket))
+    cdef Bucket* made = <Bucket*> take_small_pages(count, sizeof(Bucket))
     if made is not NULL:
         index.older, index.older_count, index.moved = index.buckets, index.count, 0
         index.buckets, index.count = made, count

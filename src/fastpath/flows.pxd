@@ -8,19 +8,15 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastpath.buckets cimport (Bucket, Buckets, add_slot, after, bytes_of, close_buckets, drop_slot, find_key, home_of,
-                               lowest, match12, open_buckets, same_key, tag_of)
+from fastpath.buckets cimport Bucket, Buckets, add_slot, after, drop_slot, find_key, home_of, lowest, match12, same_key, tag_of
 from fastpath.flowkey cimport FlowKey
-from fastpath.memory cimport give_pages, prefetch, take_pages
+from fastpath.flowslots cimport (FLOW_HEADER_MAX, FLOWS_MAX, JOIN_EVERY, LISTS, TIMEOUT_CLASSES, FlowEntry, FlowPath, Flows,
+                                 close_flows, flow_bytes, header_of, keep_header, open_flows, path_of, prepare_flows)
+from fastpath.memory cimport join_pages, prefetch
 
 cdef enum:
-    FLOW_HEADER_MAX = 48
-    FLOW_HEADER_NEAR = 40    # GWLB's header today: base and three options
-    TIMEOUT_CLASSES = 6
-    RANKS = 3
-    LISTS = 18               # RANKS × TIMEOUT_CLASSES
     LOOK_UP_CHUNK = 64       # rows whose memory is fetched together
-    FLOWS_MAX = 1 << 30
+    AHEAD = 12               # rows whose memory is fetched before it is their turn
     TCP_FLAG_FIN = 0x01
     TCP_FLAG_RST = 0x04
 
@@ -47,106 +43,6 @@ cdef enum Rank:
     RANK_ANSWERED = 1        # stays for as long as it is not idle for too long
     RANK_PINNED = 2
 
-# 128 bytes, two cache lines: what a search and the lists touch, then what every packet counts.
-cdef struct FlowEntry:
-    FlowKey key              # 0
-    uint64_t hash            # 40
-    uint64_t last_seen_ns    # 48
-    int32_t previous         # 56, in its list; -1 ends
-    int32_t next             # 60, in its list, or in the chain of free slots; -1 ends
-    uint32_t generation      # 64, of the policy that decided
-    int32_t rule             # 68, index of the deciding rule; -1 none
-    uint8_t action           # 72, Action
-    uint8_t state            # 73, FlowState bits
-    uint8_t initiator        # 74, Direction of packets from the side that began
-    uint8_t timeout_class    # 75
-    uint8_t tunnel           # 76, ZIA: slot of the session; 255 none
-    uint8_t used             # 77, 0 = no flow in this slot, else 1 + Rank of the list it is in
-    uint16_t nat_port        # 78, valid iff FLOW_BOUND
-    uint64_t packets[2]      # 80, [0] from the initiator, [1] to it
-    uint64_t bytes[2]        # 96, inner bytes
-    uint32_t nat_slot        # 112, which local address the binding uses; the owner's index
-    uint32_t name_id         # 116, name that decided; 0 none
-    uint32_t location        # 120
-    uint32_t owner           # 124, free for the owner
-
-# 56 bytes: how the flow came, and under what its packets go back.
-cdef struct FlowPath:
-    uint64_t started_ns      # 0
-    uint32_t peer_address    # 8, outer address the newest Geneve packet came from
-    uint16_t peer_port       # 12
-    uint8_t header_length    # 14, Geneve header to echo, at most FLOW_HEADER_MAX; 0 none
-    uint8_t pad              # 15
-    uint8_t header[40]       # 16, its first FLOW_HEADER_NEAR bytes
-
-cdef struct Flows:
-    FlowEntry* entries       # capacity of them; a slot that holds no flow has used == 0
-    FlowPath* paths          # by the same index
-    uint64_t* far            # by the same index: header bytes from FLOW_HEADER_NEAR on; no memory until one is that long
-    Buckets index
-    uint64_t idle_ns[6]      # by TimeoutClass; the owner sets them before the first flow
-    int32_t heads[18]        # of the lists: least recently used; -1 none
-    int32_t tails[18]
-    int32_t capacity
-    int32_t size
-    int32_t free             # chain of slots given back; -1 none
-    int32_t fresh            # slots from here on were never used
-
-
-cdef inline int open_flows(Flows* flows, int32_t capacity) noexcept nogil:
-    """Make a table of at most `capacity` flows, 1 … 2^30; 0: no memory, and nothing to close."""
-    cdef int k
-    memset(flows, 0, sizeof(Flows))
-    flows.capacity, flows.free = capacity, -1
-    for k in range(LISTS):
-        flows.heads[k] = flows.tails[k] = -1
-    flows.entries = <FlowEntry*> take_pages(capacity, sizeof(FlowEntry))
-    flows.paths = <FlowPath*> take_pages(capacity, sizeof(FlowPath))
-    flows.far = <uint64_t*> take_pages(capacity, sizeof(uint64_t))
-    if flows.entries is not NULL and flows.paths is not NULL and flows.far is not NULL and \
-            open_buckets(&flows.index, capacity, flows.entries, sizeof(FlowEntry)):
-        return 1
-    close_flows(flows)
-    return 0
-
-
-cdef inline void close_flows(Flows* flows) noexcept nogil:
-    close_buckets(&flows.index)
-    give_pages(flows.entries, flows.capacity, sizeof(FlowEntry))
-    give_pages(flows.paths, flows.capacity, sizeof(FlowPath))
-    give_pages(flows.far, flows.capacity, sizeof(uint64_t))
-    flows.entries, flows.paths, flows.far = NULL, NULL, NULL
-
-
-cdef inline size_t flow_bytes(const Flows* flows) noexcept nogil:
-    """The memory that has been used so far: slots that ever held a flow, and the index."""
-    return sizeof(Flows) - sizeof(Buckets) + bytes_of(&flows.index) + \
-        <size_t> flows.fresh * (sizeof(FlowEntry) + sizeof(FlowPath))
-
-
-cdef inline FlowPath* path_of(const Flows* flows, const FlowEntry* entry) noexcept nogil:
-    return &flows.paths[entry - flows.entries]
-
-
-cdef inline void keep_header(Flows* flows, int32_t index, const uint8_t* header, uint8_t length) noexcept nogil:
-    """Remember the header that the flow's packets go back under; at most FLOW_HEADER_MAX bytes."""
-    cdef FlowPath* path = &flows.paths[index]
-    path.header_length = length
-    memcpy(path.header, header, length if length < FLOW_HEADER_NEAR else FLOW_HEADER_NEAR)
-    if length > FLOW_HEADER_NEAR:
-        memcpy(&flows.far[index], header + FLOW_HEADER_NEAR, length - FLOW_HEADER_NEAR)
-
-
-cdef inline const uint8_t* header_of(const Flows* flows, int32_t index, uint8_t* room) noexcept nogil:
-    """The flow's header in one piece: where it lies, or copied to `room`, FLOW_HEADER_MAX bytes."""
-    cdef FlowPath* path = &flows.paths[index]
-    if path.header_length <= FLOW_HEADER_NEAR:
-        return path.header
-    memcpy(room, path.header, FLOW_HEADER_NEAR)
-    memcpy(room + FLOW_HEADER_NEAR, &flows.far[index], FLOW_HEADER_MAX - FLOW_HEADER_NEAR)
-    return room
-
-
 cdef inline uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil:
     """The class of a flow of this protocol in this state (FlowState bits)."""
     if protocol == 6:                                  # TCP
@@ -172,34 +68,37 @@ cdef inline int look_up(const Flows* flows, const uint8_t* keys, const uint64_t*
 
 cdef inline int look_up_chunk(const Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out,
                               int n) noexcept nogil:
-    """Passes over all rows, so that their cache misses overlap: buckets, then candidates, then comparison.
-
-    Rows whose first candidate was another flow's, or whose bucket sends them on, go round again together.
-    """
+    """Passes over all rows, so that their cache misses overlap: buckets, then candidates, then comparison."""
     cdef Bucket* at[LOOK_UP_CHUNK]
-    cdef unsigned mask[LOOK_UP_CHUNK]
-    cdef uint8_t open_rows[LOOK_UP_CHUNK]
-    cdef FlowKey key
-    cdef int i, k, left = n, kept, misses = 0
+    cdef uint16_t mask[LOOK_UP_CHUNK]
+    cdef uint8_t rows[LOOK_UP_CHUNK]
+    cdef Buckets index = flows.index            # copies, which what is written here can not change
+    cdef const FlowEntry* entries = flows.entries
+    cdef int i, left = 0
+    cdef int32_t slot
     for i in range(n):
-        at[i] = home_of(&flows.index, hashes[i])
+        at[i] = home_of(&index, hashes[i])
         prefetch(at[i])
-        mask[i], open_rows[i] = 0, i
+    for i in range(n):
+        mask[i] = <uint16_t> match12(at[i].tags, tag_of(hashes[i]))
+        slot = at[i].slots[lowest(mask[i] | 0x800)]      # of no meaning where the mask is 0
+        prefetch(&entries[slot])
+        out[i] = slot
+    for i in range(n):
+        rows[left] = <uint8_t> i
+        left += (mask[i] == 0) | (not same_key(&entries[out[i]], keys + 40 * <size_t> i))
+    return look_further(flows, keys, hashes, out, at, mask, rows, left) if left else 0
+
+
+cdef inline int look_further(const Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out, Bucket** at,
+                             uint16_t* mask, uint8_t* rows, int left) noexcept nogil:
+    """Go round with the rows whose first candidate was another flow's, or whose bucket sends them on; returns the misses."""
+    cdef int i, k, open_rows, misses = 0
     while left:
+        open_rows = 0
         for k in range(left):
-            i = open_rows[k]
-            if mask[i] == 0:
-                mask[i] = match12(at[i].tags, tag_of(hashes[i]))
-            out[i] = at[i].slots[lowest(mask[i])] if mask[i] else -1
-            if mask[i]:
-                prefetch(&flows.entries[out[i]])
-        kept = 0
-        for k in range(left):
-            i = open_rows[k]
-            memcpy(&key, keys + 40 * <size_t> i, 40)
-            if mask[i] and same_key(flows.entries[out[i]].key.words, key.words):
-                continue
-            mask[i] &= mask[i] - 1
+            i = rows[k]
+            mask[i] &= mask[i] - 1 if mask[i] else 0
             if mask[i] == 0:
                 if at[i].passed == 0:
                     out[i] = -1
@@ -207,9 +106,21 @@ cdef inline int look_up_chunk(const Flows* flows, const uint8_t* keys, const uin
                     continue
                 at[i] = after(&flows.index, at[i])
                 prefetch(at[i])
-            open_rows[kept] = i
-            kept += 1
-        left = kept
+            rows[open_rows] = <uint8_t> i
+            open_rows += 1
+        left, open_rows = open_rows, 0
+        for k in range(left):
+            i = rows[k]
+            if mask[i] == 0:
+                mask[i] = <uint16_t> match12(at[i].tags, tag_of(hashes[i]))
+            out[i] = at[i].slots[lowest(mask[i] | 0x800)]
+            prefetch(&flows.entries[out[i]])
+        for k in range(left):
+            i = rows[k]
+            if mask[i] == 0 or not same_key(&flows.entries[out[i]], keys + 40 * <size_t> i):
+                rows[open_rows] = <uint8_t> i
+                open_rows += 1
+        left = open_rows
     return misses
 
 
@@ -308,6 +219,9 @@ cdef inline int32_t insert_flow(Flows* flows, const FlowKey* key, uint64_t hash,
         flows.free = entry.next
     else:
         flows.fresh += 1
+        if flows.fresh % JOIN_EVERY == 0:
+            join_pages(flows.entries, (flows.fresh - JOIN_EVERY) * sizeof(FlowEntry), flows.fresh * sizeof(FlowEntry))
+            join_pages(flows.paths, (flows.fresh - JOIN_EVERY) * sizeof(FlowPath), flows.fresh * sizeof(FlowPath))
     memset(entry, 0, sizeof(FlowEntry))
     memset(path, 0, sizeof(FlowPath))
     entry.key = key[0]
@@ -342,3 +256,75 @@ cdef inline void account_flow(Flows* flows, int32_t index, bint answer, uint32_t
     if tcp_flags & TCP_FLAG_RST:
         entry.state |= FLOW_RESET
     touch_flow(flows, index, class_of(entry.key.fields.protocol, entry.state), now_ns)
+
+
+# ---- many at once, their memory fetched ahead ----
+
+cdef inline int first_wrong(const Flows* flows, const int32_t* indexes, int n) noexcept nogil:
+    """The first row whose index is not a flow of this table, or -1."""
+    cdef int i
+    for i in range(n):
+        if i + AHEAD < n and 0 <= indexes[i + AHEAD] < flows.capacity:
+            prefetch(&flows.entries[indexes[i + AHEAD]])
+        if not 0 <= indexes[i] < flows.capacity or not flows.entries[indexes[i]].used:
+            return i
+    return -1
+
+
+cdef inline void give_way(Flows* flows, int32_t victim) noexcept nogil:
+    """Remove a flow, and have the memory of those that will be next on its way: its successors in the list."""
+    cdef int32_t following = flows.entries[victim].next
+    cdef FlowEntry* entry
+    if following >= 0:
+        entry = &flows.entries[following]
+        prefetch(home_of(&flows.index, entry.hash))
+        if entry.next >= 0:
+            prefetch(&flows.entries[entry.next])
+    remove_flow(flows, victim)
+
+
+cdef inline int32_t enter_flow(Flows* flows, const FlowKey* key, uint64_t hash, uint8_t timeout_class,
+                               uint64_t now_ns) noexcept nogil:
+    """insert_flow; a full table gives up its oldest young flow, unless that was used at now_ns."""
+    cdef int32_t victim, index = insert_flow(flows, key, hash, timeout_class, now_ns)
+    if index >= 0:
+        return index
+    victim = oldest_flow(flows)
+    if victim < 0 or flows.entries[victim].last_seen_ns >= now_ns:
+        return -1
+    give_way(flows, victim)
+    return insert_flow(flows, key, hash, timeout_class, now_ns)
+
+
+cdef inline int insert_rows(Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out, int n,
+                            uint8_t timeout_class, uint64_t now_ns) noexcept nogil:
+    """out[i] = the flow of keys[40 * i] and hashes[i], found or made, or -1: full; returns the number made."""
+    cdef FlowKey key
+    cdef int i, made = 0
+    for i in range(n):
+        if i + AHEAD < n:
+            prefetch(home_of(&flows.index, hashes[i + AHEAD]))
+        memcpy(&key, keys + 40 * <size_t> i, 40)
+        out[i] = find_flow(flows, &key, hashes[i])
+        if out[i] < 0:
+            out[i] = enter_flow(flows, &key, hashes[i], timeout_class, now_ns)
+            made += out[i] >= 0
+    return made
+
+
+cdef inline int remove_rows(Flows* flows, const int32_t* indexes, int n) noexcept nogil:
+    """Remove flows of this table; returns how many there were: one named twice counts once."""
+    cdef FlowEntry* entry
+    cdef int i, removed = 0
+    for i in range(-2 * AHEAD, n):
+        if i + 2 * AHEAD < n:
+            prefetch(&flows.entries[indexes[i + 2 * AHEAD]])
+        if 0 <= i + AHEAD < n:
+            entry = &flows.entries[indexes[i + AHEAD]]
+            prefetch(home_of(&flows.index, entry.hash))
+            prefetch(&flows.entries[entry.previous if entry.previous >= 0 else 0])
+            prefetch(&flows.entries[entry.next if entry.next >= 0 else 0])
+        if i >= 0 and flows.entries[indexes[i]].used:
+            remove_flow(flows, indexes[i])
+            removed += 1
+    return removed

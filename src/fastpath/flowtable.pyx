@@ -13,11 +13,13 @@ from cpython.buffer cimport PyBuffer_FillInfo
 
 import numpy as np
 
-from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch, drop
+from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch
 from fastpath.buckets cimport Bucket
+from fastpath.flowbatch cimport enter_misses, look_up_batch
 from fastpath.flowkey cimport FlowKey
-from fastpath.flows cimport (FLOWS_MAX, LOOK_UP_CHUNK, account_flow, close_flows, due_flows, find_flow, flow_bytes, insert_flow,
-                             look_up, oldest_flow, open_flows, pin_flow, remove_flow, touch_flow)
+from fastpath.flows cimport (FLOWS_MAX, account_flow, close_flows, due_flows, find_flow, first_wrong, flow_bytes,
+                             insert_flow, insert_rows, look_up, oldest_flow, open_flows, pin_flow, prepare_flows,
+                             remove_flow, remove_rows, touch_flow)
 
 from fastpath.flowentry import ENTRY, IDLE_S, PATH, described
 from fastpath.flows import FlowState, TimeoutClass
@@ -29,9 +31,6 @@ if sizeof(FlowEntry) != 128 or sizeof(FlowPath) != 56 or sizeof(Bucket) != 64:
 if ENTRY.itemsize != sizeof(FlowEntry) or PATH.itemsize != sizeof(FlowPath):
     raise ImportError("fastpath.flowtable: ENTRY and PATH do not describe FlowEntry and FlowPath: build fastpath again")
 
-cdef enum:
-    REASON_FULL = 15        # DROP_FLOW_TABLE_FULL
-
 
 @cython.final
 cdef class FlowTable:
@@ -40,15 +39,19 @@ cdef class FlowTable:
     Args:
         capacity: flows, 1 … 2^30; at most 192 bytes each when the table is full, and memory only for those that were there.
         idle: seconds by TimeoutClass after which a flow is due; classes left out keep the default.
+        ready: flows whose memory is taken at once, in huge pages where the kernel grants them; those beyond it come in
+            small pages, so that no insert is held up, and become huge ones when the kernel finds the time.
     Raises:
-        ValueError: capacity, a class or its seconds out of range.
+        ValueError: capacity, ready, a class or its seconds out of range.
         MemoryError: the system has not that much memory.
     """
 
-    def __cinit__(self, int64_t capacity, idle=None):
+    def __cinit__(self, int64_t capacity, idle=None, int64_t ready=0):
         if not 1 <= capacity <= FLOWS_MAX:
             raise ValueError(f"capacity must be 1 to {FLOWS_MAX}, not {capacity}")
-        if not open_flows(&self.core, <int32_t> capacity):
+        if not 0 <= ready <= capacity:
+            raise ValueError(f"ready must be 0 to the capacity, {capacity}, not {ready}")
+        if not open_flows(&self.core, <int32_t> capacity) or ready and not prepare_flows(&self.core, <int32_t> ready):
             raise MemoryError(f"no memory for {capacity} flows of {sizeof(FlowEntry) + sizeof(FlowPath)} bytes")
         self._set_idle({**IDLE_S, **(idle or {})})
         self.capacity, self.entries = <int> capacity, self.core.entries
@@ -66,7 +69,7 @@ cdef class FlowTable:
 
     @property
     def nbytes(self):
-        """Memory used so far, in bytes: slots that ever held a flow, and the index."""
+        """Memory taken so far, in bytes: slots that were made ready or ever held a flow, and the index."""
         return flow_bytes(&self.core)
 
     cdef int _set_idle(self, dict idle) except -1:
@@ -79,19 +82,7 @@ cdef class FlowTable:
         return 0
 
     cdef int lookup(self, Columns* b) noexcept nogil:
-        cdef int begin = 0, rows, i, misses = 0
-        cdef uint8_t dead
-        while begin < b.count:
-            rows = LOOK_UP_CHUNK if b.count - begin > LOOK_UP_CHUNK else b.count - begin
-            dead = 0
-            for i in range(begin, begin + rows):
-                dead |= b.reason[i]
-            if dead:
-                misses += look_up_live(&self.core, b, begin, rows)
-            else:
-                misses += look_up(&self.core, b.key + <size_t> begin * KEY_BYTES, b.hash + begin, b.entry + begin, rows)
-            begin += rows
-        return misses
+        return look_up_batch(&self.core, b)
 
     cdef int32_t find(self, const FlowKey* key, uint64_t hash) noexcept nogil:
         return find_flow(&self.core, key, hash)
@@ -150,6 +141,69 @@ cdef class FlowTable:
             misses = self.lookup(&batch.columns)
         return misses
 
+    def lookup_keys(self, const uint8_t[:, ::1] keys not None, const uint64_t[::1] hashes not None, int32_t[::1] out not None):
+        """Look up keys that lie in no PacketBatch. Touches no flow.
+
+        Args:
+            keys: uint8[n, 40].
+            hashes: uint64[n], by the function that the flows were inserted with.
+            out: int32[n]; becomes the flow's index, -1 = miss.
+        Returns:
+            The number of misses.
+        Raises:
+            ValueError: a shape differs.
+        """
+        cdef int misses
+        check_columns(keys, hashes, out)
+        if keys.shape[0] == 0:
+            return 0
+        with nogil:
+            misses = look_up(&self.core, &keys[0, 0], &hashes[0], &out[0], <int> keys.shape[0])
+        return misses
+
+    def insert_keys(self, const uint8_t[:, ::1] keys not None, const uint64_t[::1] hashes not None, uint64_t now_ns,
+                    int timeout_class, int32_t[::1] out not None):
+        """Find or make the flow of keys that lie in no PacketBatch; a full table gives way as in insert_misses.
+
+        Args:
+            keys, hashes: as in lookup_keys; the protocol in the key is not looked at.
+            now_ns: the clock, read once.
+            timeout_class: a TimeoutClass, for those that are made.
+            out: int32[n]; becomes the flow's index, -1 = the table is full of flows that may not give way.
+        Returns:
+            The number of flows made.
+        Raises:
+            ValueError: a shape differs, timeout_class is not a TimeoutClass.
+        """
+        cdef int made
+        check_columns(keys, hashes, out)
+        if not 0 <= timeout_class < TIMEOUT_CLASSES:
+            raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
+        if keys.shape[0] == 0:
+            return 0
+        with nogil:
+            made = insert_rows(&self.core, &keys[0, 0], &hashes[0], &out[0], <int> keys.shape[0], <uint8_t> timeout_class,
+                               now_ns)
+        return made
+
+    def remove_flows(self, const int32_t[::1] indexes not None):
+        """Forget many flows; their slots may be used again at once.
+
+        Returns:
+            How many flows there were; one that is named twice counts once.
+        Raises:
+            ValueError: one is not a flow of this table; none is removed.
+        """
+        cdef int n = <int> min(indexes.shape[0], FLOWS_MAX), wrong, removed
+        if n == 0:
+            return 0
+        with nogil:
+            wrong = first_wrong(&self.core, &indexes[0], n)
+            removed = remove_rows(&self.core, &indexes[0], n) if wrong < 0 else 0
+        if wrong >= 0:
+            raise ValueError(f"indexes: {indexes[wrong]} is not a flow of this table")
+        return removed
+
     def insert_misses(self, PacketBatch batch not None, uint64_t now_ns, timeout_class=None):
         """Make a flow for every live row whose entry is -1, this row being its initiator; rows of one flow share it.
 
@@ -171,14 +225,10 @@ cdef class FlowTable:
         if wanted >= TIMEOUT_CLASSES or wanted < -1:
             raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
         cdef Columns* b = &batch.columns
-        cdef int i, made = 0
+        cdef int made
         self._check_entries(b)
         with nogil:
-            if self.core.size > self.capacity - b.count:
-                touch_hits(self, b, now_ns)
-            for i in range(b.count):
-                if b.reason[i] == 0 and b.entry[i] < 0:
-                    made += enter_row(self, b, i, wanted, now_ns)
+            made = enter_misses(&self.core, b, wanted, now_ns)
         return made
 
     def account_batch(self, PacketBatch batch not None, uint64_t now_ns):
@@ -257,13 +307,11 @@ cdef class FlowTable:
     def expire(self, uint64_t now_ns):
         """Remove all flows idle for longer than their class allows; return how many."""
         cdef int32_t out[64]
-        cdef int i, n = 64, removed = 0
+        cdef int n = 64, removed = 0
         with nogil:
             while n == 64:
                 n = self.due(now_ns, out, 64)
-                for i in range(n):
-                    self.remove(out[i])
-                removed += n
+                removed += remove_rows(&self.core, out, n)
         return removed
 
     def get(self, int32_t index):
@@ -302,42 +350,11 @@ cdef class Window:
         PyBuffer_FillInfo(view, self, self.at, self.size, 0, flags)
 
 
-cdef int look_up_live(Flows* flows, Columns* b, int begin, int rows) noexcept nogil:
-    """Look up all rows, dead ones too, but leave these as they are."""
-    cdef int32_t[LOOK_UP_CHUNK] found
-    cdef int i, misses = 0
-    look_up(flows, b.key + <size_t> begin * KEY_BYTES, b.hash + begin, found, rows)
-    for i in range(rows):
-        if b.reason[begin + i] == 0:
-            b.entry[begin + i] = found[i]
-            misses += found[i] < 0
-    return misses
-
-
-cdef int enter_row(FlowTable table, Columns* b, int i, int wanted, uint64_t now_ns) noexcept nogil:
-    """The flow of row i, found (an earlier row of the batch made it) or made: 1 if made."""
-    cdef FlowKey key
-    cdef uint8_t timeout_class
-    cdef int32_t victim
-    memcpy(&key, b.key + <size_t> i * KEY_BYTES, KEY_BYTES)
-    b.entry[i] = table.find(&key, b.hash[i])
-    if b.entry[i] >= 0:
-        return 0
-    timeout_class = class_of(b.protocol[i], 0) if wanted < 0 else <uint8_t> wanted
-    b.entry[i] = table.insert(&key, b.hash[i], timeout_class, now_ns)
-    if b.entry[i] < 0:
-        victim = table.oldest()
-        if victim < 0 or table.entries[victim].last_seen_ns >= now_ns:
-            drop(b, i, REASON_FULL)
-            return 0
-        table.remove(victim)
-        b.entry[i] = table.insert(&key, b.hash[i], timeout_class, now_ns)
-    table.entries[b.entry[i]].initiator = b.direction[i]
-    return 1
-
-
-cdef void touch_hits(FlowTable table, Columns* b, uint64_t now_ns) noexcept nogil:
-    cdef int i
-    for i in range(b.count):
-        if b.reason[i] == 0 and b.entry[i] >= 0:
-            table.touch(b.entry[i], table.entries[b.entry[i]].timeout_class, now_ns)
+cdef int check_columns(const uint8_t[:, ::1] keys, const uint64_t[::1] hashes, int32_t[::1] out) except -1:
+    if keys.shape[1] != KEY_BYTES or keys.shape[0] > FLOWS_MAX:
+        raise ValueError(f"keys must be uint8[n, {KEY_BYTES}], n up to {FLOWS_MAX}, not [{keys.shape[0]}, {keys.shape[1]}]")
+    if hashes.shape[0] != keys.shape[0]:
+        raise ValueError(f"hashes must have as many elements as there are keys, {keys.shape[0]}, not {hashes.shape[0]}")
+    if out.shape[0] != keys.shape[0]:
+        raise ValueError(f"out must have as many elements as there are keys, {keys.shape[0]}, not {out.shape[0]}")
+    return 0

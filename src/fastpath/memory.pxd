@@ -14,7 +14,8 @@ cdef extern from *:
         size_t unit = size >= FASTPATH_HUGE ? FASTPATH_HUGE : 4096;
         return (size + unit - 1) / unit * unit;
     }
-    static inline void *fastpath_take(size_t count, size_t each) {
+    /* Address space of whole pages, aligned for huge ones from 2 MiB on; NULL when refused. */
+    static inline void *fastpath_reserve(size_t count, size_t each) {
         size_t size;
         if (__builtin_mul_overflow(count, each, &size) || size > SIZE_MAX / 2 || size == 0) return NULL;
         size = fastpath_rounded(size);
@@ -27,17 +28,39 @@ cdef extern from *:
             if (before) munmap(at, before);
             if (slack - before) munmap(at + before + size, slack - before);
             at += before;
-    #ifdef MADV_HUGEPAGE
-            madvise(at, size, MADV_HUGEPAGE);
-    #endif
         }
         return at;
     }
-    /* The content of whole huge pages is gone; they read as zero if ever touched again. */
-    static inline void fastpath_forget(void *at, size_t from, size_t to) {
+    /* Advice for the huge pages that lie wholly between two offsets. */
+    static inline void fastpath_advise(void *at, size_t from, size_t to, int advice) {
         from = (from + FASTPATH_HUGE - 1) / FASTPATH_HUGE * FASTPATH_HUGE;
         to = to / FASTPATH_HUGE * FASTPATH_HUGE;
-        if (from < to) madvise((char *) at + from, to - from, MADV_DONTNEED);
+        if (from < to) madvise((char *) at + from, to - from, advice);
+    }
+    #ifndef MADV_HUGEPAGE
+    #define MADV_HUGEPAGE MADV_NORMAL
+    #define MADV_NOHUGEPAGE MADV_NORMAL
+    #endif
+    static inline void *fastpath_take(size_t count, size_t each) {
+        void *at = fastpath_reserve(count, each);
+        if (at) fastpath_advise(at, 0, fastpath_rounded(count * each), MADV_HUGEPAGE);
+        return at;
+    }
+    static inline void *fastpath_take_small(size_t count, size_t each) {
+        void *at = fastpath_reserve(count, each);
+        if (at) fastpath_advise(at, 0, fastpath_rounded(count * each), MADV_NOHUGEPAGE);
+        return at;
+    }
+    static inline void fastpath_forget(void *at, size_t from, size_t to) {
+        fastpath_advise(at, from, to, MADV_DONTNEED);
+    }
+    static inline void fastpath_join(void *at, size_t from, size_t to) {
+        fastpath_advise(at, from, to, MADV_HUGEPAGE);
+    }
+    static inline void fastpath_fill(void *at, size_t size) {
+        volatile char *byte = (volatile char *) at;
+        fastpath_advise(at, 0, fastpath_rounded(size), MADV_HUGEPAGE);
+        for (size_t k = 0; k < size; k += 4096) byte[k] = byte[k];
     }
     static inline void fastpath_give(void *at, size_t count, size_t each) {
         if (at) munmap(at, fastpath_rounded(count * each));
@@ -52,7 +75,14 @@ cdef extern from *:
     void* take_pages "fastpath_take" (size_t count, size_t each) noexcept nogil
     # The same count and each as taken.
     void give_pages "fastpath_give" (void* at, size_t count, size_t each) noexcept nogil
-    # Gives the whole huge pages between two offsets of such memory back, which stays valid and is zero again.
+    # The same in small pages: the first touch of a huge one can hold its thread for milliseconds where the machine is a
+    # virtual one, of a small one for microseconds.
+    void* take_small_pages "fastpath_take_small" (size_t count, size_t each) noexcept nogil
+    # From now on the kernel may, in a thread of its own, make huge pages of those that lie wholly between two offsets.
+    void join_pages "fastpath_join" (void* at, size_t begin, size_t end) noexcept nogil
+    # Take the memory of the first `size` bytes now, in huge pages.
+    void fill_pages "fastpath_fill" (void* at, size_t size) noexcept nogil
+    # Give the whole huge pages between two offsets back; the addresses stay valid and read as zero.
     void forget_pages "fastpath_forget" (void* at, size_t begin, size_t end) noexcept nogil
     void prefetch "fastpath_prefetch" (const void* at) noexcept nogil
     void* load_pointer "fastpath_load_pointer" (void** at) noexcept nogil

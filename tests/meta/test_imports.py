@@ -17,7 +17,8 @@ ROWS = (
     ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "ethernet", "packetio", "xskqueue",
      "redirect", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
-    ("packetring", "xsk", "gwlb", "flowentry", "flows", "flowtable", "criteria", "classify", "nat", "dns", "tunnels",
+    ("packetring", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
+     "criteria", "classify", "nat", "dns", "tunnels",
      "message"),
     # the order of the journey
     ("admission", "egress", "ingress", "worker"),
@@ -37,6 +38,9 @@ SAME_ROW = {
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("classify", "criteria"): "the criteria's columns, made in Python",
+    ("flows", "flowslots"): "where the flows lie, by itself",
+    ("flowbatch", "flows"): "the rows of a batch, for a table",
+    ("flowtable", "flowbatch"): "the rows of a batch, for a table",
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("message", "flowtable"): "a message carries a flow's entry",

@@ -30,9 +30,11 @@ def rank_of(entry, timeout_class):
 
 
 class FlowTable:
-    def __init__(self, capacity, idle=None):
+    def __init__(self, capacity, idle=None, ready=0):
         if not 1 <= capacity <= 1 << 30:
             raise ValueError("capacity must be 1 to 2^30")
+        if not 0 <= ready <= capacity:
+            raise ValueError("ready must be 0 to the capacity")
         for timeout_class, idle_s in (idle or {}).items():
             if timeout_class not in list(TimeoutClass) or not 0 < idle_s <= 1e9:
                 raise ValueError(f"idle: {timeout_class}: {idle_s}")
@@ -60,6 +62,40 @@ class FlowTable:
             misses += int(batch.entry[i] < 0)
         return misses
 
+    def lookup_keys(self, keys, hashes, out):
+        check_columns(keys, hashes, out)
+        out[:] = [self.by_key.get(key.tobytes(), -1) for key in keys]
+        return int(np.count_nonzero(out < 0))
+
+    def insert_keys(self, keys, hashes, now_ns, timeout_class, out):
+        check_columns(keys, hashes, out)
+        if not 0 <= timeout_class < 6:
+            raise ValueError("timeout_class must be 0 to 5")
+        made = 0
+        for i, key in enumerate(map(bytes, keys)):
+            out[i] = self.by_key.get(key, -1)
+            if out[i] < 0 and self.has_room(now_ns):
+                out[i] = self.make(key, int(hashes[i]), timeout_class, now_ns)
+                made += 1
+        return made
+
+    def has_room(self, now_ns):
+        """Whether a flow can be made, after another one has given way if need be."""
+        if len(self) == self.capacity:
+            victim = self.oldest_one()
+            if victim < 0 or self.entries_view[victim]["last_seen_ns"] >= now_ns:
+                return False
+            self.remove_one(victim)
+        return True
+
+    def remove_flows(self, indexes):
+        for index in indexes:
+            self.check(index, "indexes")
+        wanted = set(map(int, indexes))
+        for index in wanted:
+            self.remove_one(index)
+        return len(wanted)
+
     def insert_misses(self, batch, now_ns, timeout_class=None):
         if timeout_class is not None and not 0 <= timeout_class < 6:
             raise ValueError("timeout_class must be 0 to 5")
@@ -77,12 +113,9 @@ class FlowTable:
             if key in self.by_key:
                 batch.entry[i] = self.by_key[key]
                 continue
-            if len(self) == self.capacity:
-                victim = self.oldest_one()
-                if victim < 0 or self.entries_view[victim]["last_seen_ns"] >= now_ns:
-                    batch.reason[i], batch.action[i] = DropReason.DROP_FLOW_TABLE_FULL, 3
-                    continue
-                self.remove_one(victim)
+            if not self.has_room(now_ns):
+                batch.reason[i], batch.action[i] = DropReason.DROP_FLOW_TABLE_FULL, 3
+                continue
             chosen = class_of(int(batch.protocol[i]), 0) if timeout_class is None else timeout_class
             batch.entry[i] = self.make(key, int(batch.hash[i]), chosen, now_ns)
             self.entries_view[batch.entry[i]]["initiator"] = batch.direction[i]
@@ -185,6 +218,13 @@ class FlowTable:
         flow["header"] = flow["header"][:flow["header_length"]]
         del flow["pad"]
         return flow
+
+
+def check_columns(keys, hashes, out):
+    """One hash and one index for each key of 40 bytes."""
+    for name, wrong in (("keys", keys.shape[1] != 40), ("hashes", len(hashes) != len(keys)), ("out", len(out) != len(keys))):
+        if wrong:
+            raise ValueError(f"{name}: wrong shape")
 
 
 def live(batch):
