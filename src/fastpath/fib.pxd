@@ -1,60 +1,92 @@
-# What readers of an lpm table search, made from the writer's routes. Row 0, above routes and memory.
+# What readers of an lpm table search, made from the writer's routes by cells (IPv4) and groups (IPv6). Row 1.
 #
-# A cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run begins)
-# and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address choose
-# one of 2^19 root cells and a slot in it; a slot with longer routes leads to a group of cells for the bits that follow.
-# Outcomes never change once a cell that leads to them is published; a change makes new ones and stores the cell (8 bytes,
-# release). Readers load it (acquire), whole. What became garbage is dropped with the whole Fib.
+# IPv4: a cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run
+# begins) and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address
+# choose one of 2^19 cells and a slot in it; a slot with longer routes leads to 8 cells for the rest. A cell that leads nowhere
+# has values for outcomes, another one pairs: (value, 0) or (first of 8 cells, 1).
+#
+# IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
+# links takes the next n bits of an address. The first 3 bits choose a group to start from, since all of the internet lies in
+# 2000::/3; each group is as wide as its routes ask for. Where few routes are left, they end in lines of 64 bytes:
+#
+#     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
+#     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
+#     leap   a prefix to compare, the link to go on with, and the value of what does not begin so: for lone long routes
+#
+# Nothing changes once something published leads to it, except a cell of a group or a link in a group: those are stored (8
+# bytes, release) with all that they lead to made anew before, and loaded (acquire) whole. What became garbage is dropped
+# with the whole Fib.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from fastpath.gather cimport PATH_AVX2, PATH_SCALAR, gather4_avx2, gather4_avx512, lowest, ones, rarely
 from fastpath.memory cimport load_word, prefetch
-from fastpath.routes cimport bits
+from fastpath.search cimport rank8, rank16, search6, search6_avx2
 from fastpath.wire cimport load_be64
+
+cdef enum:
+    ROOT4_BITS = 19              # log2 of the cells for the first 24 bits of an IPv4 address
+    GROUP4_BITS = 3
+    SLOT_BITS = 5
+    SLOTS = 32
+    BASE_MASK = 0x7FFFFFFF
+    CHUNK = 64                   # addresses looked up side by side
+    STARTS = 8                   # groups that an IPv6 address may start from
+    START_BITS = 3
+    LINE = 8                     # words, 64 bytes
+    LEAF_RUNS = 8
+    TREE_LEAVES = 16
+    KEY_BITS = 30
+    NO_KEY = 0x7FFFFFFF          # above all keys
+    # Kinds. The lower 6 bits tell how many bits of the address a step uses: 63 minus so many.
+    KIND_VALUE = 63              # any kind below: a group
+    KIND_LEAF = 64 + 63
+    KIND_TREE = 128 + 63
+    KIND_ALONE = 256             # set also where bits behind the 64th count: batches leave the address to find6
+    KIND_LEAP = 512 + 256 + 63
 
 cdef extern from *:
     """
-    #define fastpath_ones32(x) ((unsigned) __builtin_popcount(x))
-    #define fastpath_rarely(x) __builtin_expect(!!(x), 0)
+    #define FASTPATH_CELL_PAIRS ((uint64_t) 1 << 63)
     """
-    unsigned ones "fastpath_ones32" (uint32_t x) noexcept nogil
-    bint rarely "fastpath_rarely" (uint64_t x) noexcept nogil
-    const uint64_t CELL_PAIRS "((uint64_t) 1 << 63)"   # in a cell: each outcome is a pair (value or first cell of a group, 0 or 1)
+    const uint64_t CELL_PAIRS "FASTPATH_CELL_PAIRS"   # in a cell: its outcomes are pairs
 
-cdef enum:
-    ROOT_BITS = 19
-    ROOTS = 524288
-    SLOT_BITS = 5
-    SLOTS = 32
-    GROUP4_BITS = 3          # 2^3 cells of 32 slots: an IPv4 group knows the last 8 bits
-    GROUP6_BITS = 3          # an IPv6 group the next 8 bits
-    BASE_MASK = 0x7FFFFFFF
-    FIB_FULL = -1            # a published Fib does not grow
-    FIB_NO_MEMORY = -2
-    SHARED = 32768
-    CHUNK = 64               # addresses looked up side by side
-
-
-# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome in `values`; 63 CELL_PAIRS.
+# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_PAIRS.
 cdef struct Fib:
-    uint64_t* root           # ROOTS cells
-    uint64_t* cells          # of groups
+    uint64_t* cells              # IPv6: links and lines
+    uint32_t* values             # IPv4: outcomes
+    uint64_t starts[STARTS]      # IPv6: links
     uint32_t cells_used, cells_room
-    uint32_t* values
     uint32_t values_used, values_room
-    uint32_t* shared         # SHARED places of outcomes that cells of one run share, by value; the writer's
-    int pairs                # IPv6: all cells have pairs, at even indexes
-    int group_bits
-    int fixed                # published: what is there may not move
-    Fib* next                # in a list of Fibs kept for readers
+    uint32_t* shared             # IPv4: SHARED places of outcomes that cells of one run share, by value; the writer's
+    Fib* next                    # in a list of Fibs kept for readers
+
+# In place of a line's first half.
+cdef struct Leap:
+    uint64_t high, low
+    uint64_t target              # a link
+    uint32_t otherwise           # a value
+    uint32_t length              # of the prefix
 
 
 cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
     return ones(<uint32_t> cell << (31 - slot))
 
 
+cdef inline uint64_t window(uint64_t high, uint64_t low, uint32_t at) noexcept nogil:
+    """The 64 bits of an address from `at` (1 … 128) on; bits past the 128th are 0."""
+    return high << at | low >> (64 - at) if at < 64 else low << (at - 64) if at < 128 else 0
+
+
+cdef inline uint64_t begins(const Leap* leap, uint64_t high, uint64_t low) noexcept nogil:
+    """0 unless the first `length` bits (1 … 128) are the Leap's."""
+    if leap.length <= 64:
+        return (high ^ leap.high) >> (64 - leap.length) == 0
+    return high == leap.high and (low ^ leap.low) >> (128 - leap.length) == 0
+
+
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
-    cdef uint64_t cell = load_word(&fib.root[address >> 13])
+    cdef uint64_t cell = load_word(&fib.cells[address >> 13])
     cdef uint32_t run = run_of(cell, address >> 8 & 31)
     cdef const uint32_t* pair
     if rarely(cell >> 63):
@@ -67,64 +99,30 @@ cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
-    cdef uint64_t cell = load_word(&fib.root[high >> 45])
-    cdef const uint32_t* pair
-    cdef int depth = ROOT_BITS
-    while True:
-        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, bits(high, low, depth, SLOT_BITS))]
-        if not pair[1]:
-            return pair[0]
-        depth += SLOT_BITS
-        cell = load_word(&fib.cells[pair[0] + bits(high, low, depth, GROUP6_BITS)])
-        depth += GROUP6_BITS
+    cdef uint64_t link = fib.starts[high >> (64 - START_BITS)], ahead
+    cdef uint32_t depth = START_BITS, kind = <uint32_t> (link >> 32), key
+    cdef const Leap* leap
+    cdef const uint32_t* line
+    while kind != KIND_VALUE:
+        ahead = window(high, low, depth)
+        if kind & KIND_VALUE != KIND_VALUE:
+            depth += 63 - (kind & 63)
+            link = load_word(&fib.cells[<uint32_t> link + (ahead >> 1 >> (kind & 63))])
+        elif kind & KIND_LEAP == KIND_LEAP:
+            leap = <const Leap*> &fib.cells[<uint32_t> link]
+            if not begins(leap, high, low):
+                return leap.otherwise
+            link, depth = leap.target, leap.length
+        else:
+            line, key = <const uint32_t*> &fib.cells[<uint32_t> link], <uint32_t> (ahead >> (64 - KEY_BITS))
+            if kind & KIND_TREE == KIND_TREE:
+                line += 2 * LINE * rank16(line, key)
+            return line[LEAF_RUNS - 1 + rank8(line, key)]
+        kind = <uint32_t> (link >> 32)
+    return <uint32_t> link
 
 
 # ---- batches ----
-
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    #include <immintrin.h>
-    #define fastpath_has_avx2() __builtin_cpu_supports("avx2")
-    /* 64 addresses; the bits of those whose cell has pairs, whose outcome is then not valid. A lane of a gather is one aligned
-       8-byte load, so a cell is read whole. */
-    __attribute__((target("avx2"))) static uint64_t fastpath_chunk4(const uint64_t *root, const uint32_t *values,
-                                                                    const uint32_t *addresses, uint32_t *out) {
-        const __m256i counts = _mm256_setr_epi8(0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4,0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4);
-        const __m256i low = _mm256_set1_epi8(15), slots = _mm256_set1_epi32(31), ones8 = _mm256_set1_epi8(1);
-        uint64_t rest = 0;
-        __m256i at[8];
-        for (int i = 0; i < 8; i++) {
-            __m256i a = _mm256_loadu_si256((const __m256i *) addresses + i), cell = _mm256_srli_epi32(a, 13);
-            __m256 one = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) root, _mm256_castsi256_si128(cell), 8));
-            __m256 two = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) root, _mm256_extracti128_si256(cell, 1), 8));
-            __m256i starts = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0x88));
-            __m256i base = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0xDD));
-            /* the shuffles leave lanes 0 1 4 5 2 3 6 7 */
-            __m256i slot = _mm256_andnot_si256(_mm256_srli_epi32(_mm256_permute4x64_epi64(a, 0xD8), 8), slots);
-            starts = _mm256_sllv_epi32(starts, slot);
-            __m256i run = _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(starts, low)),
-                                          _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi32(starts, 4), low)));
-            run = _mm256_madd_epi16(_mm256_maddubs_epi16(run, ones8), _mm256_set1_epi16(1));
-            run = _mm256_permute4x64_epi64(_mm256_add_epi32(run, base), 0xD8);
-            rest |= (uint64_t) (uint32_t) _mm256_movemask_ps(_mm256_castsi256_ps(run)) << 8 * i;
-            at[i] = _mm256_and_si256(run, _mm256_set1_epi32(0x7FFFFFFF));
-        }
-        for (int i = 0; i < 8; i++)
-            _mm256_storeu_si256((__m256i *) out + i, _mm256_i32gather_epi32((const int *) values, at[i], 4));
-        return rest;
-    }
-    #else
-    #define fastpath_has_avx2() 0
-    #define fastpath_chunk4(root, values, addresses, out) 0
-    #endif
-    #define fastpath_lowest(x) __builtin_ctzll(x)
-    """
-    bint has_avx2 "fastpath_has_avx2" () noexcept nogil
-    uint64_t gather_chunk4 "fastpath_chunk4" (const uint64_t* root, const uint32_t* values, const uint32_t* addresses,
-                                              uint32_t* out) noexcept nogil
-    int lowest "fastpath_lowest" (uint64_t x) noexcept nogil
-
 
 cdef inline void find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
     """CHUNK addresses: outcomes are fetched for all before any is read."""
@@ -132,75 +130,48 @@ cdef inline void find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t
     cdef uint64_t cell
     cdef int i
     for i in range(CHUNK):
-        prefetch(&fib.root[addresses[i] >> 13])
+        prefetch(&fib.cells[addresses[i] >> 13])
     for i in range(CHUNK):
-        cell = load_word(&fib.root[addresses[i] >> 13])
+        cell = load_word(&fib.cells[addresses[i] >> 13])
         at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[i] >> 8 & 31)
         prefetch(&fib.values[at[i] & BASE_MASK])
     for i in range(CHUNK):
         out[i] = find4(fib, addresses[i]) if rarely(at[i] >> 31) else fib.values[at[i]]
 
 
-cdef inline void find_chunk6(const Fib* fib, const uint8_t* addresses, uint32_t* out) noexcept nogil:
-    """CHUNK addresses level by level: the memory of a level is fetched for all before any goes on, and no branch depends
-    on where an address's path ends."""
-    cdef uint64_t ahead[CHUNK]           # the bits not yet used
-    cdef uint32_t at[CHUNK]              # the next cell, then the outcome
-    cdef uint8_t going[CHUNK]            # those still on their way
-    cdef const uint64_t* cells = fib.root
-    cdef uint64_t cell, pair
-    cdef int k, i, n = CHUNK, left, used = ROOT_BITS
-    for k in range(CHUNK):
-        ahead[k] = load_be64(addresses + 16 * k)
-        at[k], going[k] = <uint32_t> (ahead[k] >> 45), <uint8_t> k
-        ahead[k] <<= ROOT_BITS
-    while n and used + SLOT_BITS + GROUP6_BITS <= 64:
-        for i in range(n):
-            k = going[i]
-            cell = load_word(&cells[at[k]])
-            at[k] = (<uint32_t> (cell >> 32) & BASE_MASK) + 2 * run_of(cell, <uint32_t> (ahead[k] >> 59))
-            prefetch(&fib.values[at[k]])
-        left = 0
-        cells = fib.cells
-        for i in range(n):
-            k = going[i]
-            pair = (<const uint64_t*> (fib.values + at[k]))[0]          # little-endian
-            out[k] = <uint32_t> pair
-            at[k] = <uint32_t> pair + <uint32_t> (ahead[k] << SLOT_BITS >> (64 - GROUP6_BITS))
-            ahead[k] <<= SLOT_BITS + GROUP6_BITS
-            prefetch(&cells[at[k]])
-            going[left] = <uint8_t> k
-            left += <int> (pair >> 32)
-        n = left
-        used += SLOT_BITS + GROUP6_BITS
-    for i in range(n):
-        k = going[i]
-        out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))
-
-
-cdef inline void find_all4(const Fib* fib, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    cdef bint wide = has_avx2()
-    cdef uint64_t rest
+cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
+    cdef uint64_t undone
     cdef size_t i = 0, k
     while n - i >= CHUNK:
-        if wide:
-            rest = gather_chunk4(fib.root, fib.values, addresses + i, out + i)
-            while rest:
-                k = i + lowest(rest)
-                out[k] = find4(fib, addresses[k])
-                rest &= rest - 1
-        else:
+        if path == PATH_SCALAR:
             find_chunk4(fib, addresses + i, out + i)
+            undone = 0
+        elif path == PATH_AVX2:
+            undone = gather4_avx2(fib.cells, fib.values, addresses + i, out + i)
+        else:
+            undone = gather4_avx512(fib.cells, fib.values, addresses + i, out + i)
+        while undone:
+            k = i + lowest(undone)
+            out[k] = find4(fib, addresses[k])
+            undone &= undone - 1
         i += CHUNK
     while i < n:
         out[i] = find4(fib, addresses[i])
         i += 1
 
 
-cdef inline void find_all6(const Fib* fib, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    cdef size_t i = 0
+cdef inline void find_all6(const Fib* fib, int path, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
+    cdef uint64_t undone
+    cdef size_t i = 0, k
     while n - i >= CHUNK:
-        find_chunk6(fib, addresses + 16 * i, out + i)
+        if path == PATH_SCALAR:
+            undone = search6(fib.cells, fib.starts, addresses + 16 * i, out + i)
+        else:
+            undone = search6_avx2(fib.cells, fib.starts, addresses + 16 * i, out + i)
+        while undone:
+            k = i + lowest(undone)
+            out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))
+            undone &= undone - 1
         i += CHUNK
     while i < n:
         out[i] = find6(fib, load_be64(addresses + 16 * i), load_be64(addresses + 16 * i + 8))

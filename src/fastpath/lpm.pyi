@@ -5,11 +5,13 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Lpm4", "Lpm6"]
+__all__ = ["PATHS", "Lpm4", "Lpm6"]
+
+PATHS: tuple[str, ...]
 
 @final
 class Lpm4:
-    def __new__(cls, default: int = 0) -> Lpm4: ...
+    def __new__(cls, default: int = 0, path: str | None = None) -> Lpm4: ...
     @property
     def default(self) -> int: ...
     @property
@@ -33,7 +35,7 @@ class Lpm4:
 
 @final
 class Lpm6:
-    def __new__(cls, default: int = 0) -> Lpm6: ...
+    def __new__(cls, default: int = 0, path: str | None = None) -> Lpm6: ...
     @property
     def default(self) -> int: ...
     @property

@@ -2,13 +2,14 @@
 
 Journey: classify finds a packet's source and destination networks here. Spec: CIDR, RFC 4632; IPv6, RFC 4291 §2.3.
 One writer, many readers without locks. The writer keeps the routes (routes.pxd) and makes from them what readers search
-(fib.pxd, cells.pxd); lpmtable.pxd puts both together and knows nothing of Python. Publication order:
+(fib.pxd, by cells.pxd and groups.pxd); lpmtable.pxd puts both together and knows nothing of Python. Publication order:
 
-    insert, remove   new outcomes are written behind those in use, then the cells that lead to them are stored
-                     (8 bytes each, release); a prefix that covers several cells becomes visible cell by cell
-    no room left     a new Fib is made from the routes, then the pointer to it is stored (release)
+    insert, remove   all that is new is written behind what is in use, then the words that lead to it are stored (8 bytes
+                     each, release); a prefix that covers several of them becomes visible word by word
+    no room left     a new Fib with twice the room is made from the routes, then the pointer to it is stored (release)
     replace          the same; a reader sees the old table or the new one, whole
     reclaim          frees the Fibs that were replaced; until then they are kept, since a reader may still be inside
+    no memory        nothing is stored; the routes are as before
 
 So what a reader holds stays as it was until `reclaim` or the end of the table. Only the owner can know that no reader is
 inside, so `reclaim` is never called from here. It does not know what a value means.
@@ -19,6 +20,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import numpy as np
 
+from fastpath.gather cimport best_path
 from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, insert_prefix, lookup4, lookup6, lookup_batch4,
                                 lookup_batch6, open_table, release_kept, remove_prefix, replace_prefixes, table_bytes,
                                 table_count)
@@ -26,13 +28,27 @@ from fastpath.routes cimport Route, Routes, close_routes, insert_route, next_rou
 
 from fastpath.prefixes import check_columns, columns_of, network_of, order_of, parse_address, parse_prefix, words_of
 
-__all__ = ["Lpm4", "Lpm6"]
+__all__ = ["PATHS", "Lpm4", "Lpm6"]
+
+# How this processor can look up a batch, the fastest last; PATH_SCALAR … of gather.
+PATHS = ("scalar", "avx2", "avx512")[:best_path() + 1]
 
 if sizeof(Route) != 32:
     raise ImportError("fastpath.lpm was built for another layout of Route: build fastpath again")
 
 
 # ---- what both classes do ----
+
+cdef Table* new_table(int address_bits, uint32_t default, object path) except NULL:
+    if path is not None and path not in PATHS:
+        raise ValueError(f"path must be one of {', '.join(PATHS)}, not {path!r}")
+    cdef Table* table = open_table(address_bits, default)
+    if table is NULL:
+        raise MemoryError("no memory for an empty table")
+    if path is not None:
+        table.path = PATHS.index(path)
+    return table
+
 
 cdef int put(Table* table, object prefix, uint32_t value) except -1:
     high, low, length = parse_prefix(prefix, table.address_bits)
@@ -113,15 +129,15 @@ cdef class Lpm4:
 
     Args:
         default: the answer where no prefix matches.
+        path: how to look up a batch, one of PATHS; None = the fastest.
     Raises:
-        MemoryError: the system has no 5 MiB.
+        ValueError: path is not one of PATHS.
+        MemoryError: the system has no 6 MiB.
     """
 
-    def __cinit__(self, uint32_t default=0):
+    def __cinit__(self, uint32_t default=0, path=None):
         self.default = default
-        self._table = open_table(32, default)
-        if self._table is NULL:
-            raise MemoryError("no memory for an empty table")
+        self._table = new_table(32, default, path)
 
     def __dealloc__(self):
         close_table(<Table*> self._table)
@@ -227,15 +243,15 @@ cdef class Lpm6:
 
     Args:
         default: the answer where no prefix matches.
+        path: how to look up a batch, one of PATHS; None = the fastest.
     Raises:
-        MemoryError: the system has no 5 MiB.
+        ValueError: path is not one of PATHS.
+        MemoryError: the system has no 6 MiB.
     """
 
-    def __cinit__(self, uint32_t default=0):
+    def __cinit__(self, uint32_t default=0, path=None):
         self.default = default
-        self._table = open_table(128, default)
-        if self._table is NULL:
-            raise MemoryError("no memory for an empty table")
+        self._table = new_table(128, default, path)
 
     def __dealloc__(self):
         close_table(<Table*> self._table)

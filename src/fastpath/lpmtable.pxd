@@ -19,20 +19,25 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from fastpath.cells cimport Build, Change, close_fib, leave_room, open_fib, refresh_block, refresh_path
-from fastpath.fib cimport ROOT_BITS, ROOTS, Fib, find4, find6, find_all4, find_all6
+from fastpath.cells cimport FIB_FULL, FIB_NO_MEMORY, Build, Change, close_fib, make_all4, make_cell, open_fib, remake4
+from fastpath.fib cimport ROOT4_BITS, Fib, find4, find6, find_all4, find_all6
+from fastpath.gather cimport best_path
+from fastpath.groups cimport make_all6, make_link, remake6
 from fastpath.memory cimport load_pointer, store_pointer
 from fastpath.routes cimport Routes, close_routes, exact_route, insert_route, open_routes, provide, remove_route
 from fastpath.wire cimport load_be64
 
 cdef enum:
     ROUTES_FIRST = 64            # room of an empty trie
+    FIRST_ROOM = 65536           # room of a Fib without routes; what nobody touches costs nothing
+    MOST_ROOM = 2147483647       # the index of an outcome has 31 bits
 
 cdef struct Table:
     Fib* fib                     # published
     Fib* kept                    # replaced ones, until release_kept
     Routes routes                # the writer's
     int address_bits             # 32 or 128
+    int path                     # of batches: PATH_SCALAR … (gather), no more than best_path()
     uint32_t default
 
 
@@ -51,11 +56,11 @@ cdef inline uint32_t lookup6(const Table* table, const uint8_t* address) noexcep
 
 
 cdef inline void lookup_batch4(const Table* table, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    find_all4(published(table), addresses, out, n)
+    find_all4(published(table), table.path, addresses, out, n)
 
 
 cdef inline void lookup_batch6(const Table* table, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    find_all6(published(table), addresses, out, n)
+    find_all6(published(table), table.path, addresses, out, n)
 
 
 # ---- the writer ----
@@ -64,7 +69,7 @@ cdef inline Table* open_table(int address_bits, uint32_t default) noexcept nogil
     cdef Table* table = <Table*> calloc(1, sizeof(Table))
     if table is NULL:
         return NULL
-    table.address_bits, table.default = address_bits, default
+    table.address_bits, table.default, table.path = address_bits, default, best_path()
     if not open_routes(&table.routes, ROUTES_FIRST) or publish(table) != 0:
         close_table(table)
         return NULL
@@ -140,41 +145,65 @@ cdef inline int64_t table_count(const Table* table) noexcept nogil:
 
 
 cdef inline uint64_t table_bytes(const Table* table) noexcept nogil:
-    return (ROOTS + <uint64_t> table.fib.cells_used) * sizeof(uint64_t) + <uint64_t> table.fib.values_used * sizeof(uint32_t)
+    return <uint64_t> table.fib.cells_used * sizeof(uint64_t) + <uint64_t> table.fib.values_used * sizeof(uint32_t)
 
 
 # ---- how a change reaches readers ----
 
 cdef inline int show(Table* table, uint64_t high, uint64_t low, int length) noexcept nogil:
-    """Let readers see a change of the routes; -1 without memory."""
+    """Let readers see a change of the routes; -1 without memory, and they see nothing of it."""
     cdef Change change
+    cdef Build build = build_of(table, table.fib, &change)
+    cdef int outcome
     change.high, change.low, change.length = high, low, length
-    if refresh(table, table.fib, &change) == 0:
-        return 0
-    return publish(table)
+    outcome = remake4(&build) if table.address_bits == 32 else remake6(&build)
+    return 0 if outcome == 0 else publish(table)
 
 
-cdef inline int refresh(const Table* table, Fib* fib, const Change* change) noexcept nogil:
+cdef inline Build build_of(const Table* table, Fib* fib, const Change* change) noexcept nogil:
     cdef Build build
     build.fib, build.routes, build.change, build.default = fib, &table.routes, change, table.default
-    return refresh_block(&build, change.high, change.length) if change.length <= ROOT_BITS else refresh_path(&build)
+    build.make = make_cell if table.address_bits == 32 else make_link
+    return build
 
 
 cdef inline int publish(Table* table) noexcept nogil:
     """Make a new Fib from the routes, with room for changes, and show it to readers; -1 without memory."""
-    cdef Change everything
-    cdef Fib* fib = open_fib(table.address_bits)
     cdef Fib* old = table.fib
-    if fib is NULL:
+    cdef Fib* fib = NULL
+    cdef int outcome = FIB_FULL
+    cdef int doubled = 0
+    while outcome == FIB_FULL:
+        fib = make_fib(table, doubled, &outcome)
+        doubled += 1
+    if outcome:
         return -1
-    everything.high = everything.low = 0
-    everything.length = 0
-    if refresh(table, fib, &everything) != 0 or not leave_room(fib):
-        close_fib(fib)
-        return -1
-    fib.fixed = 1
     store_pointer(<void**> &table.fib, fib)
     if old is not NULL:
         old.next = table.kept
         table.kept = old
     return 0
+
+
+cdef inline Fib* make_fib(const Table* table, int doubled, int* outcome) noexcept nogil:
+    """A Fib of the routes; NULL, and *outcome tells whether it was too small."""
+    cdef Build build
+    cdef bint v4 = table.address_bits == 32
+    cdef uint64_t n = table.routes.count
+    cdef uint64_t cells = (FIRST_ROOM + (n // 4 + (1 << ROOT4_BITS) if v4 else 32 * n)) << doubled
+    cdef uint64_t values = (FIRST_ROOM + 2 * n if v4 else 1) << doubled
+    cdef Fib* fib
+    outcome[0] = FIB_NO_MEMORY
+    if cells > MOST_ROOM or values > MOST_ROOM:
+        return NULL
+    fib = open_fib(<uint32_t> cells, <uint32_t> values)
+    if fib is NULL:
+        return NULL
+    build = build_of(table, fib, NULL)
+    outcome[0] = make_all4(&build) if v4 else make_all6(&build)
+    if outcome[0] == 0 and (fib.cells_used > cells / 4 * 3 or (v4 and fib.values_used > values / 4 * 3)):
+        outcome[0] = FIB_FULL                          # no room for changes
+    if outcome[0]:
+        close_fib(fib)
+        return NULL
+    return fib

@@ -254,3 +254,14 @@ cdef inline int32_t next_route(const Routes* routes, int32_t* stack, int* depth)
         if route.present:
             return node
     return -1
+
+
+# How many routes a node and the nodes below it have, counted up to about `enough`.
+cdef inline uint32_t routes_below(const Routes* routes, int32_t node, uint32_t enough) noexcept nogil:
+    cdef const Route* route
+    cdef uint32_t n = 0
+    while node >= 0 and n < enough:
+        route = &routes.nodes[node]
+        n += route.present + routes_below(routes, route.child[0], enough - n)
+        node = route.child[1]
+    return n

@@ -11,11 +11,11 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 # fastpath, row by row; a module takes names from the rows above its own only.
 ROWS = (
     # the words, and memory
-    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "prefixes",
-     "outer", "interfaces", "bpf", "bpfcode", "packetfilter"),
+    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather", "search",
+     "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "cells", "lpmtable", "lpm", "mmsg", "ethernet", "packetio", "xskqueue",
-     "redirect", "dtls", "alias", "endpoint", "rewrite"),
+    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "ethernet", "packetio",
+     "xskqueue", "redirect", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
     ("packetring", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "criteria", "classify", "nat", "dns", "tunnels",
@@ -31,9 +31,12 @@ SAME_ROW = {
     ("checksum", "wire"): "reads 16-bit words",
     ("dnsname", "wire"): "reads 16-bit words",
     ("buckets", "memory"): "a bucket array is a kind of memory",
-    ("cells", "fib"): "how what readers search is made",
+    ("cells", "fib"): "how what IPv4 readers search is made",
+    ("groups", "fib"): "how what IPv6 readers search is made",
+    ("groups", "cells"): "memory, and how a change is walked",
     ("lpmtable", "fib"): "readers' side of the table",
-    ("lpmtable", "cells"): "the writer's side of the table",
+    ("lpmtable", "cells"): "the writer's side, IPv4",
+    ("lpmtable", "groups"): "the writer's side, IPv6",
     ("lpm", "lpmtable"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",

@@ -1,0 +1,194 @@
+# Look-ups of 64 IPv6 addresses at once, level by level: fib's batches. Row 0; it knows links and lines as bits only.
+#
+# All addresses take one step before any takes the next, so that the memory of a step is fetched for all of them, and what an
+# address needs next is put into lists, so that no branch depends on it. Which of the two runs is chosen once a table, by what
+# the processor has.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <string.h>
+    /* How many of a line's first 8, or of its 16 keys are at most x; keys have 31 bits. */
+    #if defined(__x86_64__)
+    #include <immintrin.h>
+    #define FASTPATH_V3 __attribute__((target("avx2,bmi,bmi2")))
+    static inline unsigned fastpath_rank8(const uint32_t *keys, uint32_t x) {
+        __m128i more = _mm_set1_epi32((int) x + 1);
+        __m128i a = _mm_cmpgt_epi32(more, _mm_load_si128((const __m128i *) keys));
+        __m128i b = _mm_cmpgt_epi32(more, _mm_load_si128((const __m128i *) keys + 1));
+        return (unsigned) __builtin_popcount((unsigned) _mm_movemask_epi8(_mm_packs_epi32(a, b))) / 2;
+    }
+    static inline unsigned fastpath_rank16(const uint32_t *keys, uint32_t x) {
+        return fastpath_rank8(keys, x) + fastpath_rank8(keys + 8, x);
+    }
+    FASTPATH_V3 static inline unsigned fastpath_rank8_v3(const uint32_t *keys, uint32_t x) {
+        __m256i at_most = _mm256_cmpgt_epi32(_mm256_set1_epi32((int) x + 1), _mm256_load_si256((const __m256i *) keys));
+        return (unsigned) __builtin_popcount((unsigned) _mm256_movemask_ps(_mm256_castsi256_ps(at_most)));
+    }
+    FASTPATH_V3 static inline unsigned fastpath_rank16_v3(const uint32_t *keys, uint32_t x) {
+        return fastpath_rank8_v3(keys, x) + fastpath_rank8_v3(keys + 8, x);
+    }
+    #else
+    static inline unsigned fastpath_rank(const uint32_t *keys, uint32_t x, int n) {
+        unsigned rank = 0;
+        for (int i = 0; i < n; i++) rank += keys[i] <= x;
+        return rank;
+    }
+    #define fastpath_rank8(keys, x) fastpath_rank(keys, x, 8)
+    #define fastpath_rank16(keys, x) fastpath_rank(keys, x, 16)
+    #endif
+
+    /* One address goes on by its link: the next place, then a list by the link's kind. */
+    #define FASTPATH_STEP6(k) do { \\
+        uint64_t link = cells[at[k]], bits = ahead[k]; \\
+        uint32_t kind = (uint32_t) (link >> 32); \\
+        out[k] = (uint32_t) link; \\
+        at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> (kind & 63)); \\
+        ahead[k] = bits << (~kind & 63); \\
+        __builtin_prefetch(&cells[at[k]]); \\
+        kinds |= kind; \\
+        going[n] = (uint8_t) (k); n += kind < 63; \\
+        leaves[n_leaves] = (uint8_t) (k); n_leaves += kind >> 6 & 1; \\
+        trees[n_trees] = (uint8_t) (k); n_trees += kind >> 7 & 1; \\
+        if (__builtin_expect(kind >> 8, 0)) undone |= (uint64_t) 1 << (k); \\
+    } while (0)
+
+    #define FASTPATH_SEARCH6(name, rank8, rank16) \\
+    static uint64_t name(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses, uint32_t *out) { \\
+        uint64_t ahead[64], undone = 0; \\
+        uint32_t at[64], kinds = 0; \\
+        uint8_t going[65], leaves[65], trees[65]; \\
+        int n = 0, n_leaves = 0, n_trees = 0; \\
+        for (int k = 0; k < 64; k++) { \\
+            uint64_t bits; \\
+            memcpy(&bits, addresses + 16 * k, 8); \\
+            bits = __builtin_bswap64(bits); \\
+            uint64_t link = starts[bits >> 61]; \\
+            uint32_t kind = (uint32_t) (link >> 32); \\
+            bits <<= 3; \\
+            at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> kind); \\
+            ahead[k] = bits << (~kind & 63); \\
+            __builtin_prefetch(&cells[at[k]]); \\
+        } \\
+        for (int k = 0; k < 64; k++) FASTPATH_STEP6(k); \\
+        while (n) { \\
+            int m = n; \\
+            n = 0; \\
+            for (int i = 0; i < m; i++) { int k = going[i]; FASTPATH_STEP6(k); } \\
+        } \\
+        for (int i = 0; i < n_trees; i++) { \\
+            int k = trees[i]; \\
+            at[k] += 8 * rank16((const uint32_t *) &cells[at[k]], (uint32_t) (ahead[k] >> 34)); \\
+            __builtin_prefetch(&cells[at[k]]); \\
+            leaves[n_leaves++] = (uint8_t) k; \\
+        } \\
+        for (int i = 0; i < n_leaves; i++) { \\
+            int k = leaves[i]; \\
+            const uint32_t *line = (const uint32_t *) &cells[at[k]]; \\
+            out[k] = line[7 + rank8(line, (uint32_t) (ahead[k] >> 34))]; \\
+        } \\
+        return undone; \\
+    }
+    FASTPATH_SEARCH6(fastpath_search6, fastpath_rank8, fastpath_rank16)
+    #if defined(__x86_64__)
+    FASTPATH_V3 static inline __m256i fastpath_swapped(const __m256i *at) {     /* the upper halves of four addresses */
+        const __m256i swap = _mm256_setr_epi8(7,6,5,4,3,2,1,0,15,14,13,12,11,10,9,8,7,6,5,4,3,2,1,0,15,14,13,12,11,10,9,8);
+        __m256i high = _mm256_unpacklo_epi64(_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1));     /* 0 2 1 3 */
+        return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(high, 0xD8), swap);
+    }
+
+    /* The link of each branch; its halves are looked up by themselves, for lack of a permutation of 64-bit lanes. */
+    FASTPATH_V3 static inline __m256i fastpath_start4(__m256i places, __m256i kinds, __m256i high) {
+        __m256i branch = _mm256_shuffle_epi32(_mm256_srli_epi64(high, 61), 0xA0);
+        return _mm256_blend_epi32(_mm256_permutevar8x32_epi32(places, branch), _mm256_permutevar8x32_epi32(kinds, branch), 0xAA);
+    }
+
+    /* Four addresses take one step; those that are in no group stay. Each link is loaded whole, by itself: a gather is no faster
+       here, and far slower where microcode makes it safe. */
+    FASTPATH_V3 static inline void fastpath_step4(const uint64_t *cells, __m256i *link, __m256i *ahead) {
+        const __m256i half = _mm256_set1_epi64x(0xFFFFFFFF), last = _mm256_set1_epi64x(63);
+        __m256i kind = _mm256_srli_epi64(*link, 32), on = _mm256_cmpgt_epi64(last, kind);
+        uint64_t p[4];
+        kind = _mm256_and_si256(kind, last);
+        __m256i at = _mm256_srlv_epi64(_mm256_srli_epi64(*ahead, 1), kind);
+        at = _mm256_add_epi64(_mm256_and_si256(*link, half), at);
+        _mm256_storeu_si256((__m256i *) p, _mm256_and_si256(at, on));
+        *ahead = _mm256_sllv_epi64(*ahead, _mm256_xor_si256(kind, last));
+        *link = _mm256_blendv_epi8(*link, _mm256_setr_epi64x((long long) cells[p[0]], (long long) cells[p[1]],
+                                                             (long long) cells[p[2]], (long long) cells[p[3]]), on);
+    }
+
+    FASTPATH_V3 static inline uint32_t fastpath_going4(__m256i link) {
+        __m256i on = _mm256_cmpgt_epi64(_mm256_set1_epi64x(63), _mm256_srli_epi64(link, 32));
+        return !_mm256_testz_si256(on, on);
+    }
+
+    FASTPATH_V3 static inline uint64_t fastpath_bits4(__m256i link, int bit) {
+        return (uint64_t) _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_sll_epi64(link, _mm_cvtsi32_si128(63 - bit))));
+    }
+
+    FASTPATH_V3 static uint32_t fastpath_leaf6(const uint64_t *cells, uint64_t at, uint32_t key) {
+        const uint32_t *line = (const uint32_t *) &cells[at];
+        return line[7 + fastpath_rank8_v3(line, key)];
+    }
+
+    FASTPATH_V3 static uint64_t fastpath_search6_v3(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
+                                                    uint32_t *out) {
+        const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6), odds = _mm256_setr_epi32(1,3,5,7,1,3,5,7);
+        __m256i a = _mm256_loadu_si256((const __m256i *) starts), b = _mm256_loadu_si256((const __m256i *) starts + 1);
+        __m256i places = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, evens), _mm256_permutevar8x32_epi32(b, evens), 0xF0);
+        __m256i kinds = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, odds), _mm256_permutevar8x32_epi32(b, odds), 0xF0);
+        __m256i link[16], ahead[16];
+        uint64_t links[64], bits[64], leaves = 0, trees = 0, undone = 0;
+        uint32_t open = 0;
+        for (int i = 0; i < 16; i++) {
+            __m256i high = fastpath_swapped((const __m256i *) addresses + 2 * i);
+            __builtin_prefetch(addresses + 1024 + 64 * i);
+            link[i] = fastpath_start4(places, kinds, high);
+            ahead[i] = _mm256_slli_epi64(high, 3);
+        }
+        /* As many steps as nearly all addresses need are cheaper for all than to ask before each. */
+        for (int step = 0; step < 2; step++)
+            for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
+        for (int i = 0; i < 16; i++) open |= fastpath_going4(link[i]) << i;
+        while (open)
+            for (uint32_t left = open; left; left &= left - 1) {
+                int i = __builtin_ctz(left);
+                fastpath_step4(cells, &link[i], &ahead[i]);
+                open &= ~((uint32_t) !fastpath_going4(link[i]) << i);
+            }
+        for (int i = 0; i < 16; i++) {
+            _mm256_storeu_si256((__m256i *) links + i, link[i]);
+            _mm256_storeu_si256((__m256i *) bits + i, ahead[i]);
+            _mm_storeu_si128((__m128i *) out + i, _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(link[i], evens)));
+            leaves |= fastpath_bits4(link[i], 38) << 4 * i;
+            trees |= fastpath_bits4(link[i], 39) << 4 * i;
+            undone |= fastpath_bits4(link[i], 40) << 4 * i;
+        }
+        leaves &= ~undone;
+        trees &= ~undone;
+        for (uint64_t left = leaves | trees; left; left &= left - 1)
+            __builtin_prefetch(&cells[(uint32_t) links[__builtin_ctzll(left)]]);
+        for (; trees; trees &= trees - 1) {
+            int k = __builtin_ctzll(trees);
+            uint32_t key = (uint32_t) (bits[k] >> 34), at = (uint32_t) links[k];
+            out[k] = fastpath_leaf6(cells, at + 8 * fastpath_rank16_v3((const uint32_t *) &cells[at], key), key);
+        }
+        for (; leaves; leaves &= leaves - 1) {
+            int k = __builtin_ctzll(leaves);
+            out[k] = fastpath_leaf6(cells, (uint32_t) links[k], (uint32_t) (bits[k] >> 34));
+        }
+        return undone;
+    }
+    #else
+    #define fastpath_search6_v3 fastpath_search6
+    #endif
+    """
+    unsigned rank8 "fastpath_rank8" (const uint32_t* keys, uint32_t x) noexcept nogil
+    unsigned rank16 "fastpath_rank16" (const uint32_t* keys, uint32_t x) noexcept nogil
+    # Those left undone, bit k for address k; their out is not valid.
+    uint64_t search6 "fastpath_search6" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
+                                         uint32_t* out) noexcept nogil
+    uint64_t search6_avx2 "fastpath_search6_v3" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
+                                                   uint32_t* out) noexcept nogil

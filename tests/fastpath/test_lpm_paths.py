@@ -1,0 +1,126 @@
+"""The ways to look up a batch, each against the model, on tables of every shape that the structure tells apart."""
+
+import ipaddress
+
+import numpy as np
+import pytest
+
+from fastpath import lpm
+from model import lpm as reference
+
+FAMILIES = {32: "Lpm4", 128: "Lpm6"}
+
+
+def dense(bits, length, count, start):
+    """`count` neighbouring prefixes."""
+    return [(start + (number << (bits - length)), length) for number in range(count)]
+
+
+def scattered(bits, lengths, count, seed, start=0, fixed=0):
+    """`count` prefixes whose first `fixed` bits are those of `start`."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        length = int(rng.choice(lengths))
+        address = start | int.from_bytes(rng.bytes(16)) >> (128 - bits + fixed)
+        found.append((address >> (bits - length) << (bits - length), length))
+    return found
+
+
+NET = int(ipaddress.IPv6Address("2001:db8::"))
+SHAPES = {
+    "IPv4 /32 only": (32, scattered(32, [32], 300, 1, 10 << 24, 16)),
+    "IPv4 /25 to /32": (32, scattered(32, range(25, 33), 400, 2, 10 << 24, 20)),
+    "IPv4 /16 only": (32, scattered(32, [16], 200, 3)),
+    "IPv4 nested": (32, [(0x0A0A0A0A >> (32 - length) << (32 - length), length) for length in range(33)]),
+    "IPv6 /48 only": (128, scattered(128, [48], 1500, 4, NET, 32)),
+    "IPv6 /32 only": (128, scattered(128, [32], 600, 5, 1 << 125, 3)),
+    "IPv6 dense /64": (128, dense(128, 64, 3000, NET)),
+    "IPv6 hosts": (128, scattered(128, [128], 500, 6, 1 << 125, 3)),
+    "IPv6 hosts of one /64": (128, dense(128, 128, 700, NET) + scattered(128, [128], 500, 7, NET, 64)),
+    "IPv6 any length anywhere": (128, scattered(128, range(129), 800, 8)),
+    "IPv6 private": (128, scattered(128, [48, 56, 64], 600, 9, 0xFD << 120, 8)),
+    "IPv6 nested": (128, [(NET | 5 >> (128 - length) << (128 - length), length) for length in range(16, 129)
+                          if not (NET | 5) & ((1 << (128 - length)) - 1) or length == 128]),
+    "IPv6 lone long one": (128, [(NET | 1, 128), (NET, 32)]),
+    "IPv6 empty": (128, []),
+    "IPv4 empty": (32, []),
+}
+
+
+def array_of(addresses, bits):
+    if bits == 32:
+        return np.array(addresses, np.uint32)
+    return np.frombuffer(b"".join(address.to_bytes(16) for address in addresses), np.uint8).reshape(-1, 16).copy()
+
+
+def probes(prefixes, bits, seed=11):
+    """The edges of each prefix, their neighbours, an address inside, and some anywhere."""
+    rng = np.random.default_rng(seed)
+    found = [int.from_bytes(rng.bytes(bits // 8)) for _ in range(300)]
+    for address, length in prefixes:
+        size = 1 << (bits - length)
+        inside = address + int.from_bytes(rng.bytes(16)) % size
+        found += [edge for edge in (address - 1, address, inside, address + size - 1, address + size) if 0 <= edge < 1 << bits]
+    return found
+
+
+def answers(table, addresses, bits, batch=None):
+    out = np.zeros(len(addresses), np.uint32)
+    packed = array_of(addresses, bits)
+    for start in range(0, len(addresses), batch or max(1, len(addresses))):
+        stop = start + (batch or len(addresses))
+        table.lookup_batch(packed[start:stop], out[start:stop])
+    return out.tolist()
+
+
+@pytest.mark.parametrize("path", lpm.PATHS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_path_agrees_with_the_model(shape, path):
+    bits, prefixes = SHAPES[shape]
+    routes = {prefix: number * 2654435761 % 4294967291 for number, prefix in enumerate(prefixes)}
+    table, model = getattr(lpm, FAMILIES[bits])(7, path), getattr(reference, FAMILIES[bits])(7)
+    table.replace(routes)
+    model.replace(routes)
+    addresses = probes(routes, bits)
+    expected = answers(model, addresses, bits)
+    assert answers(table, addresses, bits) == expected
+    assert answers(table, addresses, bits, batch=67) == expected
+    assert [table.lookup(address) for address in addresses[:500]] == expected[:500]
+
+
+@pytest.mark.parametrize("path", lpm.PATHS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_table_grown_and_shrunk_route_by_route_answers_the_same(shape, path):
+    bits, prefixes = SHAPES[shape]
+    table, model = getattr(lpm, FAMILIES[bits])(7, path), getattr(reference, FAMILIES[bits])(7)
+    addresses = probes(prefixes, bits)[:3000]
+    for number, prefix in enumerate(prefixes):
+        table.insert(prefix, number)
+        model.insert(prefix, number)
+    assert answers(table, addresses, bits) == answers(model, addresses, bits)
+    for prefix in prefixes[::2]:
+        assert table.remove(prefix) == model.remove(prefix)
+    assert answers(table, addresses, bits) == answers(model, addresses, bits)
+    table.reclaim()
+    for prefix in prefixes[1::2]:
+        table.remove(prefix)
+    assert set(answers(table, addresses, bits)) == {7}
+
+
+def test_a_path_that_this_processor_lacks_is_refused_by_name():
+    for make in (lpm.Lpm4, lpm.Lpm6):
+        with pytest.raises(ValueError, match="path must be one of scalar"):
+            make(0, "avx1024")
+    assert lpm.PATHS[0] == "scalar"
+
+
+def test_one_change_makes_no_new_table():
+    """What is published stays; a change adds little behind it."""
+    bits, prefixes = SHAPES["IPv6 /48 only"]
+    table = lpm.Lpm6()
+    table.replace(dict.fromkeys(prefixes, 1))
+    before = table.memory
+    table.insert((NET, 48), 2)
+    assert 0 <= table.memory - before < 4096
+    assert bits == 128
