@@ -28,6 +28,7 @@ cpdef enum PuntReason:
     PUNT_FLOW_CLOSED = 7        # a flow ended: its record, for the session log
     PUNT_REFUSED = 8            # a packet that must be answered with a reset or an ICMP error
     PUNT_TOO_BIG = 9            # a packet larger than its way out: answer with the MTU in `value`
+    PUNT_DNS_ANSWERED = 10      # a query for an owned name was answered: the answer, for the log
 
 cpdef enum DropReason:
     DROP_NONE = 0

@@ -27,6 +27,7 @@ class PuntReason(enum.IntEnum):
     PUNT_FLOW_CLOSED = 7
     PUNT_REFUSED = 8
     PUNT_TOO_BIG = 9
+    PUNT_DNS_ANSWERED = 10
 
 class DropReason(enum.IntEnum):
     DROP_NONE = 0

@@ -9,6 +9,7 @@ from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowEntry, FlowTable
 from fastpath.message cimport FlowView, Message
 from fastpath.nat cimport NatTable
+from fastpath.owned cimport OwnedNames
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport Tunnels
 
@@ -17,6 +18,7 @@ cdef enum:
     COUNTED_REASONS = 64
     COUNTED_EVENTS = 16
     EVERY_NAMESPACE = 0xFFFF
+    BY_LISTENER = 1                # value of a DNS event: the packet is a bare message, and the peer who asked
     OWNER_NONE = 0
     OWNER_DNS = 1                  # FlowEntry.owner: a TCP flow to port 53, ended by the resolver here
 
@@ -48,6 +50,8 @@ cdef struct Counters:
     uint64_t opened
     uint64_t closed
     uint64_t evicted
+    uint64_t dns_answered          # queries for owned names
+    uint64_t dns_unrecorded        # of these, more than may be recorded
     uint64_t loops
     uint64_t heartbeat_ns
 
@@ -58,6 +62,7 @@ cdef class Admission:
     cdef readonly AliasTable aliases
     cdef readonly RuleSet rules
     cdef readonly Tunnels tunnels
+    cdef readonly OwnedNames owned
     cdef readonly Ring events
     cdef PacketBatch scratch       # one row, to decide a flow again
     cdef Plan plan
@@ -65,6 +70,7 @@ cdef class Admission:
     cdef HashKey secret
     cdef uint64_t now              # of this turn
     cdef int draining, posted
+    cdef uint64_t record_at        # when the next may be posted
 
     cdef void key_row(self, Columns* b, int i) noexcept nogil
     cdef bint in_pool(self, const uint8_t* address) noexcept nogil
@@ -75,6 +81,8 @@ cdef class Admission:
     cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil
     # If the policy has changed since, or ZIA fails open meanwhile: decide anew, and change what is bound.
     cdef void renew(self, int32_t index) noexcept nogil
+    # Count the answer to a query for an owned name, and record it if there is room for it.
+    cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
     # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
     cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil

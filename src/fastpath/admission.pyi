@@ -6,6 +6,7 @@ from fastpath.alias import AliasTable
 from fastpath.classify import NameTable, RuleSet
 from fastpath.flowtable import FlowTable
 from fastpath.nat import NatTable
+from fastpath.owned import OwnedNames
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 
@@ -28,6 +29,7 @@ class Admission:
         egress: Iterable[IPv4Address | IPv6Address] = (),
         mtus: tuple[int, int] = (1400, 1500),
         zia_fail_open: bool = False,
+        owned: OwnedNames | None = None,
     ) -> Admission: ...
     @property
     def flows(self) -> FlowTable: ...
@@ -41,6 +43,8 @@ class Admission:
     def rules(self) -> RuleSet: ...
     @property
     def tunnels(self) -> Tunnels: ...
+    @property
+    def owned(self) -> OwnedNames: ...
     @property
     def events(self) -> Ring: ...
     def exchange_rules(self, rules: RuleSet) -> None: ...

@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 from fastpath.action cimport *
 from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
-from fastpath.egress cimport DNS_PORT, Egress, is_dns
+from fastpath.egress cimport DNS_PORT, Egress, add, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.flowkey cimport build
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, keep_header, path_of
@@ -70,7 +70,11 @@ cdef class Ingress:
         cdef FlowPath* path
         cdef int way
         if is_dns(b, i, b.destination_port[i]) and not resumed:
-            self.admission.punt(PUNT_DNS_QUERY, b, i, self.location[i], NULL, 0)
+            if self.admission.owned.answer(b, i, self.admission.now):
+                self.admission.record(b, i, self.location[i], 0)
+                add(&self.egress.to_geneve, i)       # under the query's own header
+            else:
+                self.admission.punt(PUNT_DNS_QUERY, b, i, self.location[i], NULL, 0)
             return
         if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
             drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here

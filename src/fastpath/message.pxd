@@ -19,6 +19,8 @@ cpdef enum Command:
     COMMAND_DRAIN = 8           # `value` 1: refuse new flows; 0: take them again
     COMMAND_EXCHANGE = 9        # return to the caller of run(), who exchanges what only Python may
     COMMAND_RESET = 10          # forget the flow bound to (protocol, address, port) of `flow`
+    COMMAND_OWN = 11            # queries for the name in `packet` (wire form) get `address` and the TTL `value`, until `until_ns`
+    COMMAND_DISOWN = 12         # the name in `packet` is asked of the control plane again; no packet: every name
 
 # A flow as its initiator sees it.
 cdef struct FlowView:

@@ -15,6 +15,8 @@ class Command(enum.IntEnum):
     COMMAND_DRAIN = 8
     COMMAND_EXCHANGE = 9
     COMMAND_RESET = 10
+    COMMAND_OWN = 11
+    COMMAND_DISOWN = 12
 
 class Flow(NamedTuple):
     namespace: int

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, PacketBatch
+from fastpath.dnslistener cimport DnsListener
 from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
 from fastpath.ingress cimport Ingress
@@ -19,6 +20,8 @@ cdef class Worker:
     cdef readonly Egress egress
     cdef readonly Ingress ingress
     cdef readonly Ring commands
+    cdef readonly DnsListener listener
+    cdef bint listens                # whether there is one
     cdef PacketBatch batch
     cdef object exchanges          # callables, one a command EXCHANGE in the ring, in its order
     cdef int stopping, wants_exchange

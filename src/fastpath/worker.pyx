@@ -3,6 +3,7 @@
     GWLB ──▶ ingress (geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ▶ flow) ─▶ egress ─▶ GWLB | device | tunnel
     device ─▶ packet ▶ nat ─▶ restore ──────────────────┐
     tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ───────┴──▶ deliver ─▶ GWLB, under the flow's newest header
+    DNS listener ─▶ owned name? ─▶ DNS listener
 
 It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
 ring and hears of it through the event ring. The loop holds no lock, allocates nothing, logs nothing and does not take the
@@ -19,6 +20,7 @@ from fastpath.action cimport *
 from fastpath.admission cimport Admission, Plan
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.dnslistener cimport DnsListener
 from fastpath.egress cimport Egress, add, clamp
 from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
@@ -73,8 +75,13 @@ cdef class Worker:
         self.egress = Egress(geneve, device, admission)
         self.ingress = Ingress(endpoints, admission, self.egress)
         self.batch = PacketBatch() if batch is None else batch
+        self.listener, self.listens = None, False
         self.exchanges = deque()
         self.stopping = self.wants_exchange = 0
+
+    def listen(self, DnsListener listener not None):
+        """Answer DNS queries of a listener too; before run()."""
+        self.listener, self.listens = listener, True
 
     def run(self):
         """Work until stop(); call it in a thread of its own."""
@@ -128,13 +135,16 @@ cdef class Worker:
     # ---- the loop ----
 
     cdef void wait(self, int timeout_ms) noexcept nogil:
-        cdef pollfd[WATCHED + TUNNEL_SLOTS + 2] fds
+        cdef pollfd[WATCHED + TUNNEL_SLOTS + 3] fds
         cdef int[WATCHED] watched
         cdef int k, n = self.geneve.watch(watched)
         for k in range(n):
             fds[k].fd = watched[k]
         fds[n].fd, fds[n + 1].fd = self.device.fd, self.commands.event_fd
         n += 2
+        if self.listens:
+            fds[n].fd = self.listener.socket.fd
+            n += 1
         for k in range(TUNNEL_SLOTS):
             if self.admission.tunnels.slots[k].fd >= 0:
                 fds[n].fd = self.admission.tunnels.slots[k].fd
@@ -161,6 +171,9 @@ cdef class Worker:
         for slot in range(TUNNEL_SLOTS):
             if self.admission.tunnels.slots[slot].fd >= 0:
                 self.from_tunnel(slot, b)
+        for _ in range(BURSTS if self.listens else 0):
+            if self.listener.turn(b) == 0:
+                break
         self.admission.expire()
         if self.admission.posted:
             self.admission.posted = 0
@@ -208,6 +221,13 @@ cdef class Worker:
             self.admission.draining = m.value != 0
         elif m.kind == COMMAND_RESET:
             self.admission.forget(m.flow.protocol, m.address, m.flow.nat_port)
+        elif m.kind == COMMAND_OWN:
+            self.admission.owned.learn(m.namespace, packet, m.packet_length, load_be32(m.address + 12), m.value, m.until_ns)
+        elif m.kind == COMMAND_DISOWN:
+            if m.packet_length:
+                self.admission.owned.forget(m.namespace, packet, m.packet_length)
+            else:
+                self.admission.owned.forget_all()
         elif m.kind == COMMAND_EXCHANGE:
             self.wants_exchange = 1
 

@@ -18,10 +18,10 @@ ROWS = (
      "xskqueue", "redirect", "dtls", "alias", "endpoint", "rewrite"),
     # what this product makes of them
     ("packetring", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "criteria", "classify", "nat", "dns", "tunnels",
+     "criteria", "classify", "nat", "dns", "owned", "tunnels",
      "message"),
     # the order of the journey
-    ("admission", "egress", "ingress", "worker"),
+    ("admission", "dnslistener", "egress", "ingress", "worker"),
     # the way in for people who build on it
     ("capi",),
     ("__main__",),
@@ -46,8 +46,11 @@ SAME_ROW = {
     ("flowtable", "flowbatch"): "the rows of a batch, for a table",
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
+    ("owned", "dns"): "what it sends are DNS messages",
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",
+    ("dnslistener", "admission"): "what it may not answer is posted, what it does is counted there",
+    ("worker", "dnslistener"): "one more way in",
     ("worker", "admission"): "what the worker does with a new flow",
     ("outer", "wire"): "writes words",
     ("ingress", "admission"): "a row to its flow",

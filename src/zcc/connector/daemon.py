@@ -34,7 +34,7 @@ from zcc.connector.settings import ConnectorSettings
 from zcc.connector.sharing import Sharing
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
-from zcc.dns.intercept import Interceptor
+from zcc.dns.intercept import ONLY_ADDRESSES, Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
 from zcc.itunnel.client import TunnelClient
@@ -133,6 +133,7 @@ class Connector:
         await self.datapath.exchange_rules(self.rulebook.edit(settings))
         self.labels.rules = self.rulebook.rule_names
         self.control.adopt(settings)
+        self.datapath.disown(0, b"")      # what it answers by itself was right under the old rules
         self.gateways.adopt(settings.dns_gateways)
         ignored = [
             name
@@ -216,6 +217,7 @@ class Connector:
         handlers: dict[str, Callable[[Punt], None]] = {
             "dns_query": self.dns.query,
             "dns_answer": self.dns.answer,
+            "dns_answered": self.dns.answered,
             "unknown_synthetic": self.stray.unknown,
             "refused": self.stray.refused,
             "too_big": self.stray.too_big,
@@ -339,6 +341,7 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
         zia_mtu=1400 if zia is None else zia.inner_mtu,
         direct_mtu=1500 if direct is None else direct.mtu,
         zia_fail_open=zia is not None and zia.fail == "open",
+        dns_text=ONLY_ADDRESSES,
     )
 
 

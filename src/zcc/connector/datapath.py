@@ -24,6 +24,7 @@ from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.message import Command, Event, Flow, command, drain
 from fastpath.nat import NatTable
+from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, UdpSocket
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 EVERY_NAMESPACE = 0xFFFF
 ALIASES = 65_000
 NAMES = 1 << 18
+OWNED = 1 << 16
 EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
@@ -74,6 +76,7 @@ class Plan:
     direct_mtu: int
     zia_fail_open: bool
     io: IoSettings = ANY_WAY
+    dns_text: str = ""  # why a private name has no record but A
 
 
 class Datapath:
@@ -102,6 +105,7 @@ class Datapath:
             egress=plan.egress,
             mtus=(plan.zia_mtu, plan.direct_mtu),
             zia_fail_open=plan.zia_fail_open,
+            owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text),
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
         self._worker = Worker(
@@ -186,6 +190,21 @@ class Datapath:
             value=name_id,
             until_ns=time.monotonic_ns() + int(ttl_s * 1e9),
         )
+
+    def own(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
+        """Answer queries for a name in the worker, for so long."""
+        self._command(
+            Command.COMMAND_OWN,
+            namespace=namespace,
+            packet=name,
+            address=address,
+            value=ttl,
+            until_ns=time.monotonic_ns() + int(until_s * 1e9),
+        )
+
+    def disown(self, namespace: int, name: bytes) -> None:
+        """Have queries for a name punted again; an empty one: for every name of every namespace."""
+        self._command(Command.COMMAND_DISOWN, namespace=namespace, packet=name)
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""
@@ -276,6 +295,8 @@ class Datapath:
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost()},
             flows=raw["flows"],
             flows_opened=raw["opened"],
+            dns_answered=raw["dns_answered"],
+            dns_unrecorded=raw["dns_unrecorded"],
             heartbeat_ns=raw["heartbeat_ns"],
         )
 

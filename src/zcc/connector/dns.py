@@ -1,6 +1,6 @@
 """DnsService: queries and answers that cross the connector over UDP; DNS over TCP shares its decisions.
 
-    query  ──▶ intercept ▶ rules ──▶ Answer             reply
+    query  ──▶ intercept ▶ rules ──▶ Answer             reply; the data plane answers the next one by itself
                                 ──▶ Silent              nothing
                                 ──▶ NeedLease ──▶ resolver   data plane learns, then reply
                                 ──▶ NeedName  ──▶ resolver   reply
@@ -19,6 +19,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from zcc.clock import Clock
 from zcc.connector import packets
@@ -37,7 +38,7 @@ from zcc.dns.question import Question
 from zcc.dns.settings import DnsSettings
 from zcc.errors import ZccError
 from zcc.mtunnel.errors import Code, Refused
-from zcc.policy.dns_rule import DnsAction
+from zcc.policy.dns_rule import APPLICATION_RULE, DnsAction
 from zcc.policy.objects.gateway import DnsFailure
 
 LOOKUPS_LIMIT = 2048  # queries that wait for a lease, each a task and a packet
@@ -184,6 +185,27 @@ class DnsService:
         self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
         self._record(origin, ruled, inner.payload, done.message, since_s, done.gateway)
 
+    def answered(self, punt: Punt) -> None:
+        """Take the answer that the data plane gave to a query for an owned name, for the log."""
+        inner = packets.parse(punt.packet)
+        said = None if inner is None else learn(inner.payload, 0, 0)
+        if inner is None or said is None:
+            return
+        asker = Asker(punt.namespace, inner.destination, inner.destination_port, inner.source)
+        outcome = Outcome(ACTIONS[DnsAction.ZPA], Ruling(APPLICATION_RULE))
+        self._journal.write(Origin(asker, punt.location, "UDP"), said, outcome, (0, len(inner.payload)), 0.0)
+
+    def _hand_over(self, origin: Origin, ruled: Ruled, said: Learned) -> None:
+        """Have the data plane answer a name from now on, if no rule can say otherwise and while the lease is fresh."""
+        question, namespace = ruled.verdict.question, origin.asker.namespace
+        address = said.addresses[0] if len(said.addresses) == 1 else None
+        if question is None or ruled.action != ACTIONS[DnsAction.ZPA] or not isinstance(address, IPv4Address):
+            return
+        until_s = self._resolver.fresh_s(namespace, question.text)
+        wire = question.name.canonicalize().to_wire()
+        if until_s > 0 and wire is not None and self._control.always_owned(question.text):
+            self._datapath.own(namespace, wire, address, self._interceptor.ttl, until_s)
+
     # ---- shared with DNS over TCP ----
 
     async def resolve(self, origin: Origin, wire: bytes) -> bytes | None:
@@ -321,6 +343,7 @@ class DnsService:
         self.counts["answered"] += 1
         said = learn(message, 0, 0)
         if ruled.verdict.question is not None and said is not None:
+            self._hand_over(origin, ruled, said)
             outcome = Outcome(ruled.action, ruled.ruling, gateway)
             sizes = (len(wire), len(message))
             self._journal.write(origin, said, outcome, sizes, self._now_s() - since_s)

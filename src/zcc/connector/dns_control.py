@@ -101,6 +101,10 @@ class DnsControl:
         rule = decision.rule
         return Ruled(self._carried_out(rule, question, verdict), ACTIONS[rule.action], Ruling(rule.name, score))
 
+    def always_owned(self, name: str) -> bool:
+        """Tell whether every query for a name of an application is answered with its address: no rule can say otherwise."""
+        return not self._decider.speaks_of(name)
+
     def _carried_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:
         if rule.action is DnsAction.ALLOW:
             return Forward(question)

@@ -47,6 +47,10 @@ class ConnectorCollector(Collector):
         yield _counter("zcc_ring_lost", "Records lost because a ring was full", "ring", now.rings_lost)
         yield GaugeMetricFamily("zcc_flows", "Flows alive", value=now.flows)
         yield CounterMetricFamily("zcc_flows_opened", "Flows opened", value=now.flows_opened)
+        yield CounterMetricFamily("zcc_dns_answered", "Queries answered in the data plane", value=now.dns_answered)
+        yield CounterMetricFamily(
+            "zcc_dns_unrecorded", "Of these, more than the DNS log takes", value=now.dns_unrecorded
+        )
         for service, read in self._services.items():
             yield _counter(f"zcc_{service}_events", f"Events of the {service} service", "event", read())
         for name, number in self._gauges.items():

@@ -70,6 +70,8 @@ class Counters:
     rings_lost: Mapping[str, int]  # by ring: punt, inject
     flows: int  # alive now
     flows_opened: int
+    dns_answered: int  # queries for owned names, in the data plane
+    dns_unrecorded: int  # of these, more than may be recorded
     heartbeat_ns: int  # monotonic, of the worker's last turn
 
 
@@ -83,6 +85,18 @@ class Datapath(Protocol):
 
         Effective before whatever is queued after it.
         """
+
+    def own(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
+        """Answer queries for a name with its address in the data plane.
+
+        Args:
+            name: wire form, lower case.
+            ttl: seconds, of answers.
+            until_s: seconds from now for which that holds.
+        """
+
+    def disown(self, namespace: int, name: bytes) -> None:
+        """Have queries for a name punted again; an empty one: for every name of every namespace."""
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""

@@ -74,6 +74,12 @@ class Resolver:
                 restored += 1
         return restored
 
+    def fresh_s(self, namespace: int, name: str) -> float:
+        """Return for how long a name's address may still be given without asking; 0 = not at all."""
+        cached = self._cache.get(self._namespace_name(namespace), name)
+        now = self._clock.time()
+        return 0.0 if cached is None or not cached.fresh(now) else cached.fetched + cached.lease.ttl - now
+
     def known(self, namespace: int, name: str) -> IPv4Address | None:
         """Return a name's address if it may be given without asking; the data plane knows it then."""
         cached = self._cache.get(self._namespace_name(namespace), name)

@@ -82,6 +82,11 @@ class DnsDecider:
                 return DnsDecision(index, rule)
         raise AssertionError("the default rule has no criteria")
 
+    def speaks_of(self, name: str) -> bool:
+        """Tell whether a rule of the operator's that is switched on may match some query for a name."""
+        operator = len(self.rules) - len(predefined_dns_rules())
+        return any(index < operator and self.rules[index].enabled for index in self._candidates(name))
+
     def above(self, query: DnsQuery, decision: DnsDecision) -> list[DnsMismatch]:
         """Say of every rule above the one that decided why it does not match."""
         found = []

@@ -27,9 +27,16 @@ class FakeDatapath:
 
     def __init__(self) -> None:
         self.said: list[tuple] = []
+        self.owned: dict[tuple[int, bytes], tuple] = {}
 
     def learn(self, namespace, address, name_id, ttl_s) -> None:
         self.said.append(("learn", namespace, str(address), name_id, ttl_s))
+
+    def own(self, namespace, name, address, ttl, until_s) -> None:
+        self.owned[namespace, name] = (str(address), ttl, until_s)
+
+    def disown(self, namespace, name) -> None:
+        self.owned.clear()
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         self.said.append(("reply", punt, packet))

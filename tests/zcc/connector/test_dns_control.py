@@ -14,6 +14,7 @@ import pytest
 from tests.zcc.connector.test_dns_service import PORTAL, SERVER, Bench, answer, error_of, query
 
 from zcc.connector.dns import Origin
+from zcc.connector.ports import Punt
 from zcc.dns.pending import Asker
 
 INHOUSE, SPARE = IPv4Address("10.0.0.53"), IPv4Address("10.0.0.54")
@@ -175,3 +176,43 @@ def test_an_edit_is_in_force_for_the_next_query(make) -> None:
     bench.helpers.control._decider = other.helpers.control._decider
     bench.send(query("a.example"))
     assert bench.datapath.verbs == ["resume"]
+
+
+WIRE = b"\6portal\4corp\7example\0"
+
+
+def test_an_answered_name_is_handed_to_the_data_plane_while_its_lease_is_fresh(make) -> None:
+    bench = make()
+    bench.send(query("PORTAL.corp.example"))
+    assert bench.datapath.owned == {(1, WIRE): ("10.254.0.7", 60, 60.0)}
+
+
+@pytest.mark.parametrize(
+    ("one", "handed"),
+    [
+        (rule("BLOCK", names=["other.example"]), True),
+        (rule("BLOCK", names=["*.corp.example"], sources=["10.9.0.0/16"]), False),
+        (rule("BLOCK", tunnel_score=90), False),
+        (rule("BLOCK", tunnel_score=90, enabled=False), True),
+    ],
+)
+def test_a_name_that_a_rule_may_speak_of_is_not(make, one: dict, handed: bool) -> None:
+    bench = make(one)
+    bench.send(query())
+    assert bench.reply.answer and bool(bench.datapath.owned) == handed
+
+
+def test_other_types_and_other_names_are_not(make) -> None:
+    bench = make(rule("OVERWRITE", names=["evil.example"], addresses=["192.0.2.1"]))
+    bench.send(query(rdtype="AAAA"), query("evil.example"), query("www.example"))
+    assert bench.datapath.owned == {}
+
+
+def test_what_the_data_plane_answered_is_in_the_log(make) -> None:
+    bench = make()
+    bench.send(query())
+    packet = next(said[2] for said in bench.datapath.said if said[0] == "reply")
+    bench.service.answered(Punt(10, 1, 1, 0, packet=packet))
+    slow, quick = bench.records.exchanges
+    same = ("dom_str", "clt_ip", "clt_port", "resolver", "resp_val_str", "req_action", "req_rulename", "outbytes", "protocol")
+    assert {field: quick[field] for field in same} == {field: slow[field] for field in same}

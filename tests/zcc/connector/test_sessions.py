@@ -55,7 +55,7 @@ def test_exchange_tells_question_answer_and_error():
 
 def test_every_drop_reason_is_a_series():
     methods = {"ZIA": 1, "ZPA": 2}
-    counters = Counters(methods, methods, {"geneve_short": 0, "policy": 7}, {"dns_query": 3}, {"punt": 0}, 4, 5, 6)
+    counters = Counters(methods, methods, {"geneve_short": 0, "policy": 7}, {"dns_query": 3}, {"punt": 0}, 4, 5, 8, 9, 6)
     registry = CollectorRegistry()
     registry.register(ConnectorCollector(
         lambda: counters, {"dns": lambda: {"queries": 9}}, {"zpa_streams": lambda: 2}))

@@ -1,0 +1,16 @@
+# A UDP socket that clients ask directly: owned names are answered here, the rest is handed to the control plane. Row 3.
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from fastpath.admission cimport Admission
+from fastpath.batch cimport Columns
+from fastpath.packetio cimport UdpSocket
+
+cdef class DnsListener:
+    cdef readonly UdpSocket socket
+    cdef Admission admission
+    cdef readonly int namespace
+    cdef readonly int location
+    cdef uint16_t[4096] rows
+    # Take what is there, once; the rows taken.
+    cdef int turn(self, Columns* b) noexcept nogil

@@ -1,0 +1,65 @@
+"""DnsListener: queries that clients send to the connector itself, over UDP.
+
+    socket ─▶ owned name? ─▶ answer ─▶ socket
+                   └ no ─▶ PUNT_DNS_QUERY, value 1: the packet is the bare message, the peer is who asked
+
+Journey: beside GWLB's packets, for users who point their resolvers at the connector. The control plane answers what it was
+handed by the same socket. Every client is of one namespace and location. The worker's thread only.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
+
+from fastpath.action cimport DROP_NONE, PUNT_DNS_QUERY
+from fastpath.admission cimport BY_LISTENER, Admission
+from fastpath.batch cimport Columns, row
+from fastpath.owned cimport OWNED_ROOM
+from fastpath.packetio cimport UdpSocket
+
+
+@cython.final
+cdef class DnsListener:
+    """Args:
+        socket: bound, not connected.
+        admission: the worker's own.
+        namespace, location: of every client, 0 … 65,535 and 0 or more.
+    Raises:
+        ValueError: socket is connected, or a number is out of range.
+    """
+
+    def __cinit__(self, UdpSocket socket not None, Admission admission not None, int namespace, int location):
+        if socket.connected:
+            raise ValueError("socket must not be connected")
+        if not 0 <= namespace <= 0xFFFF:
+            raise ValueError(f"namespace must be 0 to 65535, not {namespace}")
+        if location < 0:
+            raise ValueError(f"location must be 0 or more, not {location}")
+        self.socket, self.admission, self.namespace, self.location = socket, admission, namespace, location
+
+    cdef int turn(self, Columns* b) noexcept nogil:
+        cdef uint8_t[OWNED_ROOM] out
+        cdef uint8_t* message
+        cdef uint64_t* drops = self.admission.counts.drops
+        cdef int i, size, answers = 0, n = self.socket.recv_rows(b)
+        for i in range(n):
+            if b.reason[i] != DROP_NONE:
+                continue
+            b.namespace[i], b.endpoint[i], b.geneve_length[i] = self.namespace, 0, 0
+            b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
+            message = row(b, i) + b.start[i]
+            size = self.admission.owned.reply(self.namespace, message, b.length[i], self.admission.now, out)
+            if size <= 0 or b.start[i] + size > b.room:
+                self.admission.punt(PUNT_DNS_QUERY, b, i, self.location, NULL, BY_LISTENER)
+                continue
+            memcpy(message, out, size)
+            b.length[i] = b.inner_length[i] = size
+            self.admission.record(b, i, self.location, BY_LISTENER)
+            self.rows[answers] = i
+            answers += 1
+        if answers:
+            self.socket.send_rows(b, self.rows, answers)
+        for i in range(n):
+            if b.reason[i] != DROP_NONE:
+                drops[b.reason[i]] += 1
+        return n

@@ -1,0 +1,122 @@
+"""The worker and DNS: owned names are answered in the data plane, from GWLB and at the listener; the rest is handed over."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from ipaddress import IPv4Address
+
+import dns.message
+import pytest
+
+from fastpath import gwlb
+from fastpath.action import PuntReason
+from fastpath.dnslistener import DnsListener
+from fastpath.message import Command
+from fastpath.packetio import UdpSocket
+from inner_packets import WORKLOAD, read, udp
+from namespaces import isolated
+from worker_rig import SECOND, WorkerRig
+
+SERVER, ADDRESS = "192.0.2.53", IPv4Address("10.254.0.7")
+WIRE = b"\6portal\4corp\7example\0"
+
+
+def query(name: str = "portal.corp.example", kind: str = "A") -> bytes:
+    return dns.message.make_query(name, kind, id=7).to_wire()
+
+
+def own(rig: WorkerRig, seconds: int = 60) -> None:
+    rig.say(Command.COMMAND_OWN, namespace=1, packet=WIRE, address=ADDRESS, value=30, until_ns=rig.now + seconds * SECOND)
+
+
+def asked(rig: WorkerRig, message: bytes, **more) -> list[bytes]:
+    rig.from_workload(udp(WORKLOAD, SERVER, 4000, 53, message), **more)
+    return rig.to_workload()
+
+
+@isolated
+def test_a_query_for_an_owned_name_comes_back_answered_under_its_own_header() -> None:
+    rig = WorkerRig()
+    own(rig)
+    (frame,) = asked(rig, query(), cookie=9)
+    assert frame[:40] == gwlb.header(0xAAA, 2, 9, 4)
+    inner = read(frame[40:])
+    assert (inner.src, inner.sport, inner.dst, inner.dport) == (SERVER, 53, WORKLOAD, 4000)
+    answer = dns.message.from_wire(bytes(inner["UDP"].payload))
+    assert answer.id == 7 and answer.answer[0][0].address == str(ADDRESS) and answer.answer[0].ttl == 30
+    assert rig.flows.size == 0 and rig.worker.counters()["dns_answered"] == 1
+    (event,) = rig.heard()
+    assert event.reason == PuntReason.PUNT_DNS_ANSWERED and event.packet == frame[40:] and event.namespace == 1
+
+
+@isolated
+def test_what_is_not_owned_there_or_no_longer_is_handed_over() -> None:
+    rig = WorkerRig()
+    own(rig)
+    assert asked(rig, query("www.example")) == []
+    assert asked(rig, query(), endpoint=0xBBB) == []
+    assert asked(rig, query(kind="AXFR")) == []
+    rig.say(Command.COMMAND_DISOWN, namespace=1, packet=WIRE)
+    assert asked(rig, query()) == []
+    own(rig)
+    rig.step(61)
+    assert asked(rig, query()) == []
+    own(rig)
+    rig.say(Command.COMMAND_DISOWN)
+    assert asked(rig, query()) == []
+    assert len(rig.heard(PuntReason.PUNT_DNS_QUERY)) == 6
+
+
+@isolated
+def test_the_log_is_told_of_a_thousand_a_second_and_the_rest_is_counted() -> None:
+    rig = WorkerRig()
+    own(rig, 3600)
+    rig.step(10)
+    for _ in range(16):
+        rig.from_workload(*(udp(WORKLOAD, SERVER, 4000, 53, query()) for _ in range(100)))
+        rig.to_workload()
+    counts = rig.worker.counters()
+    recorded = len(rig.heard(PuntReason.PUNT_DNS_ANSWERED))
+    assert counts["dns_answered"] == 1600 and recorded + counts["dns_unrecorded"] == 1600
+    assert 1000 <= recorded <= 1002
+
+
+@isolated
+def test_a_listener_answers_owned_names_and_hands_over_the_rest() -> None:
+    rig = WorkerRig()
+    own(rig)
+    listener = UdpSocket.bind("127.0.0.1", 0)
+    rig.worker.listen(DnsListener(listener, rig.admission, 1, 0))
+    with socket.socket(fileno=os.dup(listener.fd)) as held:
+        port = held.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", port))
+        client.settimeout(5)
+        for message in (query(), query("www.example"), b"", query(kind="AAAA")):
+            client.send(message)
+        assert select.select([listener], [], [], 5)[0]
+        rig.step()
+        said = [dns.message.from_wire(client.recv(2000)) for _ in range(2)]
+        assert said[0].answer[0][0].address == str(ADDRESS) and not said[1].answer and said[1].authority
+        events = rig.heard()
+        event, empty = (one for one in events if one.reason == PuntReason.PUNT_DNS_QUERY)
+        assert event.packet == query("www.example") and event.value == 1 and event.namespace == 1
+        assert (event.peer_address, event.peer_port) == (0x7F000001, client.getsockname()[1])
+        assert empty.packet == b""
+    assert [one.value for one in events if one.reason == PuntReason.PUNT_DNS_ANSWERED] == [1, 1]
+
+
+@isolated
+def test_a_listener_of_bad_numbers_is_refused() -> None:
+    rig = WorkerRig()
+    bound = UdpSocket.bind("127.0.0.1", 0)
+    with pytest.raises(ValueError, match="namespace must be 0 to 65535, not 65536"):
+        DnsListener(bound, rig.admission, 65536, 0)
+    with pytest.raises(ValueError, match="location must be 0 or more, not -1"):
+        DnsListener(bound, rig.admission, 1, -1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connected:
+        connected.connect(("127.0.0.1", 9))
+        with pytest.raises(ValueError, match="socket must not be connected"):
+            DnsListener(UdpSocket(connected.fileno()), rig.admission, 1, 0)
