@@ -52,7 +52,7 @@ cdef extern from *:
         return at;
     }
     static inline void fastpath_forget(void *at, size_t from, size_t to) {
-        fastpath_advise(at, from, to, MADV_DONTNEED);
+        madvise((char *) at + from, to - from, MADV_DONTNEED);
     }
     static inline void fastpath_join(void *at, size_t from, size_t to) {
         fastpath_advise(at, from, to, MADV_HUGEPAGE);
@@ -82,7 +82,7 @@ cdef extern from *:
     void join_pages "fastpath_join" (void* at, size_t begin, size_t end) noexcept nogil
     # Take the memory of the first `size` bytes now, in huge pages.
     void fill_pages "fastpath_fill" (void* at, size_t size) noexcept nogil
-    # Give the whole huge pages between two offsets back; the addresses stay valid and read as zero.
+    # Give back the pages between two offsets that are multiples of 4 KiB; the addresses stay valid and read as zero.
     void forget_pages "fastpath_forget" (void* at, size_t begin, size_t end) noexcept nogil
     void prefetch "fastpath_prefetch" (const void* at) noexcept nogil
     void* load_pointer "fastpath_load_pointer" (void** at) noexcept nogil

@@ -1,48 +1,23 @@
 """fastpath.flowtable and its model, by one suite. Keys and hashes are made here: the table believes whatever it is given."""
 
-import hashlib
 import resource
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastpath import flowtable
 from fastpath.action import DropReason
-from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowState, TimeoutClass
+from flow_rows import UDP, hash_of, key_of, rows
 from model import flowtable as reference
 
 SECOND = 1_000_000_000
-TCP, UDP, ICMP, GRE = 6, 17, 1, 47
+TCP, ICMP, GRE = 6, 1, 47
 
 
 @pytest.fixture(params=[flowtable, reference], ids=["fastpath", "model"])
 def impl(request):
     return request.param
-
-
-def key_of(number, protocol=UDP):
-    return number.to_bytes(38, "big") + bytes([protocol, 4])
-
-
-def hash_of(key, kinds=1 << 64):
-    """Any function of the key; a small `kinds` makes keys collide."""
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) % kinds
-
-
-def rows(numbers, protocol=UDP, direction=0, flags=0, kinds=1 << 64):
-    """A batch with one packet of 100 bytes for each flow number."""
-    batch = PacketBatch(max(1, len(numbers)), 256)
-    batch.reset(len(numbers))
-    for i, number in enumerate(numbers):
-        key = key_of(number, protocol)
-        batch.key[i] = np.frombuffer(key, np.uint8)
-        batch.hash[i] = hash_of(key, kinds)
-    batch.protocol[:], batch.direction[:], batch.tcp_flags[:], batch.inner_length[:] = protocol, direction, flags, 100
-    return batch
 
 
 def flow_of(table, number, protocol=UDP):
@@ -291,90 +266,51 @@ def test_the_view_lives_longer_than_the_name_of_its_table():
     assert view["last_seen_ns"].max() == 5
 
 
-class Machine(RuleBasedStateMachine):
-    """Any sequence of uses: both tables hold the same flows, in the same order of use."""
-
-    @initialize(capacity=st.integers(1, 12), kinds=st.sampled_from([1, 3, 1 << 64]))
-    def start(self, capacity, kinds):
-        self.tables = [made.FlowTable(capacity, {TimeoutClass.TIMEOUT_UDP: 20e-9, TimeoutClass.TIMEOUT_TCP: 50e-9})
-                       for made in (flowtable, reference)]
-        self.kinds, self.now = kinds, 1
-
-    def both(self, act):
-        answers = [act(table) for table in self.tables]
-        assert answers[0] == answers[1]
-        return answers[0]
-
-    def index(self, table, number, protocol):
-        key = key_of(number, protocol)
-        return table.find_one(key, hash_of(key, self.kinds))
-
-    numbers, protocols = st.integers(0, 15), st.sampled_from([TCP, UDP, ICMP, GRE])
-
-    @rule(chosen=st.lists(numbers, max_size=8), protocol=protocols, direction=st.integers(0, 1), flags=st.integers(0, 31),
-          later=st.integers(0, 10))
-    def packets(self, chosen, protocol, direction, flags, later):
-        self.now += later
-
-        def use(table):
-            batch = rows(chosen, protocol, direction, flags if protocol == TCP else 0, self.kinds)
-            misses = table.lookup_batch(batch)
-            made = table.insert_misses(batch, self.now)
-            return misses, made, table.account_batch(batch, self.now), batch.reason.tolist()
-
-        self.both(use)
-
-    @rule(number=numbers, protocol=protocols)
-    def remove(self, number, protocol):
-        def remove(table):
-            index = self.index(table, number, protocol)
-            return index >= 0 and table.remove_one(index)
-
-        self.both(remove)
-
-    @rule(number=numbers, protocol=protocols, timeout_class=st.integers(0, 5))
-    def touch(self, number, protocol, timeout_class):
-        def touch(table):
-            index = self.index(table, number, protocol)
-            return index >= 0 and table.touch_one(index, timeout_class, self.now)
-
-        self.both(touch)
-
-    @rule(number=numbers, protocol=protocols, pinned=st.booleans())
-    def pin(self, number, protocol, pinned):
-        def pin(table):
-            index = self.index(table, number, protocol)
-            return index >= 0 and table.pin_one(index, pinned, self.now)
-
-        self.both(pin)
-
-    @rule(later=st.integers(0, 60))
-    def expire(self, later):
-        self.now += later
-        self.both(lambda table: table.expire(self.now))
-
-    @invariant()
-    def flows_agree(self):
-        if not hasattr(self, "tables"):
-            return
-        self.both(len)
-        self.both(self.listed)
-        self.both(lambda table: table.oldest_one() >= 0 and self.described(table, table.oldest_one()))
-        self.both(self.due)
-
-    def due(self, table):
-        out = np.zeros(12, np.int32)
-        return [self.described(table, int(index)) for index in out[:table.due_flows(self.now + 30, out)]]
-
-    def listed(self, table):
-        used = np.flatnonzero(table.entries_view["used"])
-        return sorted(self.described(table, int(index)) for index in used)
-
-    def described(self, table, index):
-        flow = table.get(index)
-        return [(name, flow[name]) for name in flow if name not in ("previous", "next")]
+def test_ready_is_at_most_the_capacity(impl):
+    for ready in (-1, 11):
+        with pytest.raises(ValueError, match="ready"):
+            impl.FlowTable(10, ready=ready)
+    assert len(impl.FlowTable(10, ready=10)) == 0
 
 
-TestAnyUses = Machine.TestCase
-TestAnyUses.settings = settings(max_examples=80, stateful_step_count=30, deadline=None,
-                                suppress_health_check=list(HealthCheck))
+def test_an_answered_flow_never_gives_way_and_a_closing_one_does(impl):
+    table = impl.FlowTable(2)
+    account(table, 1, TCP, 0, 2, 1)
+    account(table, 1, TCP, 1, 0x12, 2)
+    account(table, 2, TCP, 0, 2, 3)
+    account(table, 2, TCP, 1, 0x12, 4)
+    assert table.oldest_one() == -1
+    third = rows([3])
+    assert table.insert_misses(third, 5) == 0
+    assert third.reason[0] == DropReason.DROP_FLOW_TABLE_FULL
+    account(table, 2, TCP, 1, 0x14, 6)
+    assert table.oldest_one() == table.find_one(key_of(2, TCP), hash_of(key_of(2, TCP)))
+    assert table.insert_misses(rows([3]), 7) == 1
+    assert table.find_one(key_of(1, TCP), hash_of(key_of(1, TCP))) >= 0
+
+
+def test_an_answered_flow_still_ends_when_it_is_idle(impl):
+    table = impl.FlowTable(2, {TimeoutClass.TIMEOUT_UDP: 1})
+    account(table, 1, UDP, 0, 0, 0)
+    account(table, 1, UDP, 1, 0, 0)
+    assert table.expire(SECOND) == 0
+    assert table.expire(SECOND + 1) == 1
+
+
+def test_a_pinned_flow_is_unpinned_into_its_place_and_still_ends_when_idle(impl):
+    table = impl.FlowTable(3)
+    for number in (1, 2):
+        table.insert_misses(rows([number]), number)
+    first, second = (table.find_one(key_of(number), hash_of(key_of(number))) for number in (1, 2))
+    table.pin_one(first, True, 3)
+    assert table.get(first)["state"] == FlowState.FLOW_PINNED
+    assert table.oldest_one() == second
+    table.pin_one(first, False, 4)
+    assert table.get(first)["state"] == 0
+    assert table.oldest_one() == second
+    table.touch_one(second, TimeoutClass.TIMEOUT_UDP, 5)
+    assert table.oldest_one() == first
+    table.pin_one(first, True, 6)
+    assert table.expire(1000 * SECOND) == 2
+    with pytest.raises(ValueError, match="index"):
+        table.pin_one(first, True, 7)
