@@ -182,9 +182,9 @@ cdef inline bint long_keys(const Runs* runs) noexcept nogil:
 cdef inline int make_all6(Build* build) noexcept nogil:
     """All that a new Fib holds."""
     cdef uint64_t high
-    cdef uint32_t branch, inherited
+    cdef uint32_t inherited
     cdef int32_t node
-    cdef int outcome
+    cdef int branch, outcome
     for branch in range(STARTS):
         high, inherited = <uint64_t> branch << (64 - START_BITS), build.default
         node = routes_within(build.routes, high, 0, START_BITS, &inherited)
@@ -212,7 +212,7 @@ cdef inline int remake6(Build* build) noexcept nogil:
         group, depth = first[0], to
         if group >> 32 == KIND_LEAP:
             leap = <const Leap*> &fib.cells[<uint32_t> group]
-            group = leap.target if begins(leap, high, low) and length > leap.length else link(KIND_VALUE, 0)
+            group = leap.target if begins(leap, high, low) and length > <int> leap.length else link(KIND_VALUE, 0)
             depth = leap.length
         if group >> 32 & KIND_VALUE == KIND_VALUE:
             return remake_cells(build, first, to, to)

@@ -26,7 +26,8 @@ from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, 
                                 table_count)
 from fastpath.routes cimport Route, Routes, close_routes, insert_route, next_route, open_routes
 
-from fastpath.prefixes import check_columns, columns_of, network_of, order_of, parse_address, parse_prefix, words_of
+from fastpath.prefixes import (check_columns, check_value, columns_of, network_of, order_of, parse_address, parse_prefix,
+                               words_of, wrong_array)
 
 __all__ = ["PATHS", "Lpm4", "Lpm6"]
 
@@ -35,6 +36,48 @@ PATHS = ("scalar", "avx2", "avx512")[:best_path() + 1]
 
 if sizeof(Route) != 32:
     raise ImportError("fastpath.lpm was built for another layout of Route: build fastpath again")
+
+
+# ---- arguments, refused by name ----
+
+cdef const uint32_t[::1] uint32s(object array, str name):
+    try:
+        if array is not None:
+            return array
+    except (TypeError, ValueError) as error:
+        raise wrong_array(name, "uint32[n]", error) from None
+    raise wrong_array(name, "uint32[n]", TypeError("it is None"))
+
+
+cdef uint32_t[::1] writable(object array, str name):
+    try:
+        if array is not None:
+            return array
+    except (TypeError, ValueError) as error:
+        raise wrong_array(name, "uint32[n] that can be written", error) from None
+    raise wrong_array(name, "uint32[n] that can be written", TypeError("it is None"))
+
+
+cdef const uint8_t[::1] uint8s(object array, str name):
+    try:
+        if array is not None:
+            return array
+    except (TypeError, ValueError) as error:
+        raise wrong_array(name, "uint8[n]", error) from None
+    raise wrong_array(name, "uint8[n]", TypeError("it is None"))
+
+
+cdef const uint8_t[:, ::1] packed(object array, str name):
+    cdef const uint8_t[:, ::1] addresses
+    try:
+        if array is not None:
+            addresses = array
+            if addresses.shape[1] == 16:
+                return addresses
+            raise ValueError(f"it is [n, {addresses.shape[1]}]")
+    except (TypeError, ValueError) as error:
+        raise wrong_array(name, "uint8[n, 16]", error) from None
+    raise wrong_array(name, "uint8[n, 16]", TypeError("it is None"))
 
 
 # ---- what both classes do ----
@@ -117,12 +160,6 @@ cdef int put_arrays(Table* table, object addresses, const uint8_t[::1] lengths, 
     return put_all(table, high, low, lengths, values)
 
 
-cdef int check_width(const uint8_t[:, ::1] addresses) except -1:
-    if addresses.shape[1] != 16:
-        raise ValueError(f"addresses must be [n, 16], not [n, {addresses.shape[1]}]")
-    return 0
-
-
 @cython.final
 cdef class Lpm4:
     """IPv4 prefixes to 32-bit values.
@@ -135,9 +172,9 @@ cdef class Lpm4:
         MemoryError: the system has no 6 MiB.
     """
 
-    def __cinit__(self, uint32_t default=0, path=None):
-        self.default = default
-        self._table = new_table(32, default, path)
+    def __cinit__(self, default=0, path=None):
+        self.default = check_value(default, "default")
+        self._table = new_table(32, self.default, path)
 
     def __dealloc__(self):
         close_table(<Table*> self._table)
@@ -151,14 +188,15 @@ cdef class Lpm4:
     cdef uint32_t find(self, uint32_t address) noexcept nogil:
         return lookup4(<Table*> self._table, address)
 
-    def insert(self, prefix, uint32_t value):
+    def insert(self, prefix, value):
         """Set the value of a prefix: an IPv4Network, a str, or (address as int, length).
 
         Raises:
-            ValueError: not an IPv4 prefix, or host bits set.
+            ValueError: not an IPv4 prefix, host bits set, or a value of more than 32 bits.
+            TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, value)
+        put(<Table*> self._table, prefix, check_value(value, "value"))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -187,8 +225,7 @@ cdef class Lpm4:
         high, low, lengths, values = columns_of(routes, 32)
         put_all(<Table*> self._table, high, low, lengths, values)
 
-    def replace_arrays(self, const uint32_t[::1] addresses not None, const uint8_t[::1] lengths not None,
-                       const uint32_t[::1] values not None):
+    def replace_arrays(self, addresses, lengths, values):
         """Replace the whole table at once; the last of equal prefixes counts.
 
         Args:
@@ -196,9 +233,10 @@ cdef class Lpm4:
             lengths: uint8[n], 0 … 32.
             values: uint32[n].
         Raises:
-            ValueError: shapes differ, a length is out of range or host bits are set; the table is as it was.
+            ValueError: an array has another shape, dtype or order, a length is out of range or host bits are set; the table
+                is as it was.
         """
-        put_arrays(<Table*> self._table, addresses, lengths, values)
+        put_arrays(<Table*> self._table, uint32s(addresses, "addresses"), uint8s(lengths, "lengths"), uint32s(values, "values"))
 
     def lookup(self, address):
         """Return the value of the longest prefix that holds an address (IPv4Address, str or int), or the default.
@@ -208,7 +246,7 @@ cdef class Lpm4:
         """
         return self.find(parse_address(address, 32))
 
-    def lookup_batch(self, const uint32_t[::1] addresses not None, uint32_t[::1] out not None):
+    def lookup_batch(self, addresses, out):
         """Write the value for each address.
 
         Args:
@@ -217,14 +255,16 @@ cdef class Lpm4:
         Returns:
             n.
         Raises:
-            ValueError: shapes differ.
+            ValueError: an array has another shape, dtype or order, or out is read-only.
         """
-        cdef Py_ssize_t n = addresses.shape[0]
-        if out.shape[0] != n:
-            raise ValueError(f"out must have the {n} elements of addresses, not {out.shape[0]}")
+        cdef const uint32_t[::1] asked = uint32s(addresses, "addresses")
+        cdef uint32_t[::1] found = writable(out, "out")
+        cdef Py_ssize_t n = asked.shape[0]
+        if found.shape[0] != n:
+            raise ValueError(f"out must have the {n} elements of addresses, not {found.shape[0]}")
         if n:
             with nogil:
-                lookup_batch4(<Table*> self._table, &addresses[0], &out[0], n)
+                lookup_batch4(<Table*> self._table, &asked[0], &found[0], n)
         return n
 
     def reclaim(self):
@@ -249,9 +289,9 @@ cdef class Lpm6:
         MemoryError: the system has no 6 MiB.
     """
 
-    def __cinit__(self, uint32_t default=0, path=None):
-        self.default = default
-        self._table = new_table(128, default, path)
+    def __cinit__(self, default=0, path=None):
+        self.default = check_value(default, "default")
+        self._table = new_table(128, self.default, path)
 
     def __dealloc__(self):
         close_table(<Table*> self._table)
@@ -265,14 +305,15 @@ cdef class Lpm6:
     cdef uint32_t find(self, const uint8_t* address) noexcept nogil:
         return lookup6(<Table*> self._table, address)
 
-    def insert(self, prefix, uint32_t value):
+    def insert(self, prefix, value):
         """Set the value of a prefix: an IPv6Network, a str, or (address as int, length).
 
         Raises:
-            ValueError: not an IPv6 prefix, or host bits set.
+            ValueError: not an IPv6 prefix, host bits set, or a value of more than 32 bits.
+            TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, value)
+        put(<Table*> self._table, prefix, check_value(value, "value"))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -301,8 +342,7 @@ cdef class Lpm6:
         high, low, lengths, values = columns_of(routes, 128)
         put_all(<Table*> self._table, high, low, lengths, values)
 
-    def replace_arrays(self, const uint8_t[:, ::1] addresses not None, const uint8_t[::1] lengths not None,
-                       const uint32_t[::1] values not None):
+    def replace_arrays(self, addresses, lengths, values):
         """Replace the whole table at once; the last of equal prefixes counts.
 
         Args:
@@ -310,10 +350,10 @@ cdef class Lpm6:
             lengths: uint8[n], 0 … 128.
             values: uint32[n].
         Raises:
-            ValueError: shapes differ, a length is out of range or host bits are set; the table is as it was.
+            ValueError: an array has another shape, dtype or order, a length is out of range or host bits are set; the table
+                is as it was.
         """
-        check_width(addresses)
-        put_arrays(<Table*> self._table, addresses, lengths, values)
+        put_arrays(<Table*> self._table, packed(addresses, "addresses"), uint8s(lengths, "lengths"), uint32s(values, "values"))
 
     def lookup(self, address):
         """Return the value of the longest prefix that holds an address (IPv6Address, str, 16 bytes or int), or the default.
@@ -324,7 +364,7 @@ cdef class Lpm6:
         cdef bytes packed = parse_address(address, 128).to_bytes(16)
         return self.find(packed)
 
-    def lookup_batch(self, const uint8_t[:, ::1] addresses not None, uint32_t[::1] out not None):
+    def lookup_batch(self, addresses, out):
         """Write the value for each address.
 
         Args:
@@ -333,15 +373,16 @@ cdef class Lpm6:
         Returns:
             n.
         Raises:
-            ValueError: shapes differ.
+            ValueError: an array has another shape, dtype or order, or out is read-only.
         """
-        cdef Py_ssize_t n = addresses.shape[0]
-        check_width(addresses)
-        if out.shape[0] != n:
-            raise ValueError(f"out must have the {n} elements of addresses, not {out.shape[0]}")
+        cdef const uint8_t[:, ::1] asked = packed(addresses, "addresses")
+        cdef uint32_t[::1] found = writable(out, "out")
+        cdef Py_ssize_t n = asked.shape[0]
+        if found.shape[0] != n:
+            raise ValueError(f"out must have the {n} elements of addresses, not {found.shape[0]}")
         if n:
             with nogil:
-                lookup_batch6(<Table*> self._table, &addresses[0, 0], &out[0], n)
+                lookup_batch6(<Table*> self._table, &asked[0, 0], &found[0], n)
         return n
 
     def reclaim(self):

@@ -18,6 +18,25 @@ Words = npt.NDArray[np.uint64]
 WORD = (1 << 64) - 1
 
 
+def check_value(value: int, name: str) -> int:
+    """Return a value that fits a table.
+
+    Raises:
+        TypeError: no int.
+        ValueError: more than 32 bits.
+    """
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not 0 <= value <= 0xFFFFFFFF:
+        raise ValueError(f"{name} must be 0 to 4294967295, not {value}")
+    return int(value)
+
+
+def wrong_array(name: str, form: str, error: Exception) -> Exception:
+    """The same error, naming the argument and what it takes."""
+    return type(error)(f"{name} must be {form}, C-contiguous: {error}")
+
+
 def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
     """Return (high, low, length).
 
@@ -29,6 +48,8 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
     """
     if isinstance(prefix, tuple):
         address, length = prefix
+        if not hasattr(address, "__index__") or not hasattr(length, "__index__"):
+            raise TypeError(f"prefix {prefix!r}: address and length must be ints")
         if not 0 <= length <= bits:
             raise ValueError(f"prefix {prefix!r}: length must be 0 to {bits}")
         if not 0 <= address < 1 << bits:
@@ -37,6 +58,8 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
             raise ValueError(f"prefix {prefix!r}: host bits set")
     else:
         network = ipaddress.ip_network(prefix) if isinstance(prefix, str) else prefix
+        if not isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            raise TypeError(f"prefix must be a network, a str or (address, length), not {type(prefix).__name__}")
         if network.max_prefixlen != bits:
             raise ValueError(f"prefix {prefix!s} is not of {bits}-bit addresses")
         address, length = int(network.network_address), network.prefixlen
@@ -75,9 +98,7 @@ def columns_of(
     """
     pairs = list(routes.items() if isinstance(routes, Mapping) else routes)
     keys = [parse_prefix(prefix, bits) for prefix, _ in pairs]
-    values = [value for _, value in pairs]
-    if values and not 0 <= min(values) <= max(values) <= 0xFFFFFFFF:
-        raise ValueError("routes: a value must be 0 to 4294967295")
+    values = [check_value(value, "a value of routes") for _, value in pairs]
     high, low, lengths = zip(*keys, strict=True) if keys else ((), (), ())
     return np.array(high, np.uint64), np.array(low, np.uint64), np.array(lengths, np.uint8), np.array(values, np.uint32)
 

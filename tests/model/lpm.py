@@ -114,4 +114,4 @@ def check_value(value) -> None:
     if not isinstance(value, int):
         raise TypeError("value must be an int")
     if not 0 <= value <= 0xFFFFFFFF:
-        raise OverflowError("value must have 32 bits")
+        raise ValueError("value must have 32 bits")
