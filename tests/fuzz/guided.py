@@ -10,6 +10,7 @@ the exit code is not 0. --keep adds to the corpus the fewest inputs that reach w
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,9 @@ def inside(name: str, modules: list[str], options: list[str]) -> None:
     with atheris.instrument_imports(include=modules):
         from fuzz.targets import TARGETS  # noqa: PLC0415
     target = TARGETS[name]
-    atheris.Setup([sys.argv[0], f"-max_len={target.limit}", *options], target.check)
+    # libFuzzer starts a merge's inner process by the shell, from these words.
+    ourselves = shlex.join([sys.executable, __file__, "--inside", name, ",".join(modules)])
+    atheris.Setup([ourselves, f"-max_len={target.limit}", *options], target.check)
     atheris.Fuzz()
 
 
