@@ -1,82 +1,101 @@
-"""First packets: find the rule of each packet of a batch of 64, with 10 and with 1,000 rules.
+"""First packets: find the rule of each packet, with 100, 1,000 and 10,000 rules over all criteria.
 
-The rules want destination networks or names, and some a port and a source; the packets fall on rules all
-over the list.
+Every packet is another one, so that its rows are seldom in the nearest cache. compile-10000 makes the data plane's rule set
+of a policy, with 1,000,000 names that have a number (200,000 of them fall under a rule's pattern); stall-10000 is the longest
+that another Python thread had to wait meanwhile; swap is what the control plane's own thread does to put it in force.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from bench.harness import Case
-from fastpath import classify
-from fastpath.batch import PacketBatch
+from bench.policies import MAPPED, packets_of, policy_of, world
+from fastpath import classify, nametable
 from model import classify as reference
-from zcc.connector.ruleset import ruleset_arguments
-from zcc.policy.compile import compile_policy
+from model import nametable as reference_names
+from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset, ruleset_arguments, tables_of
+from zcc.policy.compile import CompiledPolicy, compile_policy
 from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
+from zcc.policy.world import World
 
-BATCH = 64
-RULES = (10, 1000)
-NAMES = 16_384
-MAPPED = bytes(10) + b"\xff\xff"
+RULES, RULES_QUICK = (100, 1000, 10_000), (100, 1000)
+SIZES = (1, 32, 256)
+PACKETS, PACKETS_QUICK = 8192, 512
+NAMES, LEARNED, LEARNED_QUICK = 16_384, 1_000_000, 20_000
 SEED = bytes(range(32))
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """decide-<rules> and the look-up of a name by address."""
-    for rules in RULES:
-        book = NameBook()
-        compiled = compile_policy(policy(rules), "g", book)
-        for impl, module in (("fastpath", classify), ("reference", reference)):
-            made = module.RuleSet(1, **ruleset_arguments(compiled))
-            yield Case(impl, f"decide-{rules}", "ns", BATCH, deciding(made, packets(rules)))
-    for impl, module in (("fastpath", classify), ("reference", reference)):
-        yield Case(impl, f"name-{NAMES}", "ns", BATCH, naming(module.NameTable(2 * NAMES, SEED)))
+    """<rules>-rules and -batch-<size>, the look-up of a name by address, compile, stall and swap."""
+    around = world()
+    for rules in RULES_QUICK if quick else RULES:
+        policy, names = policy_of(rules), book(rules, 30_000)
+        compiled = compile_policy(policy, "g", names, around)
+        yield from deciding(compiled, around, rules, PACKETS_QUICK if quick else PACKETS)
+    yield from compiling(policy, around, book(rules, LEARNED_QUICK if quick else LEARNED), rules)
+    for impl, module in (("fastpath", nametable), ("reference", reference_names)):
+        yield Case(impl, f"name-{NAMES}", "ns", 64, naming(module.NameTable(2 * NAMES, SEED)))
 
 
-def policy(rules: int) -> Policy:
-    """A policy of `rules` rules; each second one also wants a port and a source."""
-    wanted = ({}, {"services": ["tcp/443", "udp/53"], "sources": ["10.0.0.0/8"]})
-    listed = [
-        {"name": f"r{i}", "method": "DIRECT", "destinations": [f"{network(i)}/24", f"*.n{i}.example"],
-         **wanted[i % 2]}
-        for i in range(rules)
-    ]
-    return Policy.model_validate({"rules": listed})
+def book(rules: int, names: int) -> NameBook:
+    """Numbers of names; a fifth of them are below a destination of the policy."""
+    made = NameBook()
+    for i in range(names):
+        made.id_of(f"host{i}.d{i % (3 * rules)}.example" if i % 5 == 0 else f"www{i}.site{i % 1000}.test")
+    return made
 
 
-def network(i: int) -> str:
-    """The i-th network of the policy."""
-    return f"100.{i // 256}.{i % 256}.0"
+def deciding(compiled: CompiledPolicy, around: World, rules: int, packets: int) -> Iterator[Case]:
+    """Decide batches in turn; the reference has one packet."""
+    arguments = ruleset_arguments(compiled, tables_of(compiled, around))
+    made, slow = classify.RuleSet(1, **arguments), reference.RuleSet(1, **arguments)
+    for size in SIZES:
+        case = f"{rules}-rules" if size == max(SIZES) else f"{rules}-rules-batch-{size}"
+        turns = itertools.cycle(packets_of(compiled, rules, size, max(2, min(1024, packets // size)), compiled.name_count))
+        yield Case("fastpath", case, "ns", size, lambda turns=turns: made.decide_batch(*next(turns)))  # type: ignore[misc]
+        one = packets_of(compiled, rules, 1, 1, compiled.name_count)[0]
+        yield Case("reference", case, "ns", 1, lambda one=one: slow.decide_batch(*one))  # type: ignore[misc]
+    yield Case("fastpath", f"{rules}-rules-memory", "MiB", 1, lambda: made.nbytes / 2**20)
 
 
-def packets(rules: int) -> PacketBatch:
-    """TCP packets to port 443 of networks all over the policy."""
-    batch = PacketBatch(BATCH, 2048)
-    batch.reset(BATCH)
-    batch.ip_version[:], batch.protocol[:], batch.destination_port[:] = 4, 6, 443
-    batch.source[:] = list(MAPPED + bytes([10, 8, 6, 4]))
-    for i, number in enumerate(np.random.default_rng(5).integers(0, rules, BATCH)):
-        batch.destination[i] = list(MAPPED + bytes([100, int(number) // 256, int(number) % 256, 9]))
-    return batch
+def compiling(policy: Policy, around: World, names: NameBook, rules: int) -> Iterator[Case]:
+    """Make a rule set, and put it in force."""
+    def compile_all() -> tuple[CompiledPolicy, RuleSet]:
+        compiled = compile_policy(policy, "g", names, around)
+        return compiled, build_ruleset(compiled, 1, tables_of(compiled, around))
+
+    yield Case("fastpath", f"compile-{rules}", "s", 1, compile_all)
+    yield Case("fastpath", f"stall-{rules}", "ms (longest)", 1, lambda: longest_wait(compile_all))
+    made = compile_all()
+    binder = NameBinder(names, *made)
+    yield Case("fastpath", "swap", "us", 1, lambda: binder.adopt(*made))
 
 
-def deciding(rules: classify.RuleSet, batch: PacketBatch) -> Callable[[], object]:
-    """Decide one batch."""
-    ids, out = np.zeros(BATCH, np.uint32), np.zeros(BATCH, np.int32)
-    return lambda: rules.decide_batch(batch, ids, ids, out)
+def longest_wait(work: Callable[[], object]) -> float:
+    """The longest pause in ms of a thread that wants to go on at every moment, while another does the work."""
+    thread, longest = threading.Thread(target=work), 0.0
+    thread.start()
+    last = time.perf_counter()
+    while thread.is_alive():
+        time.sleep(0.0001)       # gives the interpreter away, as waiting for packets does
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return longest * 1e3
 
 
-def naming(table: classify.NameTable) -> Callable[[], object]:
+def naming(table: nametable.NameTable) -> Callable[[], object]:
     """Look up 64 of the addresses, one call each; the worker does so without Python between."""
     addresses = [MAPPED + (0x0B000000 + i).to_bytes(4) for i in range(NAMES)]
     for i, address in enumerate(addresses):
         table.insert(1, address, i + 1, 1000)
-    asked = [addresses[i] for i in np.random.default_rng(5).integers(0, NAMES, BATCH)]
+    asked = [addresses[i] for i in np.random.default_rng(5).integers(0, NAMES, 64)]
 
     def look_up() -> None:
         for address in asked:

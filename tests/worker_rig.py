@@ -18,11 +18,11 @@ from fastpath.action import Action, DropReason, PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.batch import PacketBatch
-from fastpath.classify import NameTable
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable
 from fastpath.message import Command, Event, command, drain
+from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.packetio import Device, GeneveSocket, UdpSocket
 from fastpath.ring import Ring

@@ -17,9 +17,9 @@ from pyroute2 import IPRoute
 from bench.gwlb_rig.load import DEVICE, ENDPOINT
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
-from fastpath.classify import NameTable
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable
+from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.packetio import Device, GenevePort, GeneveSocket
 from fastpath.packetring import PacketRing

@@ -4,10 +4,11 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch
-from fastpath.classify cimport NameTable, RuleSet
+from fastpath.classify cimport RuleSet
 from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowEntry, FlowTable
 from fastpath.message cimport FlowView, Message
+from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
 from fastpath.ring cimport Ring

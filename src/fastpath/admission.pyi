@@ -3,8 +3,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import final
 
 from fastpath.alias import AliasTable
-from fastpath.classify import NameTable, RuleSet
+from fastpath.classify import RuleSet
 from fastpath.flowtable import FlowTable
+from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.ring import Ring

@@ -2,8 +2,7 @@
 
 Journey: between flowtable.lookup and the way out. It finds the flow of a packet, has a first packet decided by the rules,
 binds what the method needs (an address and port for DIRECT, an alias and port for ZPA), decides again when the policy has
-changed, keeps the counters and the TCP state, and reports flows that opened or ended. One thread: the worker's. It moves
-no packet.
+changed, keeps counters and TCP state, and reports flows that opened or ended. One thread, the worker's; it moves no packet.
 """
 
 cimport cython
@@ -13,10 +12,11 @@ from libc.string cimport memcpy, memset
 from fastpath.action cimport *
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
-from fastpath.classify cimport NameTable, RuleSet
+from fastpath.classify cimport RuleSet
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
 from fastpath.flowtable cimport *
 from fastpath.message cimport FlowView, Message, post, view
+from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
@@ -158,7 +158,7 @@ cdef class Admission:
         if b.protocol[i] == PROTOCOL_TCP and b.destination_port[i] == DNS_PORT and not state & FLOW_KERNEL_INSIDE:
             entry.owner, entry.rule, entry.action = OWNER_DNS, -1, ACTION_ZPA
         else:
-            entry.rule = self.rules.decide(b, i, location, name)
+            entry.rule = self.rules.decide(b, i, location, name, self.now)
             entry.action = self.rules.action_of[entry.rule]
         if b.fragment[i] == FRAGMENT_LATER and (entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA):
             reason = DROP_NAT_FRAGMENT       # it can not be rewritten; a binding would only stand in the way of others
@@ -209,7 +209,7 @@ cdef class Admission:
         name = self.name_of(f.namespace, f.destination)
         # A name whose lease has run out still names the flow that was opened by it.
         entry.name_id = name if name else entry.name_id
-        rule = self.rules.decide(b, 0, entry.location, entry.name_id)
+        rule = self.rules.decide(b, 0, entry.location, entry.name_id, self.now)
         entry.generation = self.rules.generation
         action = self.rules.action_of[rule]
         if action != entry.action:

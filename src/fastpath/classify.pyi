@@ -2,12 +2,10 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
-from _typeshed import ReadableBuffer
 
 from fastpath.batch import PacketBatch
-from fastpath.criteria import Names, Networks, Services
-
-WILDCARD_NAMESPACE: int
+from fastpath.criteria import Countries, Criteria
+from fastpath.workloads import Workloads
 
 @final
 class RuleSet:
@@ -17,12 +15,12 @@ class RuleSet:
         *,
         actions: npt.NDArray[np.uint8],
         rule_of: npt.NDArray[np.int32],
-        location: npt.NDArray[np.uint64],
-        source: Networks,
-        destination: Networks,
-        service: Services,
-        name: Names,
-        spare_rows: int = 1024,
+        criteria: Criteria,
+        countries: Countries | None = None,
+        workloads: Workloads | None = None,
+        names: bytes = b"",
+        name_categories: npt.NDArray[np.uint32] | None = None,
+        name_capacity: int = 1,
     ) -> RuleSet: ...
     @property
     def rules(self) -> int: ...
@@ -35,26 +33,14 @@ class RuleSet:
     @property
     def name_capacity(self) -> int: ...
     @property
-    def spare_name_rows(self) -> int: ...
+    def nbytes(self) -> int: ...
     def decide_batch(
         self,
         batch: PacketBatch,
         locations: npt.NDArray[np.uint32],
         name_ids: npt.NDArray[np.uint32],
         out: npt.NDArray[np.int32],
+        now_ns: int = 0,
     ) -> int: ...
-    def add_name_row(self, bitmap: npt.NDArray[np.uint64]) -> int: ...
-    def bind_name(self, name_id: int, row: int) -> None: ...
-
-@final
-class NameTable:
-    def __new__(cls, capacity: int, seed: ReadableBuffer | None = None) -> NameTable: ...
-    @property
-    def capacity(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def replaced(self) -> int: ...
-    def lookup(self, namespace: int, address: ReadableBuffer, now_ns: int) -> int: ...
-    def insert(self, namespace: int, address: ReadableBuffer, name_id: int, expires_ns: int) -> None: ...
-    def remove(self, namespace: int, address: ReadableBuffer) -> bool: ...
+    def bind_name(self, name_id: int, name: str, categories: int = 0xFFFFFFFF) -> None: ...
+    def speaks_of(self, name: str) -> bool: ...

@@ -1,9 +1,27 @@
-"""The criteria of a RuleSet, checked and frozen: what a caller hands to fastpath.classify.
+"""The criteria of a RuleSet: which clause wants what, as columns; checked here, made into rows by fastpath.rows.
 
-Journey: before it, once a policy edit. Whoever compiles rules makes Networks, Services and Names; RuleSet's
-constructor checks them here and keeps private copies, so that the decision trusts every index. It decides
-nothing.
+Journey: whoever compiles rules fills these columns, once a policy edit. A line of a criterion says "clause c is content with
+v"; lines of one clause are alternatives. A clause without a line in a criterion is content with everything. Clauses are
+numbered in the order of their rules. It decides nothing.
+
+    criterion             columns     what a packet shows
+    location              Labels      its location's number, and what that carries: itself, its parent, its groups
+    namespace             Labels      its namespace's number
+    source                Ranges      source address
+    source_workload       Labels      number of the set of groups of the workload at (namespace, source)
+    tag_age               Ages        how long ago what is known of that workload was confirmed
+    destination           Ranges      destination address        ┐
+    destination_name      Patterns    the learned name           │ one criterion of four kinds:
+    destination_country   Labels      country of the destination │ one of them is enough
+    destination_category  Labels      categories of the name     ┘
+    destination_workload  Labels      as source_workload, for the destination
+    country               Labels      as destination_country, a criterion by itself
+    category              Labels      as destination_category, a criterion by itself
+    service               Services    protocol and destination port
+    source_port           Ports       source port of TCP or UDP
 """
+
+from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -11,50 +29,128 @@ import numpy as np
 import numpy.typing as npt
 
 from fastpath.lpm import Lpm4, Lpm6
+from fastpath.workloads import Workloads
 
-__all__ = ["CAPACITY_MAX", "Names", "Networks", "Services"]
+__all__ = ["CLAUSES_MAX", "Ages", "Countries", "Criteria", "Labels", "Patterns", "Ports", "Ranges", "Services"]
 
-CAPACITY_MAX = 1 << 26  # names, or rows of one criterion: keeps every row * words below 2**40 bytes
+CLAUSES_MAX = 1 << 18
+LINES_MAX = 1 << 26  # of one criterion
+PORT_MAX = 65_535
+
+Numbers = npt.NDArray[Any]
 
 
-class Networks(NamedTuple):
-    """A criterion over addresses: the longest match gives the row of `rows`.
+class Labels(NamedTuple):
+    """Lines: a clause wants a label. What a packet shows is a number, and number i carries members[offsets[i]:offsets[i + 1]].
 
-    v4, v6: tables whose values and default are row numbers; not to be changed afterwards.
-    rows: uint64[n, words].
+    clause, label: int32[m]; offsets: int32[numbers + 1]; members: int32[k]. A number of `numbers` or more carries nothing.
     """
 
-    v4: Lpm4
-    v6: Lpm6
-    rows: npt.NDArray[np.uint64]
+    clause: Numbers
+    label: Numbers
+    offsets: Numbers
+    members: Numbers
+
+
+class Ranges(NamedTuple):
+    """Lines: a clause wants an address from first to last, or, where excluded, none of them.
+
+    clause: int32[m]; version: uint8[m], 4 or 6; first, last: uint8[m, 16], IPv4 as ::ffff:a.b.c.d; excluded: bool[m], only of
+    the source. A clause with excluded lines only wants every other address.
+    """
+
+    clause: Numbers
+    version: Numbers
+    first: Numbers
+    last: Numbers
+    excluded: Numbers
+
+
+class Patterns(NamedTuple):
+    """Lines: a clause wants names that match a pattern, or, where owned, names that the pattern owns.
+
+    texts: names and `*.` patterns, lower case, each once. owner: bool[texts], the patterns that own names: a name belongs to
+    the most specific of them that it matches. clause, pattern: int32[m]; owned: bool[m].
+    """
+
+    texts: tuple[str, ...]
+    owner: Numbers
+    clause: Numbers
+    pattern: Numbers
+    owned: Numbers
+
+
+class Ages(NamedTuple):
+    """Lines: a clause wants an age of least or more and less than below. clause: int32[m]; least, below: uint64[m], ns."""
+
+    clause: Numbers
+    least: Numbers
+    below: Numbers
 
 
 class Services(NamedTuple):
-    """The criterion over protocol and port: the row of `rows` for each.
+    """Lines: a clause wants a protocol and destination ports from low to high.
 
-    tcp, udp: uint16[65536] by destination port.
-    protocols: uint16[256], also for later fragments of TCP and UDP.
-    rows: uint64[n, words].
+    clause: int32[m]; protocol: int16[m], -1 = every; low, high: int32[m]. low = -1: whatever the port, and also where there is
+    none, as in a later fragment; other lines want TCP or UDP and a port.
     """
 
-    tcp: npt.NDArray[np.uint16]
-    udp: npt.NDArray[np.uint16]
-    protocols: npt.NDArray[np.uint16]
-    rows: npt.NDArray[np.uint64]
+    clause: Numbers
+    protocol: Numbers
+    low: Numbers
+    high: Numbers
 
 
-class Names(NamedTuple):
-    """The names' half of the destination criterion.
+class Ports(NamedTuple):
+    """Lines: a clause wants TCP or UDP and a port from low to high. clause, low, high: int32[m]."""
 
-    row_of: uint32[capacity] by name id, 0 for ids not bound yet.
-    rows: uint64[n, words]; row 0 is that of no name.
-    """
-
-    row_of: npt.NDArray[np.uint32]
-    rows: npt.NDArray[np.uint64]
+    clause: Numbers
+    low: Numbers
+    high: Numbers
 
 
-def frozen(value: Any, name: str, dtype: type, *shape: int | None) -> npt.NDArray[Any]:
+class Criteria(NamedTuple):
+    """All criteria; None = no clause wants anything of it."""
+
+    location: Labels | None = None
+    namespace: Labels | None = None
+    source: Ranges | None = None
+    source_workload: Labels | None = None
+    tag_age: Ages | None = None
+    destination: Ranges | None = None
+    destination_name: Patterns | None = None
+    destination_country: Labels | None = None
+    destination_category: Labels | None = None
+    destination_workload: Labels | None = None
+    country: Labels | None = None
+    category: Labels | None = None
+    service: Services | None = None
+    source_port: Ports | None = None
+
+
+class Countries(NamedTuple):
+    """Tables from an address to its country's number; 0 by custom where none is known. Not to be changed afterwards."""
+
+    v4: Lpm4
+    v6: Lpm6
+
+
+KINDS: dict[str, type] = {
+    "location": Labels, "namespace": Labels, "source": Ranges, "source_workload": Labels, "tag_age": Ages,
+    "destination": Ranges, "destination_name": Patterns, "destination_country": Labels, "destination_category": Labels,
+    "destination_workload": Labels, "country": Labels, "category": Labels, "service": Services, "source_port": Ports,
+}  # fmt: skip
+DTYPES: dict[type, dict[str, type]] = {
+    Labels: {"clause": np.int32, "label": np.int32},
+    Ranges: {"clause": np.int32, "version": np.uint8, "excluded": np.bool_},
+    Patterns: {"clause": np.int32, "pattern": np.int32, "owned": np.bool_},
+    Ages: {"clause": np.int32, "least": np.uint64, "below": np.uint64},
+    Services: {"clause": np.int32, "protocol": np.int16, "low": np.int32, "high": np.int32},
+    Ports: {"clause": np.int32, "low": np.int32, "high": np.int32},
+}
+
+
+def frozen(value: Any, name: str, dtype: type, *shape: int | None) -> Numbers:
     """Return a private, read-only, C-contiguous copy of an array.
 
     Raises:
@@ -72,71 +168,144 @@ def frozen(value: Any, name: str, dtype: type, *shape: int | None) -> npt.NDArra
     return copy
 
 
-def rows(value: Any, name: str, words: int, last: int | None) -> npt.NDArray[np.uint64]:
-    """Freeze a bitmap of one row or more; each must have the bit of clause `last`, unless that is None."""
-    array = frozen(value, name, np.uint64, None, words)
-    if not 1 <= len(array) <= CAPACITY_MAX:
-        raise ValueError(f"{name} must have 1 to {CAPACITY_MAX} rows, not {len(array)}")
-    if last is not None and not (array[:, last >> 6] >> np.uint64(last & 63) & np.uint64(1)).all():
-        raise ValueError(f"{name} must have the last clause, {last}, in every row: it matches everything")
-    return array
-
-
-def row_numbers(value: Any, name: str, dtype: type, size: int | None, below: int) -> npt.NDArray[Any]:
-    """Freeze a table of row numbers, each less than `below`."""
-    array = frozen(value, name, dtype, size)
-    if array.size and int(array.max()) >= below:
-        raise ValueError(f"{name} must hold row numbers below {below}, not {int(array.max())}")
-    return array
-
-
-def networks(value: Networks, name: str, words: int, last: int) -> npt.NDArray[np.uint64]:
-    """Check a criterion over addresses and freeze its rows."""
-    if not (isinstance(value, Networks) and isinstance(value.v4, Lpm4) and isinstance(value.v6, Lpm6)):
-        raise TypeError(f"{name} must be Networks(Lpm4, Lpm6, rows)")
-    array = rows(value.rows, f"{name}.rows", words, last)
-    for family in ("v4", "v6"):
-        table = getattr(value, family)
-        most = max((row for _, row in table), default=table.default)
-        most = max(most, table.default)
-        if most >= len(array):
-            raise ValueError(f"{name}.{family} must hold row numbers below {len(array)}, not {most}")
-    return array
-
-
-def services(value: Services, words: int, last: int) -> Services:
-    """Check and freeze the criterion over protocol and port."""
-    if not isinstance(value, Services):
-        raise TypeError("service must be Services(tcp, udp, protocols, rows)")
-    array = rows(value.rows, "service.rows", words, last)
-    return Services(
-        row_numbers(value.tcp, "service.tcp", np.uint16, 65536, len(array)),
-        row_numbers(value.udp, "service.udp", np.uint16, 65536, len(array)),
-        row_numbers(value.protocols, "service.protocols", np.uint16, 256, len(array)),
-        array,
-    )
-
-
-def names(value: Names, words: int, spare_rows: int) -> Names:
-    """Check and copy the names' rows, with `spare_rows` more behind them."""
-    if not isinstance(value, Names):
-        raise TypeError("name must be Names(row_of, rows)")
-    if not 0 <= spare_rows <= CAPACITY_MAX:
-        raise ValueError(f"spare_rows must be 0 to {CAPACITY_MAX}, not {spare_rows}")
-    array = rows(value.rows, "name.rows", words, None)
-    row_of = row_numbers(value.row_of, "name.row_of", np.uint32, None, len(array))
-    if not 1 <= len(row_of) <= CAPACITY_MAX:
-        raise ValueError(f"name.row_of must have 1 to {CAPACITY_MAX} entries, not {len(row_of)}")
-    if row_of[0] != 0:
-        raise ValueError(f"name.row_of[0] must be 0, the row of no name, not {row_of[0]}")
-    return Names(row_of, np.concatenate([array, np.zeros((spare_rows, words), np.uint64)]))
-
-
-def rule_of(value: Any, rules: int) -> npt.NDArray[np.int32]:
-    """Check and freeze the rule of each clause: ascending, the last clause that of the last rule."""
+def rule_of(value: Any, rules: int) -> Numbers:
+    """Check and freeze the rule of each clause: ascending, below `rules`."""
     array = frozen(value, "rule_of", np.int32, None)
-    if not array.size:
-        raise ValueError("rule_of must name the rule of at least one clause")
-    if array[0] < 0 or (np.diff(array) < 0).any() or array[-1] != rules - 1:
-        raise ValueError(f"rule_of must ascend from 0 or more to the last rule, {rules - 1}")
+    if not 1 <= array.size <= CLAUSES_MAX:
+        raise ValueError(f"rule_of must name the rule of 1 to {CLAUSES_MAX} clauses, not {array.size}")
+    if array[0] < 0 or (np.diff(array) < 0).any() or array[-1] >= rules:
+        raise ValueError(f"rule_of must ascend from 0 or more to at most the last rule, {rules - 1}")
     return array
+
+
+def checked(criteria: Any, clauses: int) -> Criteria:
+    """Check all columns and freeze them.
+
+    Raises:
+        TypeError: an argument is of another class; names it.
+        ValueError: a dtype, shape or value is wrong; names the column.
+    """
+    if not isinstance(criteria, Criteria):
+        raise TypeError(f"criteria must be Criteria, not {type(criteria).__name__}")
+    made = {}
+    for name, kind in KINDS.items():
+        columns = getattr(criteria, name)
+        if columns is not None and not isinstance(columns, kind):
+            raise TypeError(f"criteria.{name} must be {kind.__name__} or None, not {type(columns).__name__}")
+        made[name] = None if columns is None else _columns(columns, name, clauses)
+    return Criteria(**made)
+
+
+def _columns(columns: Any, name: str, clauses: int) -> Any:
+    lines = len(columns.clause)
+    if lines > LINES_MAX:
+        raise ValueError(f"{name}.clause must have at most {LINES_MAX} lines, not {lines}")
+    changed = {column: frozen(getattr(columns, column), f"{name}.{column}", dtype, lines)
+               for column, dtype in DTYPES[type(columns)].items()}  # fmt: skip
+    _within(changed["clause"], f"{name}.clause", 0, clauses - 1)
+    made = columns._replace(**changed)
+    check = CHECKS.get(type(columns))
+    return made if check is None else check(made, name)
+
+
+def _within(array: Numbers, name: str, low: int, high: int) -> None:
+    if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
+        wrong = int(array.min()) if int(array.min()) < low else int(array.max())
+        raise ValueError(f"{name} must be {low} to {high}, not {wrong}")
+
+
+def _ordered(low: Numbers, high: Numbers, name: str) -> None:
+    if (low > high).any():
+        raise ValueError(f"{name} must not end before it begins, as in line {int(np.argmax(low > high))}")
+
+
+def _labels(columns: Labels, name: str) -> Labels:
+    offsets = frozen(columns.offsets, f"{name}.offsets", np.int32, None)
+    members = frozen(columns.members, f"{name}.members", np.int32, None)
+    if not offsets.size or offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] != len(members):
+        raise ValueError(f"{name}.offsets must ascend from 0 to the length of members, {len(members)}")
+    _within(columns.label, f"{name}.label", 0, LINES_MAX)
+    _within(members, f"{name}.members", 0, LINES_MAX)
+    return columns._replace(offsets=offsets, members=members)
+
+
+def _ranges(columns: Ranges, name: str) -> Ranges:
+    lines = len(columns.clause)
+    first, last = (frozen(getattr(columns, end), f"{name}.{end}", np.uint8, lines, 16) for end in ("first", "last"))
+    if not np.isin(columns.version, (4, 6)).all():
+        raise ValueError(f"{name}.version must be 4 or 6")
+    mapped = np.array([0] * 10 + [0xFF] * 2, np.uint8)
+    for end, array in (("first", first), ("last", last)):
+        if ((array[:, :12] != mapped).any(axis=1) & (columns.version == 4)).any():
+            raise ValueError(f"{name}.{end} must be ::ffff:a.b.c.d where version is 4")
+    if lines and (np.ascontiguousarray(first).view("S16") > np.ascontiguousarray(last).view("S16")).any():
+        raise ValueError(f"{name}.last must not be below first")
+    if name == "destination" and columns.excluded.any():
+        raise ValueError(f"{name}.excluded must be false: what is one of four kinds can not be excluded")
+    return columns._replace(first=first, last=last)
+
+
+def _patterns(columns: Patterns, name: str) -> Patterns:
+    texts = tuple(columns.texts)
+    if not all(isinstance(text, str) for text in texts) or len(set(texts)) != len(texts):
+        raise ValueError(f"{name}.texts must be str, each once")
+    if any(not 0 < len(text.removeprefix("*.").encode()) <= PATTERN_BYTES for text in texts):
+        raise ValueError(f"{name}.texts must have 1 to {PATTERN_BYTES} bytes each")
+    owner = frozen(columns.owner, f"{name}.owner", np.bool_, len(texts))
+    _within(columns.pattern, f"{name}.pattern", 0, len(texts) - 1)
+    if (columns.owned & ~owner[columns.pattern]).any():
+        raise ValueError(f"{name}.owned must be set for patterns that are owners only")
+    return columns._replace(texts=texts, owner=owner)
+
+
+def _ages(columns: Ages, name: str) -> Ages:
+    _ordered(columns.least, columns.below, name)
+    return columns
+
+
+def _services(columns: Services, name: str) -> Services:
+    _within(columns.protocol, f"{name}.protocol", -1, 255)
+    _within(columns.low, f"{name}.low", -1, PORT_MAX)
+    _within(columns.high[columns.low >= 0], f"{name}.high", 0, PORT_MAX)
+    _ordered(columns.low, np.where(columns.low < 0, columns.low, columns.high), name)
+    return columns
+
+
+def _ports(columns: Ports, name: str) -> Ports:
+    _within(columns.low, f"{name}.low", 0, PORT_MAX)
+    _within(columns.high, f"{name}.high", 0, PORT_MAX)
+    _ordered(columns.low, columns.high, name)
+    return columns
+
+
+PATTERN_BYTES = 255
+CHECKS: dict[type, Any] = {Labels: _labels, Ranges: _ranges, Patterns: _patterns, Ages: _ages, Services: _services,
+                           Ports: _ports}  # fmt: skip
+
+
+def check_tables(criteria: Criteria, *, countries: Any, workloads: Any) -> None:
+    """Refuse a table of another class, and criteria whose table is missing.
+
+    Raises:
+        TypeError, ValueError: names the argument.
+    """
+    kinds = {"countries": (countries, Countries), "workloads": (workloads, Workloads)}
+    for name, (table, kind) in kinds.items():
+        if table is not None and not isinstance(table, kind):
+            raise TypeError(f"{name} must be {kind.__name__} or None, not {type(table).__name__}")
+    if countries is not None and not (isinstance(countries.v4, Lpm4) and isinstance(countries.v6, Lpm6)):
+        raise TypeError("countries must be Countries(Lpm4, Lpm6)")
+    for criterion, name in NEEDS.items():
+        if getattr(criteria, criterion) is not None and kinds[name][0] is None:
+            raise ValueError(f"{name} must be given, since criteria.{criterion} is")
+
+
+NEEDS = {
+    "source_workload": "workloads", "destination_workload": "workloads", "tag_age": "workloads",
+    "country": "countries", "destination_country": "countries",
+}  # fmt: skip
+
+
+def name_numbers(value: Any) -> Numbers:
+    """Check and freeze the numbers of sets of categories, by name."""
+    return frozen(np.zeros(0, np.uint32) if value is None else value, "name_categories", np.uint32, None)

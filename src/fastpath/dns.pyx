@@ -1,7 +1,7 @@
 """DNS messages on the hot path: read one query, write one answer, read the addresses of an answer.
 
 Journey: a workload's UDP packet to port 53, after packet.parse; the answer leaves through gwlb. Answers that cross
-the connector teach which name an address belongs to (classify.NameTable). Spec: RFC 1035 §4.1 (messages), §4.1.4
+the connector teach which name an address belongs to (nametable.NameTable). Spec: RFC 1035 §4.1 (messages), §4.1.4
 (compression), §2.3.4 (sizes); RFC 6891 (OPT); RFC 8914 (extended errors); RFC 2308 §5 (negative answers carry the
 SOA); RFC 2181 §8 (TTL).
 

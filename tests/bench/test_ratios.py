@@ -14,8 +14,8 @@ from bench import harness
 BAR = 50
 REACHED = (
     ("checksum", "batch-32"),
-    ("classify", "decide-10"),
-    ("classify", "decide-1000"),
+    ("classify", "100-rules"),
+    ("classify", "1000-rules"),
     ("dns", "read-batch"),
     ("dns", "learn"),
     ("flowkey", "batch-256"),

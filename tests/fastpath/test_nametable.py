@@ -1,4 +1,4 @@
-"""fastpath.classify's NameTable and its model, by one suite."""
+"""fastpath.nametable and its model, by one suite."""
 
 from ipaddress import IPv6Address
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpath import classify as native
-from model import classify as reference
+from fastpath import nametable as native
+from model import nametable as reference
 
 
 @pytest.fixture(params=[native, reference], ids=["fastpath", "model"])

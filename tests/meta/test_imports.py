@@ -12,13 +12,14 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 ROWS = (
     # the words, and memory
     ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather", "search",
-     "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter"),
+     "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter",
+     "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "ethernet", "packetio",
-     "xskqueue", "redirect", "dtls", "alias", "endpoint", "rewrite"),
+     "xskqueue", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
     # what this product makes of them
     ("packetring", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "criteria", "classify", "nat", "dns", "owned", "tunnels",
+     "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
      "message"),
     # the order of the journey
     ("admission", "dnslistener", "egress", "ingress", "worker"),
@@ -40,10 +41,17 @@ SAME_ROW = {
     ("lpm", "lpmtable"): "the table behind the interface",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
+    ("rows", "domains"): "patterns are found by name before they are rows",
+    ("criteria", "workloads"): "checks the class of an argument",
+    ("ruletables", "workloads"): "who the ends of a packet are",
+    ("clauseorder", "criteria"): "sorts clauses by what they want",
+    ("ruletables", "criteria"): "the columns that rows are made of",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("flows", "flowslots"): "where the flows lie, by itself",
     ("flowbatch", "flows"): "the rows of a batch, for a table",
     ("flowtable", "flowbatch"): "the rows of a batch, for a table",
+    ("classify", "clauseorder"): "which bit stands for which clause",
+    ("classify", "ruletables"): "the rows and tables behind the interface",
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("owned", "dns"): "what it sends are DNS messages",

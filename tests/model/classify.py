@@ -1,124 +1,169 @@
-"""The reference of fastpath.classify: the first clause whose bit is set in every criterion's row."""
+"""The reference of fastpath.classify: of all clauses whose lines hold, the first rule; each line read as it is written."""
 
-from fastpath import criteria
+from fastpath import criteria as columns
 
 FRAGMENT_LATER = 2
 TCP, UDP = 6, 17
-
-
-def bit(rows, row, clause):
-    return int(rows[row][clause // 64]) >> (clause % 64) & 1
+LABELS = ("location", "namespace", "source_workload", "destination_workload", "country", "category")
+DESTINATION = ("destination", "destination_name", "destination_country", "destination_category")
+AGE_UNKNOWN = 2**64 - 2
 
 
 class RuleSet:
     def __init__(  # noqa: PLR0913 - the signature of fastpath's
-        self, generation, *, actions, rule_of, location, source, destination, service, name, spare_rows=1024
-    ):
+        self, generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
+        name_categories=None, name_capacity=1,
+    ):  # fmt: skip
         self.generation = generation
-        self.actions = criteria.frozen(actions, "actions", "uint8", None)
+        self.actions = columns.frozen(actions, "actions", "uint8", None)
         self.rules = len(self.actions)
-        self.rule_of = criteria.rule_of(rule_of, self.rules)
-        last = len(self.rule_of) - 1
-        self.words = last // 64 + 1
-        self.location = criteria.rows(location, "location", self.words, last)
-        self.source, self.destination = source, destination
-        self.source_rows = criteria.networks(source, "source", self.words, last)
-        self.destination_rows = criteria.networks(destination, "destination", self.words, last)
-        self.service = criteria.services(service, self.words, last)
-        names = criteria.names(name, self.words, spare_rows)
-        self.row_of = names.row_of.copy()
-        self.name_rows = [list(row) for row in name.rows]
-        self.room = len(names.rows)
+        self.rule_of = columns.rule_of(rule_of, self.rules)
+        self.words = (len(self.rule_of) - 1) // 64 + 1
+        self.criteria = columns.checked(criteria, len(self.rule_of))
+        columns.check_tables(self.criteria, countries=countries, workloads=workloads)
+        if not 1 <= name_capacity <= 1 << 26:
+            raise ValueError(f"name_capacity must be 1 to {1 << 26}, not {name_capacity}")
+        self.countries, self.workloads = countries, workloads
+        self._lines = {name: by_clause(getattr(self.criteria, name)) for name in columns.KINDS}
+        self.categories = dict(enumerate(columns.name_numbers(name_categories).tolist()))
+        listed = bytes(names).decode().split("\n")
+        if listed.pop() or len(listed) >= name_capacity:
+            raise ValueError("names must be fewer than name_capacity and each end with a line feed")
+        self.names = dict(enumerate(listed, 1))
+        self.name_capacity = name_capacity
 
-    name_capacity = property(lambda self: len(self.row_of))
-    spare_name_rows = property(lambda self: self.room - len(self.name_rows))
+    def bind_name(self, name_id, name, categories=2**32 - 1):
+        if not 1 <= name_id < self.name_capacity:
+            raise ValueError(f"name_id must be 1 to {self.name_capacity - 1}, not {name_id}")
+        if self.names.setdefault(name_id, name) != name and self.speaks_of(self.names[name_id]):
+            raise ValueError(f"name_id {name_id} is bound already")
+        self.categories[name_id] = categories
 
-    def _network_row(self, networks, address, version):
-        return networks.v4.lookup(bytes(address[12:])) if version == 4 else networks.v6.lookup(bytes(address))
+    def speaks_of(self, name):
+        lines = self.criteria.destination_name
+        return lines is not None and any(is_named(lines, i, name) for i in range(len(lines.clause)))
 
-    def _service_row(self, protocol, port, fragment):
-        if protocol == TCP and fragment != FRAGMENT_LATER:
-            return self.service.tcp[port]
-        if protocol == UDP and fragment != FRAGMENT_LATER:
-            return self.service.udp[port]
-        return self.service.protocols[protocol]
-
-    def _decide(self, b, i, location, name_id):
-        version = b.ip_version[i]
-        source = self._network_row(self.source, b.source[i], version)
-        destination = self._network_row(self.destination, b.destination[i], version)
-        service = self._service_row(b.protocol[i], b.destination_port[i], b.fragment[i])
-        location = location if location < len(self.location) else 0
-        name = self.row_of[name_id] if name_id < len(self.row_of) else 0
-        for clause, rule in enumerate(self.rule_of):
-            if (
-                bit(self.location, location, clause)
-                and bit(self.source_rows, source, clause)
-                and bit(self.service.rows, service, clause)
-                and (bit(self.destination_rows, destination, clause) or bit(self.name_rows, name, clause))
-            ):
-                return int(rule)
-        raise AssertionError("the last clause matches everything")
-
-    def decide_batch(self, batch, locations, name_ids, out):
+    def decide_batch(self, batch, locations, name_ids, out, now_ns=0):
         for name, array in (("locations", locations), ("name_ids", name_ids), ("out", out)):
             if len(array) < batch.count:
                 raise ValueError(f"{name} must have at least {batch.count} entries, not {len(array)}")
         alive = [i for i in range(batch.count) if batch.reason[i] == 0]
         out[: batch.count] = -1
         for i in alive:
-            out[i] = self._decide(batch, i, locations[i], name_ids[i])
+            out[i] = self._decide(Packet(self, batch, i, int(locations[i]), int(name_ids[i]), now_ns))
         return len(alive)
 
-    def add_name_row(self, bitmap):
-        row = criteria.frozen(bitmap, "bitmap", "uint64", self.words)
-        if not self.spare_name_rows:
-            raise ValueError("bitmap must fit into the spare rows: none is spare")
-        self.name_rows.append(list(row))
-        return len(self.name_rows) - 1
+    def _decide(self, packet):
+        rules = [int(self.rule_of[c]) for c in range(len(self.rule_of)) if self._holds(c, packet)]
+        return min(rules, default=self.rules - 1)
 
-    def bind_name(self, name_id, row):
-        if not 1 <= name_id < len(self.row_of):
-            raise ValueError(f"name_id must be 1 to {len(self.row_of) - 1}, not {name_id}")
-        if row >= len(self.name_rows):
-            raise ValueError(f"row must be below {len(self.name_rows)}, not {row}")
-        if self.row_of[name_id] not in (0, row):
-            raise ValueError(f"name_id {name_id} is bound already")
-        self.row_of[name_id] = row
+    def _holds(self, clause, packet):
+        return (
+            all(self._any(name, clause, packet.carries, packet.labels(name)) for name in LABELS)
+            and self._in_ranges("source", clause, packet.source)
+            and self._any("tag_age", clause, packet.is_old)
+            and self._any("service", clause, packet.is_served)
+            and self._any("source_port", clause, packet.comes_from)
+            and self._destination(clause, packet)
+        )
+
+    def _destination(self, clause, packet):
+        ranges, names, countries, categories = (self._lines[kind].get(clause) for kind in DESTINATION)
+        if not (ranges or names or countries or categories):
+            return True
+        return bool(
+            (ranges and self._in_ranges("destination", clause, packet.destination))
+            or (names and any(is_named(self.criteria.destination_name, i, packet.name) for i in names))
+            or (countries and self._any("destination_country", clause, packet.carries, packet.labels("country")))
+            or (categories and self._any("destination_category", clause, packet.carries, packet.labels("category")))
+        )
+
+    def _any(self, criterion, clause, holds, *more):
+        wanted = self._lines[criterion].get(clause)
+        return not wanted or any(holds(getattr(self.criteria, criterion), i, *more) for i in wanted)
+
+    def _in_ranges(self, criterion, clause, seen):
+        lines, wanted = getattr(self.criteria, criterion), self._lines[criterion].get(clause, ())
+        within = {i for i in wanted if lines.version[i] == seen[0]
+                  and lines.first[i].tobytes() <= seen[1] <= lines.last[i].tobytes()}  # fmt: skip
+        included = [i for i in wanted if not lines.excluded[i]]
+        return not any(lines.excluded[i] for i in within) and (not included or bool(within & set(included)))
 
 
-class NameTable:
-    """A dictionary; when it is full, the name that expires first of all gives way."""
+class Packet:
+    """What one packet shows."""
 
-    def __init__(self, capacity, seed=None):
-        if not 8 <= capacity <= 1 << 26:
-            raise ValueError(f"capacity must be 8 to {1 << 26}, not {capacity}")
-        if seed is not None and len(seed) != 32:
-            raise ValueError("seed must be 32 bytes")
-        self.capacity = 1 << (capacity - 1).bit_length()
-        self.replaced = 0
-        self._names = {}
+    def __init__(self, rules, batch, i, location, name_id, now_ns):
+        self.rules, version = rules, int(batch.ip_version[i])
+        self.source, self.destination = (version, batch.source[i].tobytes()), (version, batch.destination[i].tobytes())
+        self.protocol = int(batch.protocol[i])
+        self.has_ports = self.protocol in (TCP, UDP) and batch.fragment[i] != FRAGMENT_LATER
+        self.source_port, self.port = int(batch.source_port[i]), int(batch.destination_port[i])
+        self.name = rules.names.get(name_id)
+        namespace = int(batch.namespace[i])
+        source_set, self.age = self._workload(namespace, self.source, now_ns)
+        self._numbers = {
+            "location": location, "namespace": namespace, "source_workload": source_set,
+            "destination_workload": self._workload(namespace, self.destination, now_ns)[0],
+            "country": self._country(),
+            "category": rules.categories.get(name_id) if name_id in rules.names else None,
+        }  # fmt: skip
 
-    size = property(lambda self: len(self._names))
+    def _workload(self, namespace, address, now_ns):
+        version, packed = address
+        mapped = packed[:12] == bytes(10) + b"\xff\xff"
+        if self.rules.workloads is None or mapped != (version == 4):
+            return None, AGE_UNKNOWN
+        return self.rules.workloads.lookup(namespace, packed, now_ns) or (None, AGE_UNKNOWN)
 
-    @staticmethod
-    def _key(namespace, address):
-        if len(address) != 16:
-            raise ValueError(f"address must be 16 bytes, not {len(address)}")
-        return namespace, bytes(address)
+    def _country(self):
+        version, packed = self.destination
+        if self.rules.countries is None:
+            return None
+        if version == 4:
+            return self.rules.countries.v4.lookup(int.from_bytes(packed[12:]))
+        return self.rules.countries.v6.lookup(packed)
 
-    def lookup(self, namespace, address, now_ns):
-        name_id, expires_ns = self._names.get(self._key(namespace, address), (0, 0))
-        return name_id if expires_ns > now_ns else 0
+    def labels(self, name):
+        return self._numbers[name]
 
-    def insert(self, namespace, address, name_id, expires_ns):
-        key = self._key(namespace, address)
-        if name_id == 0:
-            raise ValueError("name_id must be 1 or more, not 0")
-        if key not in self._names and len(self._names) == self.capacity:
-            del self._names[min(self._names, key=lambda other: self._names[other][1])]
-            self.replaced += 1
-        self._names[key] = name_id, max(expires_ns, 1)
+    def carries(self, lines, i, number):
+        if number is None or number >= len(lines.offsets) - 1:
+            return False
+        return lines.label[i] in lines.members[lines.offsets[number] : lines.offsets[number + 1]]
 
-    def remove(self, namespace, address):
-        return self._names.pop(self._key(namespace, address), None) is not None
+    def is_old(self, lines, i):
+        return lines.least[i] <= self.age < lines.below[i]
+
+    def is_served(self, lines, i):
+        if lines.protocol[i] not in (-1, self.protocol):
+            return False
+        return lines.low[i] < 0 or (self.has_ports and lines.low[i] <= self.port <= lines.high[i])
+
+    def comes_from(self, lines, i):
+        return self.has_ports and lines.low[i] <= self.source_port <= lines.high[i]
+
+
+def by_clause(lines):
+    """Numbers of the lines of each clause that has some."""
+    found = {}
+    for i, clause in enumerate([] if lines is None else lines.clause.tolist()):
+        found.setdefault(clause, []).append(i)
+    return found
+
+
+def is_named(lines, i, name):
+    """Tell whether line i is content with a name."""
+    if name is None:
+        return False
+    pattern = lines.texts[lines.pattern[i]]
+    if not lines.owned[i]:
+        return pattern in patterns_of(name)
+    owners = {text for text, owner in zip(lines.texts, lines.owner, strict=True) if owner}
+    return pattern == next((text for text in patterns_of(name) if text in owners), None)
+
+
+def patterns_of(name):
+    """Every pattern that a name matches, the most specific first."""
+    labels = name.split(".")
+    return [name, *("*." + ".".join(labels[i:]) for i in range(1, len(labels)))]

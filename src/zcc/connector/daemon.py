@@ -78,6 +78,7 @@ class Connector:
         self._closers = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._edits: set[asyncio.Task[None]] = set()
+        self._editing = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the device, the data path and every listener; begin to dial the edges.
@@ -130,7 +131,9 @@ class Connector:
         Raises:
             ZccError: the policy is too large to compile; the old one stays.
         """
-        await self.datapath.exchange_rules(self.rulebook.edit(settings))
+        async with self._editing:       # one after the other: a prepared policy follows the one in force
+            prepared = await asyncio.to_thread(self.rulebook.prepare, settings)
+            await self.datapath.exchange_rules(self.rulebook.adopt(prepared))
         self.labels.rules = self.rulebook.rule_names
         self.control.adopt(settings)
         self.datapath.disown(0, b"")      # what it answers by itself was right under the old rules

@@ -18,11 +18,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from fastpath.action import Action, DropReason, PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
-from fastpath.classify import NameTable, RuleSet
+from fastpath.classify import RuleSet
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.message import Command, Event, Flow, command, drain
+from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, UdpSocket

@@ -25,9 +25,9 @@ import numpy as np
 from fastpath import flowkey, geneve, gwlb, packet
 from fastpath.action import DropReason, Fragment
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
-from fastpath.classify import NameTable
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
+from fastpath.nametable import NameTable
 from zcc.connector.capture import Frame, read_frames
 from zcc.connector.link import LINK_TYPES, ip_packet
 from zcc.connector.overheard import Overheard

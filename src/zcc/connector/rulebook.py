@@ -1,46 +1,91 @@
 """Rulebook: the policy in force, as names, as numbers and as the data plane's rule set.
 
-Journey: settings → policy → compiled bitmaps → RuleSet; after an edit of the file again, with the next generation. Names keep
-their numbers from edit to edit, so that what the data plane has learned stays true. Control plane's thread.
+Journey: settings → policy → columns → RuleSet; after an edit of the file again, with the next generation. `prepare` may run
+in a thread of its own, since it changes nothing; all else is for the control plane's thread. Names keep their numbers from
+edit to edit, so that what the data plane has learned stays true.
 """
 
-from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset, tables_of
 from zcc.connector.settings import ConnectorSettings
 from zcc.policy.compile import CompiledPolicy, compile_policy
 from zcc.policy.model import Method
+from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.places import Places
+from zcc.policy.world import World
 
-__all__ = ["Rulebook"]
+__all__ = ["Prepared", "Rulebook"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A policy ready to be put in force."""
+
+    settings: ConnectorSettings
+    world: World
+    compiled: CompiledPolicy
+    rules: RuleSet
 
 
 class Rulebook:
     """One connector's policy."""
 
-    def __init__(self, settings: ConnectorSettings) -> None:
+    def __init__(self, settings: ConnectorSettings, world: World | None = None) -> None:
         """Compile the policy of the settings.
 
         Raises:
             ZccError: it is too large to compile.
         """
         self.names = NameBook(settings.applications)
+        self._categories, self._one = NameCategories(), Lock()
         self.generation = 0
         self._places = Places(settings.policy())
-        self.compiled, self.rules = self._compile(settings)
-        self._binder = NameBinder(self.compiled, self.rules)
+        first = self.prepare(settings, world)
+        self.compiled, self.rules = first.compiled, first.rules
+        self._binder = NameBinder(self.names, first.compiled, first.rules, first.world)
         self.names.announce = self._binder
+        self.generation = first.rules.generation
 
-    def edit(self, settings: ConnectorSettings) -> RuleSet:
+    def prepare(self, settings: ConnectorSettings, world: World | None = None) -> Prepared:
+        """Compile another policy, for `adopt`; in any thread, and nothing is changed.
+
+        Args:
+            world: what is known beside the policy; None = nothing.
+        Raises:
+            ZccError: it is too large to compile, or a file of the world is damaged.
+        """
+        world = world or World()
+        with self._one:
+            compiled = compile_policy(settings.policy(), settings.group, self.names, world, self._categories)
+        return Prepared(settings, world, compiled, build_ruleset(compiled, self.generation + 1, tables_of(compiled, world)))
+
+    def adopt(self, prepared: Prepared) -> RuleSet:
+        """Put a prepared policy in force and return its rule set.
+
+        Raises:
+            ValueError: another one has been put in force since it was prepared.
+        """
+        if prepared.rules.generation != self.generation + 1:
+            raise ValueError(f"prepared must be of generation {self.generation + 1}, not {prepared.rules.generation}: "
+                             "prepare it again")
+        self.generation += 1
+        self.compiled, self.rules = prepared.compiled, prepared.rules
+        self.names.adopt(prepared.settings.applications)
+        self._binder.adopt(prepared.compiled, prepared.rules, prepared.world)
+        return self.rules
+
+    def edit(self, settings: ConnectorSettings, world: World | None = None) -> RuleSet:
         """Put the policy of new settings in force and return its rule set; on an error the old one stays.
 
         Raises:
             ZccError: it is too large to compile.
         """
-        compiled, rules = self._compile(settings)
-        self.compiled, self.rules = compiled, rules
-        self.names.adopt(settings.applications)
-        self._binder.adopt(compiled, rules)
-        return rules
+        return self.adopt(self.prepare(settings, world))
 
     @property
     def rule_names(self) -> list[str]:
@@ -58,13 +103,8 @@ class Rulebook:
 
     def speaks_of(self, name: str) -> bool:
         """Say whether a rule names this name, itself or by a pattern."""
-        return self.compiled.name_row(name) != 0
+        return self.rules.speaks_of(name)
 
     def uses(self, method: Method) -> bool:
         """Say whether an enabled rule, the default included, forwards by this method."""
         return any(rule.method == method and rule.enabled for rule in self.compiled.rules)
-
-    def _compile(self, settings: ConnectorSettings) -> tuple[CompiledPolicy, RuleSet]:
-        compiled = compile_policy(settings.policy(), settings.group, self.names)
-        self.generation += 1
-        return compiled, build_ruleset(compiled, self.generation)

@@ -1,12 +1,14 @@
 """ruleset: a compiled policy as the RuleSet that the worker decides by.
 
-Journey: zcc.policy.compile → here → Datapath(rules) or exchange_rules. Part of the doorway to fastpath,
-so that policy knows nothing of it. One thread, that of the control plane. It decides nothing and
-compiles nothing.
+Journey: zcc.policy.compile → here → Datapath(rules) or exchange_rules. Part of the doorway to fastpath, so that policy
+knows nothing of it. It decides nothing and compiles nothing.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -14,13 +16,17 @@ import numpy as np
 
 from fastpath.action import Action
 from fastpath.classify import RuleSet
-from fastpath.criteria import Names, Networks, Services
+from fastpath.criteria import KINDS, Countries, Criteria
 from fastpath.lpm import Lpm4, Lpm6
-from zcc.policy.compile import CompiledPolicy, NetworkRows
+from fastpath.workloads import Workloads
+from zcc.policy.compile import CompiledPolicy, country_number
 from zcc.policy.model import Method
+from zcc.policy.names import NameBook
+from zcc.policy.world import World
 
-__all__ = ["NameBinder", "RuleSet", "build_ruleset", "ruleset_arguments"]
+__all__ = ["NameBinder", "RuleSet", "Tables", "build_ruleset", "ruleset_arguments", "tables_of"]
 
+FEEDS_MAX = 256  # of fastpath.workloads
 ACTIONS = {
     Method.ZIA: Action.ACTION_ZIA,
     Method.ZPA: Action.ACTION_ZPA,
@@ -30,55 +36,86 @@ ACTIONS = {
 }
 
 
-def build_ruleset(compiled: CompiledPolicy, generation: int) -> RuleSet:
-    """Make the native rule set of a compiled policy.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the data plane knows besides the policy; one that no rule speaks of may be None."""
+
+    countries: Countries | None = None
+    workloads: Workloads | None = None
+
+
+def build_ruleset(compiled: CompiledPolicy, generation: int, tables: Tables | None = None) -> RuleSet:
+    """Make the native rule set of a compiled policy; in any thread, mostly without the interpreter's lock.
 
     Args:
         generation: number of the edit; another one than that of the rule set it follows.
     Raises:
-        ValueError: generation is not 0 … 2**32 - 1.
+        ValueError: generation is not 0 … 2**32 - 1, or a table that a rule needs is missing.
     """
-    return RuleSet(generation, **ruleset_arguments(compiled))
+    return RuleSet(generation, **ruleset_arguments(compiled, tables))
 
 
-def ruleset_arguments(compiled: CompiledPolicy) -> dict[str, Any]:
+def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None) -> dict[str, Any]:
     """Return what RuleSet, or its reference in tests/model, takes besides the generation."""
-    services = compiled.services
+    tables = tables or Tables()
     return {
         "actions": np.array([ACTIONS[rule.method] for rule in compiled.rules], np.uint8),
         "rule_of": compiled.rule_of,
-        "location": compiled.location_rows,
-        "source": _networks(compiled.sources),
-        "destination": _networks(compiled.destinations),
-        "service": Services(services.tcp, services.udp, services.protocols, services.rows),
-        "name": Names(compiled.name_row_of, compiled.name_rows),
-        "spare_rows": 0,  # every name there can be has its row already
+        "criteria": Criteria(**{name: KINDS[name](**columns) for name, columns in compiled.criteria.items()}),
+        "countries": tables.countries,
+        "workloads": tables.workloads,
+        "names": compiled.names,
+        "name_categories": compiled.name_categories,
+        "name_capacity": compiled.name_capacity,
     }
 
 
-def _networks(criterion: NetworkRows) -> Networks:
-    v4, v6 = Lpm4(criterion.default), Lpm6(criterion.default)
-    v4.replace([(prefix, row) for prefix, row in criterion.prefixes if isinstance(prefix, IPv4Network)])
-    v6.replace([(prefix, row) for prefix, row in criterion.prefixes if isinstance(prefix, IPv6Network)])
-    return Networks(v4, v6, criterion.rows)
+def tables_of(compiled: CompiledPolicy, world: World) -> Tables:
+    """Make the tables that a compiled policy needs of the world it was compiled in."""
+    countries = _countries(compiled.countries, world) if compiled.countries else None
+    return Tables(countries, None if compiled.workloads is None else _workloads(compiled.workloads))
+
+
+def _countries(codes: frozenset[str], world: World) -> Countries:
+    tables = Countries(Lpm4(0), Lpm6(0))
+    networks = list(world.countries.networks(codes))
+    tables.v4.replace((network, country_number(code)) for network, code in networks if isinstance(network, IPv4Network))
+    tables.v6.replace((network, country_number(code)) for network, code in networks if isinstance(network, IPv6Network))
+    return tables
+
+
+def _workloads(columns: Mapping[str, Any]) -> Workloads:
+    """A feed for each time at which workloads were confirmed; with more times than feeds, the earlier of two counts."""
+    confirmed, times = columns["confirmed_s"], np.unique(columns["confirmed_s"])
+    feeds = times[np.unique(np.arange(FEEDS_MAX) * len(times) // FEEDS_MAX)] if len(times) else times
+    # The worker's clock began with the machine; before that is 0, which is older still.
+    now_s, now_ns = time.time(), time.monotonic_ns()
+    moments = np.maximum(0, now_ns - (now_s - feeds) * 1e9).astype(np.uint64)
+    feed = (np.searchsorted(feeds, confirmed, side="right") - 1).astype(np.uint8)
+    return Workloads(columns["namespaces"], columns["addresses"], columns["sets"], feed, moments)
 
 
 class NameBinder:
     """Tells the rule set in force about names that get their number after it was made; NameBook's announce.
 
     Args:
+        names: whose numbers these are.
         compiled, rules: the policy in force, both forms.
+        world: that it was compiled in.
     """
 
-    def __init__(self, compiled: CompiledPolicy, rules: RuleSet) -> None:
-        self.adopt(compiled, rules)
+    def __init__(self, names: NameBook, compiled: CompiledPolicy, rules: RuleSet, world: World | None = None) -> None:
+        self._names = names
+        self.adopt(compiled, rules, world)
 
-    def adopt(self, compiled: CompiledPolicy, rules: RuleSet) -> None:
-        """Go on with another policy, compiled with the same NameBook, so that it knows all names so far."""
-        self._compiled, self._rules = compiled, rules
+    def adopt(self, compiled: CompiledPolicy, rules: RuleSet, world: World | None = None) -> None:
+        """Go on with another policy, compiled with the same NameBook, and bind the names that came meanwhile."""
+        self._compiled, self._rules, self._world = compiled, rules, world or World()
+        for number, name in enumerate(self._names.names_from(compiled.name_count + 1), compiled.name_count + 1):
+            self(number, name)
 
     def __call__(self, number: int, name: str) -> None:
-        """Bind a name's number to its row; it counts from the next decision on."""
-        row = self._compiled.name_row(name)
-        if row:
-            self._rules.bind_name(number, row)
+        """Bind a name's number; it counts from the next decision on."""
+        compiled = self._compiled
+        held = self._world.categories_of(name) if compiled.category_sets else frozenset[str]()
+        self._rules.bind_name(number, name, compiled.categories_of(held))

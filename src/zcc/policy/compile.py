@@ -1,75 +1,39 @@
-"""compile: a policy as bitmaps and prefix lists, for fastpath.classify.
+"""compile: a policy as columns of numbers, for fastpath.classify.
 
-Journey: after an edit, once; the result goes through zcc.connector.ruleset into the data plane. The
-connector's group is resolved here. Each criterion becomes a table from what a packet shows (location,
-address, service, name) to the number of a row; a row is a bitmap over the clauses that this value lets
-match. Equal rows are one row. It knows nothing of fastpath.
+Journey: after an edit, once, in any thread; the result goes through zcc.connector.ruleset into the data plane. The
+connector's group is resolved here. Each criterion becomes the columns that fastpath.criteria describes: a line says
+"clause c is content with v". Names become numbers; no bitmap is made here. It knows nothing of fastpath and decides
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zcc.errors import ZccError
-from zcc.policy.clauses import Clause, ports_of
-from zcc.policy.criteria import TCP, UDP, AddressRange
+from zcc.policy.clauses import Clause, Targets
+from zcc.policy.criteria import AddressRange
 from zcc.policy.model import Policy, Rule
-from zcc.policy.names import NameBook, PatternMap, application_map, patterns_of
+from zcc.policy.name_categories import NameCategories
+from zcc.policy.names import NameBook
 from zcc.policy.places import Places
 from zcc.policy.resolve import clauses_of
+from zcc.policy.world import World
 
-__all__ = ["CompiledPolicy", "NetworkRows", "PolicyTooLarge", "ServiceRows", "compile_policy"]
+__all__ = ["CATEGORIES_NONE", "CompiledPolicy", "compile_policy", "country_number"]
 
-ROW_NUMBERS = 1 << 16  # a service row's number has 16 bits
-PORTS = 1 << 16
-NOT_YET = ("namespaces", "not_sources", "source_groups", "tag_age", "destination_groups", "countries",
-           "categories", "source_ports")
-Network = IPv4Network | IPv6Network
-Bitmap = npt.NDArray[np.uint64]
-
-
-class PolicyTooLarge(ZccError):
-    """The rules tell more kinds of services apart than the data plane can."""
-
-
-class RowBook:
-    """Distinct bitmaps and their row numbers."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
-
-    def number(self, bits: int) -> int:
-        """Return the row of a bitmap, a new one if need be."""
-        return self._numbers.setdefault(bits, len(self._numbers))
-
-    def array(self, words: int) -> Bitmap:
-        """Make uint64[rows, words]."""
-        return _array(self._numbers, words)
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkRows:
-    """A criterion over addresses: the row of the longest prefix that holds an address, or `default`."""
-
-    prefixes: tuple[tuple[Network, int], ...]
-    default: int
-    rows: Bitmap
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceRows:
-    """The row of a TCP or UDP port (uint16[65536]), or of a protocol (uint16[256])."""
-
-    tcp: npt.NDArray[np.uint16]
-    udp: npt.NDArray[np.uint16]
-    protocols: npt.NDArray[np.uint16]
-    rows: Bitmap
+Column = npt.NDArray[Any]
+Columns = dict[str, Column | tuple[str, ...]]
+NOWHERE: frozenset[str] = frozenset()
+NANOSECONDS = 1e9
+AGE_LIMIT = (1 << 64) - 1  # none
+CATEGORIES_NONE = 0xFFFFFFFF  # the number of no set
+NAMES_AT_ONCE = 8192  # joined while no other thread may run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,166 +42,247 @@ class CompiledPolicy:
 
     rules: tuple[Rule, ...]  # all, by rule index; their methods are the actions
     rule_of: npt.NDArray[np.int32]  # rule index of each clause
-    location_ids: dict[str, int]  # from 1, in the order of Policy.locations; 0 = none
-    location_rows: Bitmap  # by location id
-    sources: NetworkRows
-    destinations: NetworkRows
-    services: ServiceRows
-    name_rows: Bitmap  # row 0: names that no rule speaks of
-    name_row_of: npt.NDArray[np.uint32]  # by number of the name; as many as the book has
-    _patterns: PatternMap[int] = field(repr=False)
+    location_ids: dict[str, int]  # of the places, from 1; 0 = none
+    criteria: dict[str, Columns]  # by criterion and column, as in fastpath.criteria; only those that a clause uses
+    countries: frozenset[str]  # that a clause speaks of
+    workloads: Columns | None  # namespaces, addresses, sets, confirmed_s by line; None = no clause speaks of workloads
+    names: bytes  # those that had a number, from 1, each ended by a line feed
+    name_count: int  # so many
+    name_capacity: int  # numbers there are, 0 included
+    name_categories: npt.NDArray[np.uint32]  # number of the set of categories, by number of the name; may be short
+    categories: frozenset[str]  # that a clause speaks of
+    category_sets: dict[frozenset[str], int]  # the sets there is a number for, that of none included; empty without clauses
 
-    @property
-    def words(self) -> int:
-        """Words of a bitmap."""
-        return int(self.name_rows.shape[1])
+    def categories_of(self, held: frozenset[str]) -> int:
+        """Return the number of a set of categories.
 
-    def name_row(self, name: str) -> int:
-        """Return the row of a name. There is one for every name there can be."""
-        return self._patterns.get(name) or 0
+        A set that no name had before the compilation has none until the next: then that of another with the same categories
+        that clauses speak of counts, or else with most of them and no others.
+        """
+        number = self.category_sets.get(held)
+        if number is None and self.category_sets:
+            within = [(len(s & self.categories), n) for s, n in self.category_sets.items() if s & self.categories <= held]
+            number = max(within)[1]
+        return CATEGORIES_NONE if number is None else number
 
 
-def compile_policy(policy: Policy, group: str, names: NameBook | None = None) -> CompiledPolicy:
+def compile_policy(policy: Policy, group: str, names: NameBook | None = None, world: World | None = None,
+                   categories: NameCategories | None = None) -> CompiledPolicy:
     """Compile a policy for connectors of a group.
 
     Args:
-        names: names that have numbers already; without it, room for none.
-    Raises:
-        PolicyTooLarge: more distinct service rows than 16 bits can number.
+        names: names that have numbers already; without it, room for none. It may give out more meanwhile.
+        world: what is known beside the policy; None = nothing.
+        categories: what has been found of names before, to go on from; not to be used by another thread meanwhile.
     """
-    clauses = clauses_of(policy, group)
-    for clause in clauses:
-        _check(clause)
-    words = (len(clauses) - 1) // 64 + 1
+    world = world or World()
+    clauses = [clause for clause in clauses_of(policy, group) if _can_match(clause)]
     ids = {name: number for number, name in enumerate(Places(policy).names, 1)}
-    name_rows, patterns = _name_rows(policy, clauses, words)
-    row_of = np.zeros(names.capacity if names else 1, np.uint32)
-    for number, name in names.items() if names else ():
-        row_of[number] = patterns.get(name) or 0
+    text, count = _text_of(names)
+    namespaces = {namespace.name: namespace.id for namespace in policy.namespaces}
+    workloads, group_sets = _workloads(policy, clauses, world, namespaces)
+    categories = categories or NameCategories()
+    spoken_of = _all([c.categories for c in clauses] + [t.categories for c in clauses if (t := c.destinations)])
+    numbers = categories.numbers(names, count, world) if names and spoken_of else np.zeros(0, np.uint32)
+    category_sets = dict(categories.sets) if spoken_of else {}
+    carried = _Carried(ids, namespaces, group_sets, list(category_sets))
     return CompiledPolicy(
         rules=policy.ordered(),
         rule_of=np.array([clause.index for clause in clauses], np.int32),
         location_ids=ids,
-        location_rows=_location_rows(policy, clauses, words),
-        sources=_network_rows([(clause.sources or (), clause.sources is None) for clause in clauses], words),
-        destinations=_network_rows([_destination_ranges(clause) for clause in clauses], words),
-        services=_service_rows(clauses, words),
-        name_rows=name_rows,
-        name_row_of=row_of,
-        _patterns=patterns,
+        criteria={name: columns for name, columns in _criteria(policy, clauses, carried) if columns is not None},
+        countries=_all([c.countries for c in clauses] + [t.countries for c in clauses if (t := c.destinations)]),
+        workloads=workloads,
+        names=text,
+        name_count=count,
+        name_capacity=names.capacity if names else 1,
+        name_categories=numbers,
+        categories=spoken_of,
+        category_sets=category_sets,
     )
 
 
-def _check(clause: Clause) -> None:
+def country_number(code: str) -> int:
+    """Return the number of a country in the data plane, from 1: that of its ISO 3166-1 alpha-2 code among pairs of letters."""
+    return (ord(code[0]) - ord("A")) * 26 + ord(code[1]) - ord("A") + 1
+
+
+def _can_match(clause: Clause) -> bool:
+    """Whether no criterion is empty, which nothing matches."""
+    wanted = (clause.locations, clause.namespaces, clause.sources, clause.source_groups, clause.destination_groups,
+              clause.countries, clause.categories, clause.services, clause.source_ports)
     targets = clause.destinations
-    wanted = [name for name in NOT_YET if getattr(clause, name)]
-    if wanted or (targets and (targets.countries or targets.categories)):
-        raise ZccError(f"rule {clause.index} has criteria that the data plane does not tell apart yet: "
-                       f"{', '.join(wanted) or 'countries or categories of destinations'}")
+    return all(values is None or len(values) for values in wanted) and targets != Targets()
 
 
-def _bits(clauses: Iterable[Clause], matches: Callable[[Clause], bool]) -> int:
-    return sum(1 << number for number, clause in enumerate(clauses) if matches(clause))
+def _text_of(names: NameBook | None) -> tuple[bytes, int]:
+    """All names with a number, each ended by a line feed, and how many; other threads run in between."""
+    parts: list[bytes] = []
+    count = 0
+    while names and (some := names.names_from(count + 1, NAMES_AT_ONCE)):
+        parts.append("\n".join((*some, "")).encode())
+        count += len(some)
+    return b"".join(parts), count
 
 
-def _location_rows(policy: Policy, clauses: Sequence[Clause], words: int) -> Bitmap:
-    rows = [_bits(clauses, lambda clause: clause.locations is None)]
-    rows += [rows[0] | _bits(clauses, partial(_is_in, name)) for name in Places(policy).names]
-    return _array(rows, words)
+def _workloads(policy: Policy, clauses: Sequence[Clause], world: World, namespaces: Mapping[str, int]
+               ) -> tuple[Columns | None, list[frozenset[str]]]:
+    """The workloads as columns, and the sets of groups that they are in; only groups that a clause speaks of."""
+    wanted = _all([c.source_groups for c in clauses] + [c.destination_groups for c in clauses])
+    if not wanted and all(clause.tag_age is None for clause in clauses):
+        return None, []
+    groups = {name: policy.workload_group_by_name[name] for name in sorted(wanted)}
+    sets: dict[frozenset[str], int] = {}
+    asked: dict[object, frozenset[str]] = {}
+    lines = []
+    for workload in world.workloads:
+        if workload.namespace in namespaces:
+            # Many workloads have the same tags, and to ask every group costs more than to compare those.
+            tags = tuple((level, tuple(own.items())) for level, own in workload.own.items()), tuple(workload.attributes.items())
+            held = asked.get(tags)
+            if held is None:
+                held = asked[tags] = frozenset(name for name, group in groups.items() if group.holds(workload))
+            lines.append((namespaces[workload.namespace], workload.address, sets.setdefault(held, len(sets)),
+                          workload.confirmed_s))  # fmt: skip
+    return {
+        "namespaces": _column(lines, lambda line: line[0], np.uint16),
+        "addresses": _addresses(line[1] for line in lines),
+        "sets": _column(lines, lambda line: line[2], np.uint32),
+        "confirmed_s": _column(lines, lambda line: line[3], np.float64),
+    }, list(sets)
 
 
-def _is_in(location: str, clause: Clause) -> bool:
-    return clause.locations is not None and location in clause.locations
+# ---- one function a kind of columns; None = no clause has a line ----
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What the numbers that packets show stand for."""
+
+    places: Mapping[str, int]
+    namespaces: Mapping[str, int]
+    group_sets: Sequence[frozenset[str]]
+    category_sets: Sequence[frozenset[str]]
 
 
-def _array(rows: Iterable[int], words: int) -> Bitmap:
-    packed = b"".join(bits.to_bytes(words * 8, "little") for bits in rows)
-    return np.frombuffer(packed, np.dtype("<u8")).astype(np.uint64).reshape(-1, words)
+def _criteria(policy: Policy, clauses: Sequence[Clause], carried: _Carried) -> Iterable[tuple[str, Columns | None]]:
+    targets = [clause.destinations for clause in clauses]
+    countries = [t.countries or None if t else None for t in targets]
+    categories = [t.categories or None if t else None for t in targets]
+    yield "location", _labels([c.locations for c in clauses], _by_number(carried.places))
+    yield "namespace", _labels([c.namespaces for c in clauses], _by_number(carried.namespaces))
+    yield "source", _ranges([(c.sources or (), c.not_sources) for c in clauses])
+    yield "source_workload", _labels([c.source_groups for c in clauses], carried.group_sets)
+    yield "tag_age", _ages([c.tag_age for c in clauses])
+    yield "destination", _ranges([(t.ranges if t else (), ()) for t in targets])
+    yield "destination_name", _patterns(policy, clauses)
+    yield "destination_country", _labels(countries, _by_country(countries))
+    yield "destination_category", _labels(categories, carried.category_sets)
+    yield "destination_workload", _labels([c.destination_groups for c in clauses], carried.group_sets)
+    yield "country", _labels([c.countries for c in clauses], _by_country(c.countries for c in clauses))
+    yield "category", _labels([c.categories for c in clauses], carried.category_sets)
+    yield "service", _services(clauses)
+    yield "source_port", _ports(clauses)
 
 
-def _destination_ranges(clause: Clause) -> tuple[tuple[AddressRange, ...], bool]:
-    """The networks of a clause's destination criterion, and whether any address matches."""
-    return (clause.destinations.ranges, False) if clause.destinations is not None else ((), True)
+def _all(sets: Iterable[frozenset[str] | None]) -> frozenset[str]:
+    return frozenset().union(*(some for some in sets if some))
 
 
-def _network_rows(criteria: Sequence[tuple[Sequence[AddressRange], bool]], words: int) -> NetworkRows:
-    """One row a prefix: bits of the clauses that name it or one around it, and of those that name none."""
-    anywhere = sum(1 << number for number, (_, empty) in enumerate(criteria) if empty)
-    own: dict[Network, int] = {}
-    for number, (ranges, _) in enumerate(criteria):
-        for network in {network for value in ranges for network in value.networks()}:
-            own[network] = own.get(network, 0) | 1 << number
-    lengths = {version: sorted({n.prefixlen for n in own if n.version == version}) for version in (4, 6)}
-    book = RowBook()
-    default = book.number(anywhere)
-    prefixes = []
-    for network in own:
-        bits = anywhere
-        for length in lengths[network.version]:
-            if length <= network.prefixlen:
-                bits |= own.get(network.supernet(new_prefix=length), 0)
-        prefixes.append((network, book.number(bits)))
-    return NetworkRows(tuple(prefixes), default, book.array(words))
+def _by_number(numbers: Mapping[str, int]) -> list[frozenset[str]]:
+    """What each number carries: the name that has it."""
+    names = {number: frozenset((name,)) for name, number in numbers.items()}
+    return [names.get(number, NOWHERE) for number in range(max(names, default=-1) + 1)]
 
 
-def _service_rows(clauses: Sequence[Clause], words: int) -> ServiceRows:
-    book = RowBook()
-    tables = {protocol: _port_table(clauses, protocol, book) for protocol in (TCP, UDP)}
-    protocols = np.zeros(256, np.uint16)
-    for number in range(256):
-        protocols[number] = _small(book.number(_bits(clauses, partial(_is_wide, number))))
-    return ServiceRows(tables[TCP], tables[UDP], protocols, book.array(words))
+def _by_country(wanted: Iterable[frozenset[str] | None]) -> list[frozenset[str]]:
+    return _by_number({code: country_number(code) for code in _all(wanted)})
 
 
-def _is_wide(protocol: int, clause: Clause) -> bool:
-    return clause.services is None or any(
-        reach.ports is None and (reach.protocols is None or protocol in reach.protocols) for reach in clause.services)
+def _labels(wanted: Sequence[frozenset[str] | None], carried: Sequence[frozenset[str]]) -> Columns | None:
+    numbers: dict[str, int] = {}
+    lines = [(clause, numbers.setdefault(label, len(numbers)))
+             for clause, labels in enumerate(wanted) for label in labels or ()]
+    if not lines:
+        return None
+    held = [[numbers[label] for label in labels if label in numbers] for labels in carried]
+    clause, label = np.array(lines, np.int32).T
+    return {
+        "clause": clause,
+        "label": label,
+        "offsets": np.cumsum([0, *map(len, held)]).astype(np.int32),
+        "members": np.fromiter(chain.from_iterable(held), np.int32),
+    }
 
 
-def _port_table(clauses: Sequence[Clause], protocol: int, book: RowBook) -> npt.NDArray[np.uint16]:
-    """Sweep the ports upwards; at an end of an interval the clause's bit turns over."""
-    turns: dict[int, int] = {0: 0}
-    for number, clause in enumerate(clauses):
-        for port in (end for low, high in ports_of(clause.services, protocol) for end in (low, high + 1)):
-            turns[port] = turns.get(port, 0) ^ 1 << number
-    table = np.zeros(PORTS, np.uint16)
-    bits = 0
-    for port in sorted(turns):
-        bits ^= turns[port]
-        if port < PORTS:
-            table[port:] = _small(book.number(bits))
-    return table
+def _ranges(wanted: Sequence[tuple[Iterable[AddressRange], Iterable[AddressRange]]]) -> Columns | None:
+    lines = [(clause, excluded, value) for clause, sides in enumerate(wanted)
+             for excluded, values in enumerate(sides) for value in values]
+    if not lines:
+        return None
+    return {
+        "clause": _column(lines, lambda line: line[0], np.int32),
+        "version": _column(lines, lambda line: line[2].low.version, np.uint8),
+        "first": _addresses(line[2].low for line in lines),
+        "last": _addresses(line[2].high for line in lines),
+        "excluded": _column(lines, lambda line: line[1], np.bool_),
+    }
 
 
-def _small(row: int) -> int:
-    if row >= ROW_NUMBERS:
-        raise PolicyTooLarge(f"the rules and applications tell more than {ROW_NUMBERS} kinds of services "
-                             "apart; use fewer distinct port ranges")
-    return row
+def _addresses(addresses: Iterable[Any]) -> Column:
+    """IPv4 as ::ffff:a.b.c.d."""
+    mapped = bytes(10) + b"\xff\xff"
+    packed = b"".join(a.packed if a.version == 6 else mapped + a.packed for a in addresses)
+    return np.frombuffer(packed, np.uint8).reshape(-1, 16)
 
 
-def _name_rows(policy: Policy, clauses: Sequence[Clause], words: int) -> tuple[Bitmap, PatternMap[int]]:
-    """A row a pattern in use: what a name matches depends only on the most specific that it matches."""
-    by_pattern: dict[str, int] = {}
-    for number, clause in enumerate(clauses):
-        for value in clause.destinations.patterns if clause.destinations else ():
-            by_pattern[value] = by_pattern.get(value, 0) | 1 << number
-    by_application: dict[str, int] = {}
-    for number, clause in enumerate(clauses):
-        for name in clause.destinations.applications if clause.destinations else ():
-            by_application[name] = by_application.get(name, 0) | 1 << number
-    owners = application_map(policy.applications)
-    book = RowBook()
-    book.number(0)
-    rows: list[tuple[str, int]] = []
-    for pattern in {**by_pattern, **dict.fromkeys(owners)}:
-        # A wildcard stands for a name below it that nobody lists: "?" is no character of a name.
-        name = pattern.replace("*", "?", 1)
-        owner = owners.get(name)
-        bits = by_application.get(owner.name, 0) if owner is not None else 0
-        for match in patterns_of(name):
-            bits |= by_pattern.get(match, 0)
-        rows.append((pattern, book.number(bits)))
-    return book.array(words), PatternMap(rows)
+def _column(lines: Sequence[Any], value: Callable[[Any], int], dtype: type) -> Column:
+    return np.fromiter(map(value, lines), dtype, len(lines))
 
 
+def _ages(wanted: Sequence[tuple[float, float] | None]) -> Columns | None:
+    lines = [(clause, *(_nanoseconds(end) for end in ages)) for clause, ages in enumerate(wanted) if ages is not None]
+    if not lines:
+        return None
+    return {name: _column(lines, lambda line, i=i: line[i], dtype)  # type: ignore[misc]
+            for i, (name, dtype) in enumerate((("clause", np.int32), ("least", np.uint64), ("below", np.uint64)))}
+
+
+def _nanoseconds(seconds: float) -> int:
+    return min(AGE_LIMIT, int(seconds * NANOSECONDS)) if seconds < AGE_LIMIT else AGE_LIMIT
+
+
+def _patterns(policy: Policy, clauses: Sequence[Clause]) -> Columns | None:
+    domains = {application.name: application.domains for application in policy.applications}
+    owners = {domain for owned in domains.values() for domain in owned}
+    lines = [(clause, pattern, False) for clause, c in enumerate(clauses) if c.destinations
+             for pattern in c.destinations.patterns]
+    lines += [(clause, pattern, True) for clause, c in enumerate(clauses) if c.destinations
+              for name in c.destinations.applications for pattern in domains[name]]
+    if not lines and not owners:
+        return None
+    # Patterns that no clause wants are there too, since a name that one of them owns is no other's.
+    numbers = {text: number for number, text in enumerate(dict.fromkeys([*(line[1] for line in lines), *owners]))}
+    return {
+        "texts": tuple(numbers),
+        "owner": np.array([text in owners for text in numbers], np.bool_),
+        "clause": _column(lines, lambda line: line[0], np.int32),
+        "pattern": _column(lines, lambda line: numbers[line[1]], np.int32),
+        "owned": _column(lines, lambda line: line[2], np.bool_),
+    }
+
+
+def _services(clauses: Sequence[Clause]) -> Columns | None:
+    lines = [(clause, protocol, *(reach.ports or (-1, -1))) for clause, c in enumerate(clauses)
+             for reach in c.services or () for protocol in sorted(reach.protocols or (-1,))]
+    if not lines:
+        return None
+    return {name: _column(lines, lambda line, i=i: line[i], np.int16 if name == "protocol" else np.int32)  # type: ignore[misc]
+            for i, name in enumerate(("clause", "protocol", "low", "high"))}
+
+
+def _ports(clauses: Sequence[Clause]) -> Columns | None:
+    lines = [(clause, *ports) for clause, c in enumerate(clauses) for ports in c.source_ports or ()]
+    if not lines:
+        return None
+    return {name: _column(lines, lambda line, i=i: line[i], np.int32)  # type: ignore[misc]
+            for i, name in enumerate(("clause", "low", "high"))}

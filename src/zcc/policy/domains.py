@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DomainSet"]
+__all__ = ["DomainSet", "upwards"]
 
 
 class DomainSet:
@@ -31,25 +31,25 @@ class DomainSet:
         hashes = np.concatenate(parts) if parts else np.zeros(0, np.int64)
         hashes.sort()
         # numpy.unique would hash them once more, which takes 25 times as long as sorting.
-        self._hashes: npt.NDArray[np.int64] = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
+        self.hashes: npt.NDArray[np.int64] = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self.hashes)
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds."""
-        return int(self._hashes.nbytes)
+        return int(self.hashes.nbytes)
 
     def holds(self, name: str) -> bool:
         """Tell whether a name, lower case and without final dot, or a domain above it is listed."""
-        wanted = np.fromiter((hash(domain) for domain in _upwards(name.encode())), np.int64)
-        at = np.searchsorted(self._hashes, wanted)
-        return bool((self._hashes[np.minimum(at, len(self) - 1)] == wanted).any()) if len(self) else False
+        wanted = np.fromiter((hash(domain) for domain in upwards(name.encode())), np.int64)
+        at = np.searchsorted(self.hashes, wanted)
+        return bool((self.hashes[np.minimum(at, len(self) - 1)] == wanted).any()) if len(self) else False
 
 
-def _upwards(name: bytes) -> Iterator[bytes]:
-    """A name and every domain above it."""
+def upwards(name: bytes) -> Iterator[bytes]:
+    """Yield a name and every domain above it."""
     while name:
         yield name
         name = name.partition(b".")[2]

@@ -20,7 +20,7 @@ __all__ = ["NameBook", "NameBookFull", "PatternMap", "application_map", "pattern
 
 Value = TypeVar("Value")
 
-CAPACITY = 1 << 18  # names; about 40 MB when full
+CAPACITY = 1 << 21  # names; about 320 MB when full, 16 MB of it at once
 
 
 def patterns_of(name: str) -> Iterator[str]:
@@ -104,6 +104,10 @@ class NameBook:
         """Return the application that owns a name, or None."""
         application = self._applications.get(name)
         return None if application is None else application.name
+
+    def names_from(self, number: int, most: int | None = None) -> list[str]:
+        """Return the names of this number and the next ones, at most so many; safe in any thread."""
+        return self._names[number : None if most is None else number + most]
 
     def items(self) -> Iterator[tuple[int, str]]:
         """Yield every number given out, with its name."""

@@ -114,7 +114,7 @@ def test_the_compiled_policy_decides_as_the_written_one(policy, seen, known):
         book.id_of(name)
     compiled = compile_policy(policy, "g1", book)
     rules = build_ruleset(compiled, 1)
-    book.announce = NameBinder(compiled, rules)
+    book.announce = NameBinder(book, compiled, rules)
     assert native_decisions(rules, compiled, book, seen) == [decide(policy, flow).index for flow in seen]
 
 
