@@ -1,7 +1,9 @@
 from ipaddress import IPv4Address
+from typing import final
 
 from fastpath.batch import PacketBatch
 
+@final
 class OwnedNames:
     def __new__(cls, capacity: int, secret: bytes, text: str = "") -> OwnedNames: ...
     @property

@@ -2,11 +2,13 @@ from typing import Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from fastpath.batch import PacketBatch
 
 _Rows = NDArray[np.uint16]
 
+@disjoint_base
 class Port:
     @property
     def fd(self) -> int: ...
@@ -17,6 +19,7 @@ class Port:
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
+@disjoint_base
 class GenevePort(Port):
     @property
     def address(self) -> int: ...

@@ -1,6 +1,7 @@
 from typing import final
 
 from fastpath.packetio import GenevePort, GeneveSocket
+from fastpath.redirect import QUEUES as QUEUES
 from fastpath.redirect import Redirect
 from fastpath.xskqueue import XskQueue
 
