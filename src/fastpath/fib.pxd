@@ -124,36 +124,59 @@ cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept
 
 # ---- batches ----
 
-cdef inline void find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
-    """CHUNK addresses: outcomes are fetched for all before any is read."""
+cdef inline uint64_t find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
+    """CHUNK addresses without vectors: outcomes are fetched for all before any is read. Returns those left undone."""
     cdef uint32_t at[CHUNK]
-    cdef uint64_t cell
+    cdef uint64_t cell, undone = 0
     cdef int i
     for i in range(CHUNK):
         prefetch(&fib.cells[addresses[i] >> 13])
     for i in range(CHUNK):
         cell = load_word(&fib.cells[addresses[i] >> 13])
         at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[i] >> 8 & 31)
+        undone |= <uint64_t> (at[i] >> 31) << i
         prefetch(&fib.values[at[i] & BASE_MASK])
     for i in range(CHUNK):
-        out[i] = find4(fib, addresses[i]) if rarely(at[i] >> 31) else fib.values[at[i]]
+        out[i] = fib.values[at[i] & BASE_MASK]
+    return undone
+
+
+cdef inline void finish_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out, uint64_t undone) noexcept nogil:
+    """Those whose cell has pairs. No branch depends on which of them go on to the last 8 bits."""
+    cdef uint32_t at[CHUNK]
+    cdef uint8_t going[CHUNK]
+    cdef uint64_t cell
+    cdef const uint32_t* pair
+    cdef int i, k, n = 0
+    while undone:
+        k = lowest(undone)
+        undone &= undone - 1
+        cell = load_word(&fib.cells[addresses[k] >> 13])
+        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, addresses[k] >> 8 & 31)]
+        out[k], going[n] = pair[0], <uint8_t> k
+        at[n] = pair[0] * pair[1] + (addresses[k] >> 5 & 7)
+        prefetch(&fib.cells[at[n]])
+        n += pair[1]
+    for i in range(n):
+        cell = load_word(&fib.cells[at[i]])
+        at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[going[i]] & 31)
+        prefetch(&fib.values[at[i]])
+    for i in range(n):
+        out[going[i]] = fib.values[at[i]]
 
 
 cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
     cdef uint64_t undone
-    cdef size_t i = 0, k
+    cdef size_t i = 0
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
-            find_chunk4(fib, addresses + i, out + i)
-            undone = 0
+            undone = find_chunk4(fib, addresses + i, out + i)
         elif path == PATH_AVX2:
             undone = gather4_avx2(fib.cells, fib.values, addresses + i, out + i)
         else:
             undone = gather4_avx512(fib.cells, fib.values, addresses + i, out + i)
-        while undone:
-            k = i + lowest(undone)
-            out[k] = find4(fib, addresses[k])
-            undone &= undone - 1
+        if undone:
+            finish_chunk4(fib, addresses + i, out + i, undone)
         i += CHUNK
     while i < n:
         out[i] = find4(fib, addresses[i])
