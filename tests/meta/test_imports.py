@@ -122,6 +122,7 @@ DOORWAYS_TO_FASTPATH = {
     "connector/ingress.py": "chooses the data plane's way to GWLB",
     "connector/ruleset.py": "turns the compiled policy into the data plane's bitmaps",
     "connector/replay.py": "the same data plane over a capture",
+    "connector/preview.py": "the live flows, decided by a candidate's bitmaps",
     "internet_edge/datapath.py": "the edge's data plane",
 }
 # Protocol sessions and decisions take bytes, time and randomness as arguments: no clock, socket or loop.

@@ -37,7 +37,7 @@ class Changes:
 
     flows: int = 0
     bytes: int = 0
-    examples: list[Flow] = field(default_factory=list)
+    examples: list[Flow | dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -86,6 +86,19 @@ class Tally:
                         for before, after, found in self.ordered()],
         }  # fmt: skip
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Tally:
+        """Make a tally of what to_dict returned; its examples stay as they are.
+
+        Raises:
+            KeyError, TypeError: it is none.
+        """
+        tally = cls(values["looked_at"])
+        for item in values["changes"]:
+            pair = Verdict(**item["before"]), Verdict(**item["after"])
+            tally.changes[pair] = Changes(item["flows"], item["bytes"], list(item["examples"]))
+        return tally
+
     def __rich__(self) -> RenderableType:
         table = Table("before", "after", "flows", "for example")
         for before, after, found in self.ordered():
@@ -97,15 +110,18 @@ class Tally:
         return Group(table, total) if self.changes else total
 
 
-def flow_fields(flow: Flow) -> dict[str, Any]:
+def flow_fields(flow: Flow | dict[str, Any]) -> dict[str, Any]:
     """Return what a person would type of a flow."""
+    if isinstance(flow, dict):
+        return flow
     values = {"namespace": flow.namespace, "location": flow.location, "source": str(flow.source),
               "destination": str(flow.destination), "service": flow.service, "name": flow.name}  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
 
 
-def said(flow: Flow) -> str:
+def said(flow: Flow | dict[str, Any]) -> str:
     """Return a flow in one line."""
-    named = f" ({flow.name})" if flow.name else ""
-    place = "".join(f", {value}" for value in (flow.namespace, flow.location) if value)
-    return f"{flow.source} → {flow.destination}{named} {flow.service}{place}"
+    values = flow_fields(flow)
+    named = f" ({values['name']})" if "name" in values else ""
+    place = "".join(f", {values[key]}" for key in ("namespace", "location") if key in values)
+    return f"{values['source']} → {values['destination']}{named} {values['service']}{place}"
