@@ -107,12 +107,12 @@ lazy(app, "pki", "zcc.pki.command:pki", "The tenant's CA: init, issue, revoke, l
 
 def _serve(role: str, config: Path) -> None:
     """Load a role's file, then run its daemon; the file is right before anything else is imported."""
-    from zcc.config import load  # noqa: PLC0415
+    from zcc.config import load, parse  # noqa: PLC0415
 
     settings: Any = load(config, role)
     from zcc.serve import serve  # noqa: PLC0415
 
     run = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon").run
     if role == "connector":     # the one role whose file may be read again while it runs
-        run = functools.partial(run, reload=lambda: load(config, role))
+        run = functools.partial(run, reload=lambda: load(config, role), parse=lambda data: parse(data, "the file", role))
     raise typer.Exit(serve(run, settings, settings.logs))

@@ -7,11 +7,11 @@ has changed needs a restart and is named in the log. It decides nothing about pa
 """
 
 import asyncio
+import functools
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from ipaddress import IPv4Address, IPv6Address
 
 from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
@@ -22,9 +22,13 @@ from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_tcp import DnsTcp
 from zcc.connector.drain import Drain
+from zcc.connector.edits import Edits, Parse
 from zcc.connector.health import HealthServer, Observed, Way
+from zcc.connector.local_socket import NAME as SOCKET_NAME
+from zcc.connector.local_socket import LocalSocket
 from zcc.connector.metrics import ConnectorCollector
-from zcc.connector.opening import Opening, Stream
+from zcc.connector.no_edge import NoEdge
+from zcc.connector.opening import Opening
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
 from zcc.connector.relay import ZpaRelay
 from zcc.connector.resolver import Resolver
@@ -37,15 +41,15 @@ from zcc.connector.teaching import Teacher
 from zcc.dns.intercept import ONLY_ADDRESSES, Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
+from zcc.feeds.watch import Watch
 from zcc.itunnel.client import TunnelClient
 from zcc.mtunnel.client import EdgeClient, Hello
-from zcc.mtunnel.errors import EdgeDown
-from zcc.mtunnel.messages import OpenRequest
 from zcc.mtunnel.transport import ALPN
 from zcc.pki.context import dtls_client, tls_client
 from zcc.pki.peer import PeerCheck
 from zcc.policy.model import Method
-from zcc.synthetic.lease import Lease
+from zcc.policy.objects.catalogue import Catalogue
+from zcc.policy.stances import Failure, states_edges
 from zcc.synthetic.leases import LeaseCache
 from zcc.telemetry.logs import Logs
 from zcc.telemetry.metrics import MetricsServer
@@ -53,6 +57,8 @@ from zcc.telemetry.metrics import MetricsServer
 __all__ = ["run"]
 
 LEASES_FILE = "leases.sqlite"
+# What takes effect without a restart. Namespaces, locations and endpoints have numbers in the worker's tables.
+EDITED = frozenset({*Catalogue.model_fields, "rules", "dns_rules"} - {"namespaces", "locations", "pools"})
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +74,9 @@ class Connector:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.check = PeerCheck(settings.identity, self.clock)
-        self.rulebook = Rulebook(settings)
+        self.watch = Watch(settings.feeds)
+        self.rulebook = Rulebook(settings, self.watch.world)
+        self.edits = Edits(settings, self.rulebook, self.watch, self.clock)
         self.logs = Logs(
             settings.logs, settings.name, group=settings.group, role=settings.role, clock=self.clock
         )
@@ -78,11 +86,12 @@ class Connector:
         self._closers = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._edits: set[asyncio.Task[None]] = set()
-        self._editing = asyncio.Lock()
 
-    async def start(self) -> None:
+    async def start(self, parse: Parse | None = None) -> None:
         """Open the device, the data path and every listener; begin to dial the edges.
 
+        Args:
+            parse: reads a file's bytes, for previews; None = none can be asked for.
         Raises:
             ZccError: an address or the device can not be used.
         """
@@ -105,6 +114,7 @@ class Connector:
         self._closers.push_async_callback(self.relay.close)
         self._subscribe()
         await self._show()
+        await self._listen_here(parse)
 
     async def drain(self) -> None:
         """End as the settings say; the data path carries packets all the while."""
@@ -131,22 +141,33 @@ class Connector:
         Raises:
             ZccError: the policy is too large to compile; the old one stays.
         """
-        async with self._editing:       # one after the other: a prepared policy follows the one in force
-            prepared = await asyncio.to_thread(self.rulebook.prepare, settings)
-            await self.datapath.exchange_rules(self.rulebook.adopt(prepared))
-        self.labels.rules = self.rulebook.rule_names
+        await self.edits.put(settings)
         self.control.adopt(settings)
         self.datapath.disown(0, b"")      # what it answers by itself was right under the old rules
         self.gateways.adopt(settings.dns_gateways)
         ignored = [
             name
             for name in type(settings).model_fields
-            if name not in ("rules", "applications", "dns_rules", "dns_gateways")
-            and getattr(settings, name) != getattr(self.settings, name)
+            if name not in EDITED and getattr(settings, name) != getattr(self.settings, name)
         ]
         if ignored:
             log.warning("%s changed in the file; a restart is needed for that", ", ".join(ignored))
-        log.info("policy generation %d is in force: %d rules", self.rulebook.generation, len(settings.rules))
+
+    def _failed(self) -> frozenset[Failure]:
+        """Which edges rules may be waiting for."""
+        down = {Failure.ZIA_DOWN: self.tunnels is not None and not self.tunnels.up,
+                Failure.ZPA_DOWN: self.edge is not None and not self.edge.connected}  # fmt: skip
+        return frozenset(failure for failure, failed in down.items() if failed)
+
+    async def _listen_here(self, parse: Parse | None) -> None:
+        """Follow the feeds and the edges, and answer on this machine."""
+        self._tasks.append(asyncio.create_task(self.edits.follow_feeds(), name="feeds"))
+        self._tasks.append(asyncio.create_task(self.edits.follow_failures(self._failed), name="failures"))
+        if parse is not None:
+            answerers = {"preview": functools.partial(self.edits.preview, parse=parse)}
+            local = LocalSocket(self.settings.state / SOCKET_NAME, answerers)
+            await local.start()
+            self._closers.push_async_callback(local.close)
 
     # ---- parts ----
 
@@ -281,30 +302,6 @@ class Connector:
         return Way(self.rulebook.uses(Method.ZPA), self.edge is not None and self.edge.connected)
 
 
-class NoEdge:
-    """Stands where a connector without a zpa section has no private edge."""
-
-    edge: str | None = None
-
-    async def resolve(self, namespace: str, name: str) -> Lease | None:
-        """Nobody can be asked."""
-        raise EdgeDown("the configuration has no zpa section")
-
-    async def who_is(self, address: IPv4Address) -> Lease | None:
-        """Nobody can be asked."""
-        raise EdgeDown("the configuration has no zpa section")
-
-    async def share(
-        self, namespace: str, name: str, addresses: Sequence[IPv4Address | IPv6Address], ttl: int
-    ) -> None:
-        """There is no group to be reached."""
-        raise EdgeDown("the configuration has no zpa section")
-
-    async def open(self, request: OpenRequest) -> Stream:
-        """Nothing can be opened."""
-        raise EdgeDown("the configuration has no zpa section")
-
-
 def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
     tunnels = (
         {} if settings.zia is None else {slot: edge.name for slot, edge in enumerate(settings.zia.edges)}
@@ -343,24 +340,27 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
         egress=egress,
         zia_mtu=1400 if zia is None else zia.inner_mtu,
         direct_mtu=1500 if direct is None else direct.mtu,
-        zia_fail_open=zia is not None and zia.fail == "open",
+        # Where a rule says otherwise, stances do it for all: the worker knows no rule's own.
+        zia_fail_open=zia is not None and zia.fail == "open" and not states_edges(settings.rules),
         dns_text=ONLY_ADDRESSES,
     )
 
 
 async def run(
-    settings: ConnectorSettings, *, stop: asyncio.Event, reload: Callable[[], ConnectorSettings] | None = None
+    settings: ConnectorSettings, *, stop: asyncio.Event, reload: Callable[[], ConnectorSettings] | None = None,
+    parse: Parse | None = None,
 ) -> None:
     """Serve until `stop` is set, then drain.
 
     Args:
         reload: reads the file again, at SIGHUP; None = SIGHUP is not taken.
+        parse: reads a file's bytes, for previews; None = none can be asked for.
     Raises:
         ZccError: it can not start.
     """
     connector = Connector(settings)
     try:
-        await connector.start()
+        await connector.start(parse)
         privileges.drop(privileges.CAP_BPF, privileges.CAP_NET_RAW)      # every socket that needs them is open
         if reload is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, connector.begin_edit, reload)

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+import numpy as np
+import numpy.typing as npt
+
 from fastpath.action import Action, DropReason, PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
@@ -284,6 +287,14 @@ class Datapath:
         """Find the live flow bound to (protocol, alias, port), unread events included."""
         self.pump()
         return self._bound.get((protocol, alias, port))
+
+    def live_flows(self) -> npt.NDArray[np.void]:
+        """Copy the entries (fastpath.flowentry.ENTRY) of the flows that rules decided; any thread.
+
+        The worker goes on meanwhile, so a flow that begins or ends just then may be there or not.
+        """
+        entries = self._worker.admission.flows.entries_view
+        return entries[(entries["used"] != 0) & (entries["rule"] >= 0)]
 
     def counters(self) -> Counters:
         """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""

@@ -19,3 +19,5 @@ class FeedSettings(Settings):
     categories: Path | None = Field(default=None, description="a directory; each directory or .txt file in it is a category")
     workloads: Path | None = Field(default=None, description="a YAML or JSON file of workloads and their tags")
     interval: Duration = Field(default=timedelta(seconds=5), description="how often the files are looked at for changes")
+    stale_after: Duration | None = Field(default=None, description="how long workloads may go unconfirmed before rules with "
+                                         "on_failure.tags_stale act on it")  # fmt: skip

@@ -43,7 +43,7 @@ from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.name import Description
 from zcc.policy.objects.segment import Application
 from zcc.policy.objects.service import ServiceOrName
-from zcc.policy.objects.stance import OnFailure
+from zcc.policy.objects.stance import OnFailure, Stance
 from zcc.policy.references import problems
 
 __all__ = ["CRITERIA", "DEFAULT_RULE", "STRAY_RULE", "Application", "Method", "Policy", "Rule"]
@@ -80,6 +80,7 @@ CRITERIA: dict[str, tuple[str, ...]] = {
     "applications": ("applications", "segment_groups", "all_applications"),
     "services": ("services", "service_groups"),
 }
+_TAGS = ("source_workload_groups", "destination_workload_groups", "tags_older_than", "tags_newer_than")
 _APPLICATIONS = CRITERIA["applications"]
 _INTERNET = ("countries", "categories")
 _NOT_ALLOWED: dict[Method, tuple[str, ...]] = {
@@ -139,9 +140,25 @@ class Rule(Settings):
                     raise ValueError(f"rule {self.name!r}: {criterion} and applications cannot be used together")
         if self.application_services and (self.destinations or self.destination_groups):
             raise ValueError(f"rule {self.name!r}: application_services and destinations cannot be used together")
+        for message in self._wrong_stances():
+            raise ValueError(f"rule {self.name!r}: on_failure.{message}")
         if self.all_applications and (self.applications or self.segment_groups):
             raise ValueError(f"rule {self.name!r}: applications and all_applications cannot be used together")
         return self
+
+
+    def _wrong_stances(self) -> Iterator[str]:
+        stances, looks_at_tags = self.on_failure, any(getattr(self, field) for field in _TAGS)
+        if stances.edge_down is not None and self.method not in (Method.ZIA, Method.ZPA):
+            yield "edge_down is for the methods ZIA and ZPA, whose flows need an edge"
+        if stances.edge_down is Stance.OPEN and self.method is Method.ZPA:
+            yield "edge_down: a synthetic address leads to the private edge only; allowed: closed, hold"
+        if stances.tags_stale is not None and not looks_at_tags:
+            yield f"tags_stale is for rules with {', '.join(_TAGS)}"
+        if stances.tags_stale is Stance.HOLD:
+            yield "tags_stale: allowed: open, closed"
+        if stances.pool_full is not None and self.method is not Method.ZPA:
+            yield "pool_full is for the method ZPA, whose names need synthetic addresses"
 
 
 class Policy(Catalogue):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
 from zcc.policy.objects.tag_expression import TagType
@@ -63,6 +64,11 @@ class Workloads:
                 self.repeated.append(workload)
             if found is None or workload.confirmed_s >= found.confirmed_s:
                 self._by_place[place] = workload
+
+    @cached_property
+    def confirmed_s(self) -> float:
+        """Return when the one confirmed last was, in seconds since 1970; 0 without any."""
+        return max((workload.confirmed_s for workload in self), default=0.0)
 
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._by_place.values())

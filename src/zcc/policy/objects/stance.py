@@ -1,14 +1,11 @@
 """Stance: what becomes of a rule's flows when something that they need fails.
 
-                  open                         closed                      hold
-    edge_down     DIRECT instead               refused: RST or ICMP        kept waiting: dropped in silence, so that the
-                                                                           client asks again until the edge is back
-    tags_stale    the old tags still count     the rule's flows are        no new flows are let through; those that are
-                                               dropped                     there go on
-    pool_full     the DNS answer is the        SERVFAIL                    no answer, so that the client asks again
-                  upstream's
+                  open                        closed                       hold
+    edge_down     ZIA only: DIRECT instead    dropped, by policy           ZIA, ZPA: they wait, and go on once an edge is back
+    tags_stale    the old tags still count    dropped, by policy           –
+    pool_full     the answer is upstream's    SERVFAIL                     no answer, so that the client asks again
 
-Journey: a rule's `on_failure` names them; zcc.policy.stances compiles them for a given set of failures. Pure.
+Journey: a rule's `on_failure` names them; zcc.policy.stances says what a rule's method is under some failures. Pure.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ class Stance(StrEnum):
 
 
 class OnFailure(Settings):
-    """A rule's stances; None = as the file says elsewhere (zia.fail), else closed."""
+    """A rule's stances; None = as if there were none: edge_down as zia.fail says, old tags count."""
 
     edge_down: Stance | None = None
     tags_stale: Stance | None = None
