@@ -294,7 +294,7 @@ class Datapath:
         The worker goes on meanwhile, so a flow that begins or ends just then may be there or not.
         """
         entries = self._worker.admission.flows.entries_view
-        return entries[(entries["used"] != 0) & (entries["rule"] >= 0)]
+        return np.asarray(entries[(entries["used"] != 0) & (entries["rule"] >= 0)])
 
     def counters(self) -> Counters:
         """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""

@@ -7,16 +7,17 @@ edit to edit, so that what the data plane has learned stays true.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset, tables_of
 from zcc.connector.settings import ConnectorSettings
 from zcc.policy.compile import CompiledPolicy, compile_policy
-from zcc.policy.model import Method
+from zcc.policy.model import Method, Rule
 from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.places import Places
+from zcc.policy.stances import Failure, effective
 from zcc.policy.world import World
 
 __all__ = ["Prepared", "Rulebook"]
@@ -28,6 +29,7 @@ class Prepared:
 
     settings: ConnectorSettings
     world: World
+    written: tuple[Rule, ...]  # with the methods that the file gives them
     compiled: CompiledPolicy
     rules: RuleSet
 
@@ -46,23 +48,28 @@ class Rulebook:
         self.generation = 0
         self._places = Places(settings.policy())
         first = self.prepare(settings, world)
-        self.compiled, self.rules = first.compiled, first.rules
+        self.compiled, self.rules, self._written = first.compiled, first.rules, first.written
         self._binder = NameBinder(self.names, first.compiled, first.rules, first.world)
         self.names.announce = self._binder
         self.generation = first.rules.generation
 
-    def prepare(self, settings: ConnectorSettings, world: World | None = None) -> Prepared:
+    def prepare(self, settings: ConnectorSettings, world: World | None = None,
+                failures: frozenset[Failure] = frozenset()) -> Prepared:
         """Compile another policy, for `adopt`; in any thread, and nothing is changed.
 
         Args:
             world: what is known beside the policy; None = nothing.
+            failures: what has failed, for the stances of rules.
         Raises:
             ZccError: it is too large to compile, or a file of the world is damaged.
         """
         world = world or World()
         with self._one:
             compiled = compile_policy(settings.policy(), settings.group, self.names, world, self._categories)
-        return Prepared(settings, world, compiled, build_ruleset(compiled, self.generation + 1, tables_of(compiled, world)))
+        fail_open = settings.zia is not None and settings.zia.fail == "open"
+        written, compiled = compiled.rules, replace(compiled, rules=effective(compiled.rules, failures, fail_open))
+        rules = build_ruleset(compiled, self.generation + 1, tables_of(compiled, world))
+        return Prepared(settings, world, written, compiled, rules)
 
     def adopt(self, prepared: Prepared) -> RuleSet:
         """Put a prepared policy in force and return its rule set.
@@ -74,7 +81,7 @@ class Rulebook:
             raise ValueError(f"prepared must be of generation {self.generation + 1}, not {prepared.rules.generation}: "
                              "prepare it again")
         self.generation += 1
-        self.compiled, self.rules = prepared.compiled, prepared.rules
+        self.compiled, self.rules, self._written = prepared.compiled, prepared.rules, prepared.written
         self.names.adopt(prepared.settings.applications)
         self._binder.adopt(prepared.compiled, prepared.rules, prepared.world)
         return self.rules
@@ -106,5 +113,5 @@ class Rulebook:
         return self.rules.speaks_of(name)
 
     def uses(self, method: Method) -> bool:
-        """Say whether an enabled rule, the default included, forwards by this method."""
-        return any(rule.method == method and rule.enabled for rule in self.compiled.rules)
+        """Say whether an enabled rule, the default included, forwards by this method as it is written."""
+        return any(rule.method == method and rule.enabled for rule in self._written)
