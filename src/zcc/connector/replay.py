@@ -9,11 +9,13 @@ by one through a batch of one row, so that a DNS answer is learned before the pa
 Each packet is taken for what it is, Geneve or plain. A plain one counts as if it had come by the first endpoint of the
 settings, unless it is to or from the connector itself (its addresses, its edges, its internal network): then it is no
 workload's and only counted. Who began a flow whose first packet is missing is told by SYN+ACK, by a well-known source port
-or, in Geneve, by the way it goes. The same file and settings give the same output: no chance and no clock come in.
+or, in Geneve, by the way it goes. The same file and settings give the same output: no chance comes in and no clock, but for
+the age of tags, which is that of now.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -37,7 +39,9 @@ from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.pending import Asker
 from zcc.errors import CaptureError
+from zcc.feeds.watch import Watch
 from zcc.policy.model import STRAY_RULE, Method
+from zcc.policy.world import World
 
 __all__ = ["Replay", "run"]
 
@@ -62,7 +66,7 @@ def run(settings: ConnectorSettings, path: Path, as_json: bool, out: TextIO) -> 
     Raises:
         CaptureError: the file is no capture, or damaged; the flows before the damage have been printed.
     """
-    replay, damage = Replay(settings), None
+    replay, damage = Replay(settings, Watch(settings.feeds).world), None
     try:
         for frame in with_progress(read_frames(path), path, out):
             replay.take(frame)
@@ -118,10 +122,15 @@ class Counts:
 class Replay:
     """One capture on its way through; take() its frames, then finish()."""
 
-    def __init__(self, settings: ConnectorSettings) -> None:
-        """Make the tables."""
+    def __init__(self, settings: ConnectorSettings, world: World | None = None) -> None:
+        """Make the tables.
+
+        Args:
+            world: what is known beside the policy; None = nothing.
+        """
         self._settings, self._own = settings, own_addresses(settings)
-        self._rulebook = Rulebook(settings)
+        self._rulebook = Rulebook(settings, world)
+        self._told_ns = time.monotonic_ns()
         self._rules = self._rulebook.rules
         numbers = {namespace.name: namespace.id for namespace in settings.namespaces}
         places = [(e.id, numbers[e.namespace], self._rulebook.location_of(e.id)) for e in settings.endpoints]
@@ -333,7 +342,7 @@ class Replay:
         name = name or self._names.lookup(EVERY_NAMESPACE, destination, self._now_ns)
         locations, names, out = self._one
         locations[0], names[0] = place.location, name
-        self._rules.decide_batch(self._batch, locations, names, out)
+        self._rules.decide_batch(self._batch, locations, names, out, self._told_ns)
         rule = self._rulebook.compiled.rules[int(out[0])]
         return {"rule_index": int(out[0]), "rule": rule.name, "method": str(rule.method),
                 "name": self._rulebook.names.name_of(name) or ""}

@@ -7,14 +7,17 @@ compiles nothing and knows no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
 from zcc.policy.criteria import TCP, UDP, AddressRange, Service
-from zcc.policy.model import Policy, Rule
+from zcc.policy.model import Policy, Rule, is_set
 from zcc.policy.names import application_map, patterns_of
 from zcc.policy.objects.endpoint import Endpoint
+from zcc.policy.objects.location import Location
 from zcc.policy.objects.segment import Application
 from zcc.policy.places import sublocation_of
 from zcc.policy.world import World
@@ -73,6 +76,47 @@ def decide(policy: Policy, flow: Flow, world: World | None = None) -> Decision:
     return Decider(policy, world).decide(flow)
 
 
+class Subject:
+    """A flow, and what is known of it, each looked up once."""
+
+    def __init__(self, decider: Decider, flow: Flow) -> None:
+        self.flow = flow
+        self._decider = decider
+
+    @cached_property
+    def patterns(self) -> frozenset[str]:
+        """Return every pattern that the flow's name matches."""
+        return frozenset(patterns_of(self.flow.name)) if self.flow.name else frozenset()
+
+    @cached_property
+    def country(self) -> str | None:
+        """Return the country of the destination."""
+        return self._decider.world.countries.of(self.flow.destination)
+
+    @cached_property
+    def categories(self) -> frozenset[str]:
+        """Return the categories of the name."""
+        return self._decider.world.categories_of(self.flow.name)
+
+    @cached_property
+    def location(self) -> Location | None:
+        """Return the location that the flow came in by."""
+        return self._decider.policy.location_by_name.get(self.flow.location or "")
+
+    @cached_property
+    def part(self) -> str | None:
+        """Return its sublocation, as LOCATION/SUBLOCATION."""
+        location = self.location
+        return sublocation_of(location, self.flow.endpoint, self.flow.source) if location else None
+
+    def goes_to(self, values: Iterable[AddressRange | str]) -> bool:
+        """Tell whether the destination is one of some addresses and names."""
+        return any(self.flow.destination in v if isinstance(v, AddressRange) else v in self.patterns for v in values)
+
+
+Seen = Callable[[], str]  # what was seen instead, in words; made only when someone wants to read it
+
+
 class Decider:
     """Decides flows one by one, by the rules as they are written.
 
@@ -83,17 +127,37 @@ class Decider:
     def __init__(self, policy: Policy, world: World | None = None) -> None:
         self.policy, self.world = policy, world or World()
         self._rules = policy.ordered()
+        self._set = [_criteria_of(rule) for rule in self._rules]
         self._applications = application_map(policy.applications)
 
     def decide(self, flow: Flow) -> Decision:
-        """Find the first rule that matches; there is always one, because the last matches everything."""
-        above: list[Mismatch] = []
+        """Find the first rule that matches, and why those above it do not; there is always one, the last."""
+        index, missed = self._first(flow)
+        above = tuple(Mismatch(n, self._rules[n].name, criterion, seen()) for n, (criterion, seen) in enumerate(missed))
+        return Decision(index, self._rules[index], above)
+
+    def rule_of(self, flow: Flow) -> Rule:
+        """Find the first rule that matches; quicker than decide, which also says why not the others."""
+        return self._rules[self._first(flow)[0]]
+
+    def _first(self, flow: Flow) -> tuple[int, list[tuple[str, Seen]]]:
+        subject = Subject(self, flow)
+        missed: list[tuple[str, Seen]] = []
         for index, rule in enumerate(self._rules):
-            missed = self.first_mismatch(rule, flow)
-            if missed is None:
-                return Decision(index, rule, tuple(above))
-            above.append(Mismatch(index, rule.name, *missed))
+            found = self._missed(rule, subject, self._set[index])
+            if found is None:
+                return index, missed
+            missed.append(found)
         raise AssertionError("the default rule has no criteria")
+
+    def _missed(self, rule: Rule, subject: Subject, criteria: Criteria) -> tuple[str, Seen] | None:
+        if not rule.enabled:
+            return "enabled", lambda: "the rule is switched off"
+        for criterion, match in criteria:
+            seen = match(self, rule, subject)
+            if seen is not None:
+                return criterion, seen
+        return None
 
     def first_mismatch(self, rule: Rule, flow: Flow, only: Iterable[str] | None = None) -> Missed | None:
         """Return the first criterion that does not match and what was seen, or None when the rule matches.
@@ -101,153 +165,136 @@ class Decider:
         Args:
             only: the criteria that are looked at; None = all.
         """
-        if not rule.enabled:
-            return "enabled", "the rule is switched off"
-        for criterion, match in _CRITERIA:
-            seen = match(self, rule, flow) if only is None or criterion in only else None
-            if seen is not None:
-                return criterion, seen
-        return None
+        criteria = tuple(item for item in _criteria_of(rule) if only is None or item[0] in only)
+        found = self._missed(rule, Subject(self, flow), criteria)
+        return None if found is None else (found[0], found[1]())
 
     def matches_name(self, rule: Rule, criterion: str, name: str) -> bool:
         """Tell whether a name alone, whatever its address and ports, can satisfy a criterion."""
         flow = Flow(NOWHERE, NOWHERE, TCP, name=name)
         if criterion == "applications":
-            return not isinstance(self._owner(rule, flow), str)
+            return isinstance(self._owner(rule, flow), Application)
         return self.first_mismatch(rule, flow, (criterion,)) is None
 
-    # ---- one criterion each: None when it matches, else what was seen ----
+    # ---- one criterion each, for rules that set it: None when it matches, else what was seen ----
 
-    def _connector_group(self, rule: Rule, flow: Flow) -> str | None:
-        matches = not rule.connector_groups or flow.group in rule.connector_groups
-        return None if matches else flow.group or "no group"
+    def _connector_group(self, rule: Rule, subject: Subject) -> Seen | None:
+        group = subject.flow.group
+        return None if group in rule.connector_groups else lambda: group or "no group"
 
-    def _namespace(self, rule: Rule, flow: Flow) -> str | None:
-        matches = not rule.namespaces or flow.namespace in rule.namespaces
-        return None if matches else flow.namespace or "no namespace"
+    def _namespace(self, rule: Rule, subject: Subject) -> Seen | None:
+        namespace = subject.flow.namespace
+        return None if namespace in rule.namespaces else lambda: namespace or "no namespace"
 
-    def _location(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.locations and not rule.location_groups:
-            return None
-        location = self.policy.location_by_name.get(flow.location or "")
+    def _location(self, rule: Rule, subject: Subject) -> Seen | None:
+        location, part = subject.location, subject.part
         if location is None:
-            return "no location"
-        part = sublocation_of(location, flow.endpoint, flow.source)
+            return lambda: "no location"
         groups = (self.policy.location_group_by_name[name] for name in rule.location_groups)
         if {location.name, part} & set(rule.locations) or any(location.name in group.locations for group in groups):
             return None
-        return part or location.name
+        return lambda: part or location.name
 
-    def _source(self, rule: Rule, flow: Flow) -> str | None:
-        groups = self.policy.source_group_by_name
+    def _source(self, rule: Rule, subject: Subject) -> Seen | None:
+        groups, source = self.policy.source_group_by_name, subject.flow.source
         for name in rule.exclude_source_groups:
-            if _is_in(flow.source, groups[name].addresses):
-                return f"{flow.source}, which {name} excludes"
+            if _is_in(source, groups[name].addresses):
+                return functools.partial("{}, which {} excludes".format, source, name)
         if not rule.sources and not rule.source_groups:
             return None
         listed = (rule.sources, *(groups[name].addresses for name in rule.source_groups))
-        return None if any(_is_in(flow.source, values) for values in listed) else str(flow.source)
+        return None if any(_is_in(source, values) for values in listed) else lambda: str(source)
 
-    def _source_workload(self, rule: Rule, flow: Flow) -> str | None:
-        return self._workload(rule.source_workload_groups, flow.namespace, flow.source)
+    def _source_workload(self, rule: Rule, subject: Subject) -> Seen | None:
+        return self._workload(rule.source_workload_groups, subject.flow.namespace, subject.flow.source)
 
-    def _destination_workload(self, rule: Rule, flow: Flow) -> str | None:
-        return self._workload(rule.destination_workload_groups, flow.namespace, flow.destination)
+    def _destination_workload(self, rule: Rule, subject: Subject) -> Seen | None:
+        return self._workload(rule.destination_workload_groups, subject.flow.namespace, subject.flow.destination)
 
-    def _workload(self, groups: Iterable[str], namespace: str | None, address: Address) -> str | None:
-        if not groups:
-            return None
+    def _workload(self, groups: Iterable[str], namespace: str | None, address: Address) -> Seen | None:
         workload = self.world.workloads.find(namespace, address)
         if workload is None:
-            return f"no workload is known for {address} in namespace {namespace or 'none'}"
-        held = [name for name, group in self.policy.workload_group_by_name.items() if group.holds(workload)]
-        return None if set(groups) & set(held) else f"{address} ({workload.id or 'workload'}) is in {_listed(held)}"
-
-    def _tags(self, rule: Rule, flow: Flow) -> str | None:
-        if rule.tags_older_than is None and rule.tags_newer_than is None:
+            return lambda: f"no workload is known for {address} in namespace {namespace or 'none'}"
+        known = self.policy.workload_group_by_name
+        if any(known[name].holds(workload) for name in groups):
             return None
+        return lambda: (f"{address} ({workload.id or 'workload'}) is in "
+                        f"{_listed(name for name, group in known.items() if group.holds(workload))}")  # fmt: skip
+
+    def _tags(self, rule: Rule, subject: Subject) -> Seen | None:
+        flow = subject.flow
         workload = self.world.workloads.find(flow.namespace, flow.source)
         if workload is None:
-            return None if rule.tags_newer_than is None else f"nothing is known of {flow.source}"
+            return None if rule.tags_newer_than is None else lambda: f"nothing is known of {flow.source}"
         age = flow.at_s - workload.confirmed_s
         old = rule.tags_older_than is None or age >= rule.tags_older_than.total_seconds()
         new = rule.tags_newer_than is None or age < rule.tags_newer_than.total_seconds()
-        return None if old and new else f"tags of {flow.source} are {age:.0f}s old"
+        return None if old and new else lambda: f"tags of {flow.source} are {age:.0f}s old"
 
-    def _destination(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.destinations and not rule.destination_groups:
-            return None
-        groups = [self.policy.destination_group_by_name[name] for name in rule.destination_groups]
-        country, categories = self.world.countries.of(flow.destination), self.world.categories_of(flow.name)
-        if _goes_to(flow, rule.destinations) or any(
-            _goes_to(flow, group.destinations) or country in group.countries or categories & set(group.categories)
+    def _destination(self, rule: Rule, subject: Subject) -> Seen | None:
+        groups = (self.policy.destination_group_by_name[name] for name in rule.destination_groups)
+        if subject.goes_to(rule.destinations) or any(
+            subject.goes_to(group.destinations)
+            or (group.countries and subject.country in group.countries)
+            or (group.categories and subject.categories & set(group.categories))
             for group in groups
         ):
             return None
-        return f"{flow.destination} ({flow.name or 'no name known'})"
+        return lambda: _where(subject.flow)
 
-    def _country(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.countries:
+    def _country(self, rule: Rule, subject: Subject) -> Seen | None:
+        if subject.country in rule.countries:
             return None
-        country = self.world.countries.of(flow.destination)
-        return None if country in rule.countries else f"{flow.destination} is in {country or 'no country that is known'}"
+        return lambda: f"{subject.flow.destination} is in {subject.country or 'no country that is known'}"
 
-    def _category(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.categories:
+    def _category(self, rule: Rule, subject: Subject) -> Seen | None:
+        if subject.categories & set(rule.categories):
             return None
-        categories = self.world.categories_of(flow.name)
-        if categories & set(rule.categories):
-            return None
-        return f"{flow.name} is in {_listed(sorted(categories))}" if flow.name else f"no name is known for {flow.destination}"
+        name, destination = subject.flow.name, subject.flow.destination
+        return lambda: f"{name} is in {_listed(sorted(subject.categories))}" if name else f"no name is known for {destination}"
 
-    def _application_service(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.application_services:
-            return None
+    def _application_service(self, rule: Rule, subject: Subject) -> Seen | None:
         services = (self.policy.application_service_by_name[name] for name in rule.application_services)
-        matches = any(_goes_to(flow, service.destinations) for service in services)
-        return None if matches else f"{flow.destination} ({flow.name or 'no name known'})"
+        return None if any(subject.goes_to(service.destinations) for service in services) else lambda: _where(subject.flow)
 
-    def _application(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.names_applications:
-            return None
+    def _application(self, rule: Rule, subject: Subject) -> Seen | None:
+        flow = subject.flow
         owner = self._owner(rule, flow)
-        if isinstance(owner, str):
+        if not isinstance(owner, Application):
             return owner
-        return None if _serves(owner, flow) else f"{flow.service} is no port of application {owner.name}"
+        return None if _serves(owner, flow) else lambda: f"{flow.service} is no port of application {owner.name}"
 
-    def _owner(self, rule: Rule, flow: Flow) -> Application | str:
+    def _owner(self, rule: Rule, flow: Flow) -> Application | Seen:
         """The application of a flow's name if the rule names it, else what was seen."""
         groups = (self.policy.segment_group_by_name[name] for name in rule.segment_groups)
         named = {*rule.applications, *(name for group in groups for name in group.applications)}
         if not named and not rule.all_applications:
-            return "the rule names no application, so nothing matches it"
+            return lambda: "the rule names no application, so nothing matches it"
         if not flow.name:
-            return f"no name is known for {flow.destination}"
+            return lambda: f"no name is known for {flow.destination}"
         application = self._applications.get(flow.name)
         if application is None:
-            return f"{flow.name} belongs to no application"
+            return lambda: f"{flow.name} belongs to no application"
         if not rule.all_applications and application.name not in named:
-            return f"{flow.name} belongs to application {application.name}"
+            return lambda: f"{flow.name} belongs to application {application.name}"
         return application
 
-    def _service(self, rule: Rule, flow: Flow) -> str | None:
-        if not rule.services and not rule.service_groups:
-            return None
+    def _service(self, rule: Rule, subject: Subject) -> Seen | None:
+        flow = subject.flow
         groups = (self.policy.service_group_by_name[name] for name in rule.service_groups)
         names = [*(value for value in rule.services if isinstance(value, str)), *(n for g in groups for n in g.services)]
         listed = [value for value in rule.services if isinstance(value, Service)]
         for name in names:
             listed += self.policy.service_by_name[name].services
-        return None if any(value.matches(flow.protocol, flow.port) for value in listed) else flow.service
+        return None if any(value.matches(flow.protocol, flow.port) for value in listed) else lambda: flow.service
+
+
+def _where(flow: Flow) -> str:
+    return f"{flow.destination} ({flow.name or 'no name known'})"
 
 
 def _is_in(address: Address, ranges: Iterable[AddressRange]) -> bool:
     return any(address in values for values in ranges)
-
-
-def _goes_to(flow: Flow, values: Iterable[AddressRange | str]) -> bool:
-    patterns = set(patterns_of(flow.name)) if flow.name else set()
-    return any(flow.destination in v if isinstance(v, AddressRange) else v in patterns for v in values)
 
 
 def _serves(application: Application, flow: Flow) -> bool:
@@ -255,11 +302,12 @@ def _serves(application: Application, flow: Flow) -> bool:
     return flow.port is not None and any(flow.port in ports_range for ports_range in ports)
 
 
-def _listed(names: Iterable[str] | Iterator[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-_CRITERIA: tuple[tuple[str, Callable[[Decider, Rule, Flow], str | None]], ...] = (
+Criteria = tuple[tuple[str, Callable[[Decider, Rule, Subject], Seen | None]], ...]
+_CRITERIA: Criteria = (
     ("connector_groups", Decider._connector_group),
     ("namespaces", Decider._namespace),
     ("locations", Decider._location),
@@ -274,3 +322,9 @@ _CRITERIA: tuple[tuple[str, Callable[[Decider, Rule, Flow], str | None]], ...] =
     ("applications", Decider._application),
     ("services", Decider._service),
 )
+
+
+def _criteria_of(rule: Rule) -> Criteria:
+    """The criteria that a rule sets; applications count with ZPA even if none is named."""
+    return tuple((criterion, match) for criterion, match in _CRITERIA
+                 if (rule.names_applications if criterion == "applications" else is_set(rule, criterion)))  # fmt: skip

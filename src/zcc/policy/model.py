@@ -46,7 +46,7 @@ from zcc.policy.objects.service import ServiceOrName
 from zcc.policy.objects.stance import OnFailure, Stance
 from zcc.policy.references import problems
 
-__all__ = ["CRITERIA", "DEFAULT_RULE", "STRAY_RULE", "Application", "Method", "Policy", "Rule"]
+__all__ = ["CRITERIA", "DEFAULT_RULE", "STRAY_RULE", "Application", "Method", "Policy", "Rule", "is_set"]
 
 RULE_NAME_LIMIT = 31
 
@@ -159,6 +159,11 @@ class Rule(Settings):
             yield "tags_stale: allowed: open, closed"
         if stances.pool_full is not None and self.method is not Method.ZPA:
             yield "pool_full is for the method ZPA, whose names need synthetic addresses"
+
+
+def is_set(rule: Rule, criterion: str) -> bool:
+    """Tell whether a rule sets a criterion: a key of CRITERIA."""
+    return any(getattr(rule, field) not in ((), None, False) for field in CRITERIA[criterion])
 
 
 class Policy(Catalogue):

@@ -116,7 +116,7 @@ class Recorded:
 
 def verdict(decider: Decider, flow: Flow) -> Verdict:
     """Return what a policy makes of a flow."""
-    rule = decider.decide(flow).rule
+    rule = decider.rule_of(flow)
     return Verdict(str(rule.method), rule.name)
 
 

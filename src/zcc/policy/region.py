@@ -144,15 +144,16 @@ class Region:
     sets: tuple[Criterion, ...]
     mask: int  # bit n: criterion n is set
 
-    def covers(self, other: Region, but: int = -1) -> bool:
-        """Tell whether another region lies in this one, one criterion left out if `but` is its number."""
-        # What is not set covers everything; most pairs differ there already.
-        if self.mask & ~other.mask & ~(1 << but if but >= 0 else 0):
-            return False
-        return all(
-            n == but or not self.mask >> n & 1 or mine.covers(theirs)  # type: ignore[arg-type]
-            for n, (mine, theirs) in enumerate(zip(self.sets, other.sets, strict=True))
-        )
+    def misses(self, other: Region) -> list[int]:
+        """Return the criteria, by number, in which another region does not lie in this one; two at most, then it stops."""
+        # What is not set covers everything.
+        missed: list[int] = []
+        for n, (mine, theirs) in enumerate(zip(self.sets, other.sets, strict=True)):
+            if self.mask >> n & 1 and not mine.covers(theirs):  # type: ignore[arg-type]
+                missed.append(n)
+                if len(missed) > 1:
+                    break
+        return missed
 
 
 def region_of(clause: Clause) -> Region:

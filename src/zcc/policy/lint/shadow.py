@@ -18,7 +18,7 @@ import numpy as np
 from zcc.policy.lint.finding import Finding
 from zcc.policy.model import Policy, Rule
 from zcc.policy.places import Places
-from zcc.policy.region import CRITERIA, Region, bounds, marks, region_of, union
+from zcc.policy.region import Region, bounds, marks, region_of, union
 from zcc.policy.resolve import clauses_of_rule
 
 __all__ = ["shadow"]
@@ -103,11 +103,14 @@ class _Above:
         self.pairs += len(candidates)
         if self.pairs > PAIRS_LIMIT:
             return None
-        alone = next((n for n in candidates if self._regions[n].covers(region)), None)
-        if alone is not None:
-            return {self._rules[alone]}
-        for number in range(len(CRITERIA)):
-            part = [n for n in candidates if self._regions[n].covers(region, but=number)]
+        parts: dict[int, list[int]] = {}  # regions that cover this one but for one criterion, by that criterion
+        for n in candidates:
+            missed = self._regions[n].misses(region)
+            if not missed:
+                return {self._rules[n]}
+            if len(missed) == 1:
+                parts.setdefault(missed[0], []).append(n)
+        for number, part in parts.items():
             if len(part) > 1:
                 together = union([self._regions[n].sets[number] for n in part])
                 if together.covers(region.sets[number]):  # type: ignore[arg-type]
