@@ -23,6 +23,7 @@ from zcc.connector.sessions import Labels
 from zcc.connector.settings import ConnectorSettings
 from zcc.errors import FeedError, ZccError
 from zcc.feeds.watch import Watch
+from zcc.policy.places import Places
 from zcc.policy.stances import Failure
 
 __all__ = ["Edits"]
@@ -42,6 +43,7 @@ class Edits:
         self.settings = settings
         self.failures: frozenset[Failure] = frozenset()
         self._rulebook, self._watch, self._clock = rulebook, watch, clock
+        self._endpoints, self._numbers = settings.endpoints, numbers_of(settings)
         self._one = asyncio.Lock()
 
     def attach(self, datapath: Datapath, labels: Labels) -> None:
@@ -55,7 +57,15 @@ class Edits:
             ZccError: it can not be compiled or carried out; the old one stays.
         """
         async with self._one:
-            await self._put(settings, self.failures)
+            await self._put(self._with_endpoints(settings), self.failures)
+
+    def _with_endpoints(self, settings: ConnectorSettings) -> ConnectorSettings:
+        """The settings with the endpoints that the worker has; their numbers must mean the same as before."""
+        kept = settings.model_copy(update={"endpoints": self._endpoints})
+        if numbers_of(kept) != self._numbers:
+            raise ZccError("namespaces or locations have changed so that an endpoint would have another; restart the connector "
+                           "for that")  # fmt: skip
+        return kept
 
     async def _put(self, settings: ConnectorSettings, failures: frozenset[Failure]) -> None:
         prepared = await asyncio.to_thread(self._rulebook.prepare, settings, self._watch.world, failures)
@@ -127,10 +137,21 @@ class Edits:
         return await asyncio.to_thread(self._preview, text.encode(), parse)
 
     def _preview(self, data: bytes, parse: Parse) -> Mapping[str, Any]:
-        settings = parse(data)
+        settings = self._with_endpoints(parse(data))
         world = self._watch.world if settings.feeds == self.settings.feeds else Watch(settings.feeds).world
         prepared = self._rulebook.prepare(settings, world, self.failures)
         current = Side(self._rulebook.compiled.rules, self._rulebook.rules)
         candidate = Side(prepared.compiled.rules, prepared.rules)
         entries = self._datapath.live_flows()
         return preview(entries, current, candidate, self._labels, self._clock.monotonic_ns()).to_dict()
+
+
+def numbers_of(settings: ConnectorSettings) -> dict[int, tuple[int | None, int | None]]:
+    """Return the numbers of the namespace and the place of each endpoint; None = there is none of that name."""
+    if any(endpoint.location not in settings.location_by_name for endpoint in settings.endpoints):
+        return {}
+    places = Places(settings.policy())
+    numbers = {name: number for number, name in enumerate(places.names, 1)}
+    namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
+    return {endpoint.id: (namespaces.get(endpoint.namespace), numbers.get(places.of_endpoint(endpoint.id)))
+            for endpoint in settings.endpoints}  # fmt: skip

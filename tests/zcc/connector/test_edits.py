@@ -90,6 +90,26 @@ def test_a_file_that_is_another_is_put_in_force():
     assert datapath.taken[0].generation == 2 and made.settings.rules[0].name == "updates"
 
 
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({"locations": ["l1", "l2"]}, True),
+        ({"endpoints": []}, True),  # the worker keeps those it has
+        ({"locations": ["l0", "l1"]}, False),
+        ({"locations": [{"name": "l1", "sublocations": [{"name": "s", "namespaces": ["blue"]}]}]}, False),
+        ({"namespaces": [{"name": "blue", "id": 2}]}, False),
+    ],
+)
+def test_an_edit_may_not_give_an_endpoint_another_number(fields, taken):
+    made, rulebook, datapath = make(settings())
+    if taken:
+        asyncio.run(made.put(settings(UPDATES, **fields)))
+        return
+    with pytest.raises(ZccError, match="restart the connector"):
+        asyncio.run(made.put(settings(UPDATES, **fields)))
+    assert rulebook.generation == 1 and not datapath.taken
+
+
 def test_a_feed_that_is_another_is_followed(tmp_path):
     path = tmp_path / "w.yaml"
     path.write_text("workloads: []")
