@@ -167,7 +167,14 @@ def parse_dns_pattern(value: object) -> str:
     """
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and text.startswith("*."):
-        return "*." + parse_dns_name(text[2:])
+        text = text[2:]
+        if "*" not in text:
+            return "*." + parse_dns_name(text)
+    if isinstance(text, str) and "*" in text:
+        nearest = text.rpartition("*")[2].strip(".")
+        hint = f"; did you mean *.{nearest}?" if nearest else ""
+        raise ValueError(f"{value!r} is no domain name or pattern; allowed: a * only as the first label, as in "
+                         f"*.example.com, which means every name below it{hint}")  # fmt: skip
     return parse_dns_name(text)
 
 

@@ -2,7 +2,7 @@
 
     identity, policy ▶ device ▶ data path ▶ edges ▶ DNS, relay, strays ▶ health ▶ ready … stop ▶ drain ▶ all closed
 
-Journey: zcc.cli calls run(). SIGHUP reads the file again: rules and applications are exchanged while flows live; what else
+Journey: zcc.cli calls run(). SIGHUP reads the file again: rules and objects are exchanged while flows live; what else
 has changed needs a restart and is named in the log. It decides nothing about packets.
 """
 

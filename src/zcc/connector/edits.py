@@ -107,6 +107,9 @@ class Edits:
                         log.warning("%s: %s", failure, "stances of rules count" if failure in now else "over")
                     await self._try(now)
                     self.failures = now
+            elif self._rulebook.approximate:
+                async with self._one:
+                    await self._try(self.failures)
 
     async def _try(self, failures: frozenset[Failure]) -> None:
         try:

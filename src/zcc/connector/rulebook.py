@@ -112,6 +112,11 @@ class Rulebook:
         """Say whether a rule names this name, itself or by a pattern."""
         return self.rules.speaks_of(name)
 
+    @property
+    def approximate(self) -> bool:
+        """Say whether names came whose categories no name had before, so that another compilation would tell more apart."""
+        return self._binder.approximate
+
     def uses(self, method: Method) -> bool:
         """Say whether an enabled rule, the default included, forwards by this method as it is written."""
         return any(rule.method == method and rule.enabled for rule in self._written)

@@ -97,6 +97,9 @@ class Recorded:
         if not isinstance(record, dict):
             self.skipped["lines that are no JSON object"] += 1
             return None
+        if isinstance(record.get("gap"), int):
+            self.skipped["records that the log has lost"] += record["gap"]
+            return None
         if record.get("log", "session") != "session":
             self.skipped[f"records of the log {str(record['log'])[:20]}"] += 1
             return None

@@ -146,6 +146,25 @@ def test_stances_count_while_an_edge_is_down(monkeypatch):
     assert datapath.taken[0].actions[0] != datapath.taken[1].actions[0]
 
 
+def test_a_name_of_categories_that_no_name_had_before_has_the_policy_compiled_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(edits, "LOOK_S", 0.005)
+    for category, domain in (("ads", "both.example"), ("news", "both.example"), ("bad", "bad.example")):
+        (tmp_path / f"{category}.txt").write_text(domain)
+    rule = {"name": "no", "method": "DROP", "categories": ["ads", "news"]}
+    made, rulebook, datapath = make(settings(rule, feeds={"categories": str(tmp_path)}))
+    number = rulebook.names.id_of("bad.example")
+    assert not rulebook.approximate and number
+    rulebook.names.id_of("both.example")
+    assert rulebook.approximate
+
+    async def body():
+        task = asyncio.create_task(made.follow_failures(frozenset))
+        await until(lambda: datapath.taken, task)
+
+    asyncio.run(body())
+    assert not rulebook.approximate and frozenset({"ads", "news"}) in rulebook.compiled.category_sets
+
+
 def test_workloads_that_are_not_confirmed_are_stale(tmp_path, monkeypatch):
     monkeypatch.setattr(edits, "LOOK_S", 0.005)
     path = tmp_path / "w.yaml"

@@ -85,7 +85,16 @@ def test_a_mistyped_address_is_not_taken_for_a_name(text):
         parse_destination(text)
 
 
-@pytest.mark.parametrize("text", ["*", "*abc.example.com", "abs.*.example.com", "*.*.example.com", "a..b"])
-def test_a_star_stands_only_for_the_leading_labels(text):
-    with pytest.raises(ValueError, match="no domain name"):
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("*", "only as the first label"),
+        ("*abc.example.com", r"did you mean \*\.abc\.example\.com"),
+        ("abs.*.example.com", r"did you mean \*\.example\.com"),
+        ("*.*.example.com", r"did you mean \*\.example\.com"),
+        ("a..b", "labels of 1 to 63"),
+    ],
+)
+def test_a_star_stands_only_for_the_leading_labels(text, hint):
+    with pytest.raises(ValueError, match=f"no domain name.*{hint}"):
         parse_destination(text)

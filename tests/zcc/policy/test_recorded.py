@@ -61,6 +61,7 @@ def test_a_record_tells_all_that_a_decision_looks_at():
         (json.dumps(RECORD | {"clt_src_ip": "x"}).encode(), "records that tell no flow or no method"),
         (json.dumps(RECORD | {"time": 5}).encode(), "records that tell no flow or no method"),
         (json.dumps(RECORD | {"fwdtypename": "NONE"}).encode(), "records that tell no flow or no method"),
+        (b'{"gap": 1, "recordid": 4, "until": 4, "reason": "queue full"}', "records that the log has lost"),
         (b" ", None),
     ],
 )
