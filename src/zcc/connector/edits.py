@@ -24,7 +24,7 @@ from zcc.connector.settings import ConnectorSettings
 from zcc.errors import FeedError, ZccError
 from zcc.feeds.watch import Watch
 from zcc.policy.places import Places
-from zcc.policy.stances import Failure
+from zcc.policy.stances import Failure, effective
 
 __all__ = ["Edits"]
 
@@ -103,13 +103,22 @@ class Edits:
             last = now
             if now != self.failures and times >= LASTS_LOOKS:
                 async with self._one:
-                    for failure in sorted(now ^ self.failures):
-                        log.warning("%s: %s", failure, "stances of rules count" if failure in now else "over")
-                    await self._try(now)
-                    self.failures = now
+                    await self._take_stance(now)
             elif self._rulebook.approximate:
                 async with self._one:
                     await self._try(self.failures)
+
+    async def _take_stance(self, now: frozenset[Failure]) -> None:
+        before, self.failures = self.failures, now
+        if effective(self.settings.rules, before, self._fail_open) == effective(self.settings.rules, now, self._fail_open):
+            return
+        for failure in sorted(now ^ before):
+            log.warning("%s: %s", failure, "stances of rules count" if failure in now else "over")
+        await self._try(now)
+
+    @property
+    def _fail_open(self) -> bool:
+        return self.settings.zia is not None and self.settings.zia.fail == "open"
 
     async def _try(self, failures: frozenset[Failure]) -> None:
         try:
