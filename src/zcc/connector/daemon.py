@@ -76,7 +76,6 @@ class Connector:
         self.check = PeerCheck(settings.identity, self.clock)
         self.watch = Watch(settings.feeds)
         self.rulebook = Rulebook(settings, self.watch.world)
-        self.edits = Edits(settings, self.rulebook, self.watch, self.clock)
         self.logs = Logs(
             settings.logs, settings.name, group=settings.group, role=settings.role, clock=self.clock
         )
@@ -97,6 +96,7 @@ class Connector:
         """
         loop = asyncio.get_running_loop()
         self._open_datapath()
+        self.edits = Edits(self.settings, self.rulebook, self.watch, self.clock, self.datapath, self.labels)
         self.datapath.start(loop)
         self._closers.callback(self.datapath.stop, loop)
         self._join_private()

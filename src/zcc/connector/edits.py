@@ -37,18 +37,23 @@ Seen = Callable[[], frozenset[Failure]]
 
 
 class Edits:
-    """One connector's policy through its edits."""
+    """One connector's policy through its edits.
 
-    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, watch: Watch, clock: Clock) -> None:
+    Args:
+        settings, rulebook: what is in force.
+        watch: the feeds.
+        datapath, labels: what carries edits out, and what must know the new names of rules.
+    """
+
+    def __init__(
+        self, settings: ConnectorSettings, rulebook: Rulebook, watch: Watch, clock: Clock, datapath: Datapath, labels: Labels
+    ) -> None:
+        self._datapath, self._labels = datapath, labels
         self.settings = settings
         self.failures: frozenset[Failure] = frozenset()
         self._rulebook, self._watch, self._clock = rulebook, watch, clock
         self._endpoints, self._numbers = settings.endpoints, numbers_of(settings)
         self._one = asyncio.Lock()
-
-    def attach(self, datapath: Datapath, labels: Labels) -> None:
-        """Say who carries edits out."""
-        self._datapath, self._labels = datapath, labels
 
     async def put(self, settings: ConnectorSettings) -> None:
         """Put the policy of settings in force and return when it is; live flows are decided again at their next packet.

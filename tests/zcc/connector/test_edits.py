@@ -67,8 +67,8 @@ def entry(source, destination, port, name_id=0, initiator=0, rule=0):
 def make(first, flows=()):
     watch, datapath = Watch(first.feeds), FakeDatapath(flows)
     rulebook = Rulebook(first, watch.world)
-    made = Edits(first, rulebook, watch, ManualClock(time=20.0))
-    made.attach(datapath, Labels({1: "blue"}, {1: "l1"}, {}, rulebook.rule_names, rulebook.names.name_of))
+    labels = Labels({1: "blue"}, {1: "l1"}, {}, rulebook.rule_names, rulebook.names.name_of)
+    made = Edits(first, rulebook, watch, ManualClock(time=20.0), datapath, labels)
     return made, rulebook, datapath
 
 
