@@ -78,8 +78,8 @@ def warm_up(rig: Rig, device: Program) -> None:
 
 def ours() -> Iterator[Impl]:
     """The worker by each back end."""
-    for kind in ("xdp", "packet", "udp"):
-        yield f"fastpath-{kind}", lambda rig, kind=kind: engine(rig, kind), False
+    for kind in ("kernel-flows", "xdp", "packet", "udp"):
+        yield f"fastpath-{kind}", lambda rig, kind=kind: engine(rig, kind), kind == "kernel-flows"
 
 
 def engine(rig: Rig, kind: str) -> Program:

@@ -24,10 +24,11 @@ from fastpath.flowtable import FlowTable
 from fastpath.message import Command, Event, command, drain
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
-from fastpath.packetio import Device, GeneveSocket, UdpSocket
+from fastpath.packetio import Device, GenevePort, GeneveSocket, UdpSocket
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
+from fastpath.xsk import XskPort
 from inner_packets import DNS_PORT, TCP_PORT, UDP_PORT
 from zcc.connector.ruleset import RuleSet, build_ruleset
 from zcc.policy.compile import compile_policy
@@ -53,14 +54,17 @@ class WorkerRig:
     """The worker and all that surrounds it."""
 
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
-                 batch: PacketBatch | None = None) -> None:
+                 batch: PacketBatch | None = None, port: GenevePort | None = None, gwlb: socket.socket | None = None) -> None:
         self.now = 1000 * SECOND
         self.generation = 0
         self.names = NameBook(_policy([]).applications)
         self.portal = self.names.id_of("portal.corp.example")
         self._make_link()
-        self.gwlb = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.gwlb.bind((GWLB, 6081))
+        port = GeneveSocket(SERVICE, 6081) if port is None else port
+        self.service = socket.inet_ntoa(port.address.to_bytes(4, "big"))
+        self.gwlb = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if gwlb is None else gwlb
+        if gwlb is None:
+            self.gwlb.bind((GWLB, 6081))
         self.gwlb.setblocking(False)
         self.tunnels, self.events, self.commands = Tunnels(), Ring(event_bytes), Ring(1 << 20)
         idle = {"tcp": 400, "tcp_opening": 30, "tcp_closing": 5, "udp": 130, "icmp": 30, "other": 130}
@@ -72,7 +76,8 @@ class WorkerRig:
             egress=(EGRESS4, EGRESS6), zia_fail_open=fail_open)
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
-            GeneveSocket(SERVICE, 6081), Device.veth("w0"), endpoints, self.admission, self.commands, batch)
+            port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,
+            kernel_flows=port.flows if isinstance(port, XskPort) else None)
         self.edges: dict[int, Session] = {}          # their ends of the tunnels, ours, and both sockets
         self.sessions: dict[int, Session] = {}
         self.ours: dict[int, UdpSocket] = {}
@@ -119,7 +124,7 @@ class WorkerRig:
 
     def from_gwlb(self, frame: bytes) -> None:
         """Send a Geneve packet; no turn."""
-        self.gwlb.sendto(frame, (SERVICE, 6081))
+        self.gwlb.sendto(frame, (self.service, 6081))
 
     def from_kernel(self, *packets: bytes) -> None:
         """Have the kernel send packets, and take a turn over them."""

@@ -33,7 +33,8 @@ from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
-    "udp": lambda: GeneveSocket(DEVICE), "packet": lambda: PacketRing(DEVICE), "xdp": lambda: XskPort(DEVICE)}
+    "udp": lambda: GeneveSocket(DEVICE), "packet": lambda: PacketRing(DEVICE), "xdp": lambda: XskPort(DEVICE),
+    "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS)}
 FLOWS = 1 << 16
 RULES = [{"name": "bad", "method": "DROP", "destinations": ["203.0.113.66"]},
          {"name": "east-west", "method": "LOCAL", "destinations": ["172.16.0.0/12"]}]
@@ -50,7 +51,9 @@ def made(kind: str) -> Worker:
         NameTable(1024, os.urandom(32)), AliasTable(internal[2], 16), rules, Tunnels(), Ring(1 << 20),
         secret=os.urandom(32), pool=ip_network("10.254.0.0/19"), internal=internal, ports=(5080, 5080, 5353),
         egress=(ip_address("198.51.100.9"),), zia_fail_open=False)
-    return Worker(KINDS[kind](), kernel_side(), EndpointMap([(ENDPOINT, 1, 0)]), admission, Ring(1 << 20))
+    port = KINDS[kind]()
+    return Worker(port, kernel_side(), EndpointMap([(ENDPOINT, 1, 0)]), admission, Ring(1 << 20),
+                  kernel_flows=port.flows if isinstance(port, XskPort) else None)
 
 
 def kernel_side() -> Device:

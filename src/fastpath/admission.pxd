@@ -7,6 +7,7 @@ from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport RuleSet
 from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowEntry, FlowTable
+from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
@@ -72,6 +73,7 @@ cdef class Admission:
     cdef uint64_t now              # of this turn
     cdef int draining, posted
     cdef uint64_t record_at        # when the next may be posted
+    cdef KernelFlows kernel        # flows that the kernel carries meanwhile; None = none
 
     cdef void key_row(self, Columns* b, int i) noexcept nogil
     cdef bint in_pool(self, const uint8_t* address) noexcept nogil
@@ -86,6 +88,8 @@ cdef class Admission:
     cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
     # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
     cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
+    # What the kernel has carried of a flow by itself.
+    cdef void credit(self, const Credit* credits, int n) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil
     cdef void expire(self) noexcept nogil
     # End the flow whose alias and port these are, if there is one.

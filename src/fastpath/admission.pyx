@@ -15,6 +15,7 @@ from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
 from fastpath.flowtable cimport *
+from fastpath.kernelflows cimport Credit
 from fastpath.message cimport FlowView, Message, post, view
 from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
@@ -333,8 +334,28 @@ cdef class Admission:
                 klass = TIMEOUT_TCP if entry.state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
         self.flows.touch(index, klass, self.now)
 
+    cdef void credit(self, const Credit* credits, int n) noexcept nogil:
+        cdef FlowEntry* entry
+        cdef int k
+        for k in range(n):
+            entry = &self.flows.entries[credits[k].index]
+            entry.packets[credits[k].way] += credits[k].packets
+            entry.bytes[credits[k].way] += credits[k].bytes
+            if credits[k].way:
+                self.counts.returned_packets[entry.action] += credits[k].packets
+                self.counts.returned_bytes[entry.action] += credits[k].bytes
+            else:
+                self.counts.packets[entry.action] += credits[k].packets
+                self.counts.bytes[entry.action] += credits[k].bytes
+            if entry.action == ACTION_DROP:
+                self.counts.drops[<int> DROP_POLICY] += credits[k].packets
+            self.flows.touch(credits[k].index, entry.timeout_class, self.now)
+
     cdef void close(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef Credit[2] credits
+        if self.kernel is not None:
+            self.credit(credits, self.kernel.withdraw(index, credits))
         self._report(PUNT_FLOW_CLOSED, entry)
         self._unbind(entry)
         self.flows.remove(index)

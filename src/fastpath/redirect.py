@@ -19,12 +19,15 @@ from types import TracebackType
 
 from fastpath import bpf
 from fastpath.bpfcode import Code
+from fastpath.hairpin import answer
 
 __all__ = ["Redirect", "program"]
 
 QUEUES = 64
 XDP_PASS = 2
 REDIRECT_MAP = 51            # bpf_redirect_map
+Flows = tuple[int, int, int]
+
 _DATA, _DATA_END, _QUEUE = 0, 4, 16     # of struct xdp_md
 _MORE_OR_OFFSET = 0x3FFF     # more fragments, or an offset: not a whole packet
 _GENERIC_TOO = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM)
@@ -65,10 +68,22 @@ def to_socket(code: Code, sockets_fd: int) -> None:
     code.exit()
 
 
-def program(address: str, port: int, sockets_fd: int) -> bytes:
-    """Assemble the program for one address and port; sockets_fd is its XSKMAP."""
+def program(address: str, port: int, sockets_fd: int, flows: Flows | None = None) -> bytes:
+    """Assemble the program for one address and port.
+
+    Args:
+        sockets_fd: its XSKMAP.
+        flows: what KernelFlows.maps says, to have decided flows carried by the program itself.
+    """
     code = Code()
-    match(code, address, port, "kernel")
+    if flows is None:
+        match(code, address, port, "kernel")
+    else:
+        code.alu("mov", "r6", "r1")
+        match(code, address, port, "kernel")
+        answer(code, *flows, "socket")
+        code.label("socket")
+        code.alu("mov", "r1", "r6")
     to_socket(code, sockets_fd)
     code.label("kernel")
     code.alu("mov", "r0", XDP_PASS)
@@ -85,11 +100,11 @@ class Redirect:
         OSError: CAP_BPF or CAP_NET_ADMIN is missing; EBUSY: another XDP program is there.
     """
 
-    def __init__(self, interface_index: int, address: str, port: int) -> None:
+    def __init__(self, interface_index: int, address: str, port: int, flows: Flows | None = None) -> None:
         self.mode = "driver"
         with contextlib.ExitStack() as undo:
             self._sockets = self._keep(undo, bpf.map_create(bpf.MAP_XSK, 4, 4, QUEUES))
-            loaded = self._load(program(address, port, self._sockets))
+            loaded = self._load(program(address, port, self._sockets, flows))
             undo.callback(os.close, loaded)
             self._program, self._index, self._link = loaded, interface_index, -1
             undo.pop_all()

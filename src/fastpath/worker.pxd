@@ -33,6 +33,8 @@ cdef class Worker:
     cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil
     cdef _exchange_one(self)
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
+    cdef void tell_kernel(self, Columns* b) noexcept nogil
+    cdef void hear_kernel(self, uint64_t now_ns) noexcept nogil
     cdef void from_device(self, Columns* b) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil

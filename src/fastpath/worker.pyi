@@ -7,6 +7,7 @@ from fastpath.dnslistener import DnsListener
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
 from fastpath.ingress import Ingress
+from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
 from fastpath.ring import Ring
 
@@ -20,6 +21,7 @@ class Worker:
         admission: Admission,
         commands: Ring,
         batch: PacketBatch | None = None,
+        kernel_flows: KernelFlows | None = None,
     ) -> Worker: ...
     @property
     def geneve(self) -> GenevePort: ...

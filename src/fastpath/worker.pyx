@@ -27,6 +27,7 @@ from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.geneve cimport GENEVE_FLAG_CONTROL
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.ingress cimport Ingress
+from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport *
 from fastpath.message cimport FlowView, Message, message_in, view
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
@@ -52,6 +53,7 @@ cdef extern from "poll.h" nogil:
 cdef enum:
     BURSTS = 4             # batches taken from one device before the others have their turn
     COMMANDS_A_TURN = 256
+    CREDITS_A_TURN = 4096
     WAIT_MS = 100
 
 
@@ -66,12 +68,15 @@ cdef class Worker:
         admission: the tables and the plan.
         commands: the ring the control plane writes.
         batch: rows to work in; a new one of 256 if not given.
+        kernel_flows: where flows that are decided go to be carried by the kernel; None = all are carried here.
     """
 
     def __cinit__(self, GenevePort geneve not None, Device device not None, EndpointMap endpoints not None,
-                  Admission admission not None, Ring commands not None, PacketBatch batch=None):
+                  Admission admission not None, Ring commands not None, PacketBatch batch=None,
+                  KernelFlows kernel_flows=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
+        admission.kernel = kernel_flows
         self.egress = Egress(geneve, device, admission)
         self.ingress = Ingress(endpoints, admission, self.egress)
         self.batch = PacketBatch() if batch is None else batch
@@ -160,6 +165,8 @@ cdef class Worker:
         self.admission.counts.heartbeat_ns = now_ns
         self.admission.counts.loops = self.admission.counts.loops + 1
         self.carry_out()
+        if self.admission.kernel is not None:
+            self.hear_kernel(now_ns)
         for _ in range(BURSTS):
             if self.geneve.recv_rows(b) == 0:
                 break
@@ -252,6 +259,25 @@ cdef class Worker:
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil:
         self.ingress.walk(b, resumed)
         self.egress.flush(b)
+        if self.admission.kernel is not None:
+            self.tell_kernel(b)
+
+    cdef void tell_kernel(self, Columns* b) noexcept nogil:
+        """Offer it the flows of the rows that went LOCAL or were dropped by policy; those that others must hear of stay here."""
+        cdef FlowEntry* entry
+        cdef int i
+        for i in range(b.count):
+            if b.entry[i] < 0:
+                continue
+            entry = &self.admission.flows.entries[b.entry[i]]
+            if (entry.action == ACTION_LOCAL and b.reason[i] == DROP_NONE
+                    or entry.action == ACTION_DROP and b.reason[i] == DROP_POLICY) and not entry.state & FLOW_KERNEL_INSIDE:
+                self.admission.kernel.offer(b, i, b.entry[i], b.direction[i] != entry.initiator, entry.action, entry.generation)
+
+    cdef void hear_kernel(self, uint64_t now_ns) noexcept nogil:
+        cdef Credit[CREDITS_A_TURN] credits
+        self.admission.kernel.decide_by(self.admission.rules.generation)
+        self.admission.credit(credits, self.admission.kernel.sweep(now_ns, credits, CREDITS_A_TURN))
 
     # ---- towards the workload ----
 

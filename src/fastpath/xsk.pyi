@@ -1,5 +1,6 @@
 from typing import final
 
+from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import GenevePort, GeneveSocket
 from fastpath.redirect import QUEUES as QUEUES
 from fastpath.redirect import Redirect
@@ -11,10 +12,12 @@ TRY_S: float
 @final
 class XskPort(GenevePort):
     def __new__(
-        cls, address: str, port: int = 6081, *, zero_copy: bool = True, busy_poll_us: int = 0
+        cls, address: str, port: int = 6081, *, zero_copy: bool = True, busy_poll_us: int = 0, kernel_flows: int = 0
     ) -> XskPort: ...
     @property
     def kernel(self) -> GeneveSocket: ...
+    @property
+    def flows(self) -> KernelFlows | None: ...
     @property
     def redirect(self) -> Redirect: ...
     @property

@@ -15,6 +15,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath.batch cimport Columns
 from fastpath.ethernet cimport Neighbours, tick
+from fastpath.kernelflows cimport KernelFlows
 from fastpath.packetio cimport GenevePort, GeneveSocket
 from fastpath.xskqueue cimport XskQueue
 
@@ -50,13 +51,15 @@ cdef class XskPort(GenevePort):
         port: UDP port, 6081 unless told.
         zero_copy: use it where the driver offers it.
         busy_poll_us: see XskQueue.
+        kernel_flows: so many decided flows may be carried by the program itself (see kernelflows); 0 = none.
     Raises:
         ValueError: address is not one IPv4 address.
         OSError: EADDRNOTAVAIL: not this host's; EPERM: CAP_NET_RAW, CAP_BPF or CAP_NET_ADMIN is missing; EBUSY: another XDP
             program or AF_XDP socket is there; ENODEV: the interface has no MAC address; see Redirect and XskQueue.
     """
 
-    def __cinit__(self, str address not None, uint16_t port=6081, *, bint zero_copy=True, int busy_poll_us=0):
+    def __cinit__(self, str address not None, uint16_t port=6081, *, bint zero_copy=True, int busy_poll_us=0,
+                  int kernel_flows=0):
         self.queues = []
         self._n = self._next = self._last = 0
         self.kernel = GeneveSocket(address, port)
@@ -67,7 +70,8 @@ cdef class XskPort(GenevePort):
                 raise OSError(ENODEV, f"{interface.name} is no Ethernet interface")
             memset(&self._neighbours, 0, sizeof(Neighbours))
             memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
-            self.redirect = Redirect(interface.index, address, self.port)
+            self.flows = KernelFlows(kernel_flows) if kernel_flows else None
+            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if kernel_flows else None)
             self._open(interface, zero_copy, busy_poll_us)
             self.redirect.attach()
         except BaseException:
@@ -112,6 +116,8 @@ cdef class XskPort(GenevePort):
         self._n = 0
         if self.redirect is not None:
             self.redirect.close()
+        if self.flows is not None:
+            self.flows.close()
         for queue in self.queues or ():
             queue.close()
         if self.kernel is not None:

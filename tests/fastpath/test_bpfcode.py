@@ -63,6 +63,11 @@ def test_redirect_program_is_the_same_bytes_everywhere() -> None:
     assert hashlib.sha256(made).hexdigest() == "3ae35cb09a2de706df3fd3e9bd97fce1c12b53f84956e3424dc96aedf578706f"
 
 
+def test_program_that_carries_flows_is_the_same_bytes_everywhere() -> None:
+    made = redirect.program("192.0.2.7", 6081, 3, (4, 5, 128))
+    assert hashlib.sha256(made).hexdigest() == "8146a554384b08a5666bacb40db625587786da6b271e01c4e66227e963a0075d"
+
+
 @namespaces.isolated
 def test_redirect_judges_each_frame_as_the_drawing_says() -> None:
     if os.geteuid() != 0:

@@ -16,9 +16,9 @@ ROWS = (
      "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "ethernet", "packetio",
-     "xskqueue", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
+     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
     # what this product makes of them
-    ("packetring", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
+    ("packetring", "kernelflows", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
      "message"),
     # the order of the journey
@@ -46,6 +46,8 @@ SAME_ROW = {
     ("ruletables", "workloads"): "who the ends of a packet are",
     ("clauseorder", "criteria"): "sorts clauses by what they want",
     ("ruletables", "criteria"): "the columns that rows are made of",
+    ("redirect", "hairpin"): "the part that answers decided flows",
+    ("xsk", "kernelflows"): "whose maps its program reads",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("flows", "flowslots"): "where the flows lie, by itself",
     ("flowbatch", "flows"): "the rows of a batch, for a table",

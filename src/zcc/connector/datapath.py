@@ -33,6 +33,7 @@ from fastpath.packetio import Device, UdpSocket
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
+from fastpath.xsk import XskPort
 from zcc.connector.ingress import open_ingress
 from zcc.connector.ports import Counters, FlowRecord, Punt
 from zcc.connector.settings import IoSettings
@@ -112,12 +113,14 @@ class Datapath:
             owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text),
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
+        port = open_ingress(plan.io, str(plan.address), plan.port, plan.flows)
         self._worker = Worker(
-            open_ingress(plan.io, str(plan.address), plan.port),
+            port,
             device,
             EndpointMap(plan.endpoints),
             admission,
             Ring(COMMAND_RING_BYTES),
+            kernel_flows=port.flows if isinstance(port, XskPort) else None,
         )
         self._plan, self._tunnels, self._events = plan, tunnels, events
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)

@@ -20,18 +20,19 @@ __all__ = ["open_ingress"]
 
 log = logging.getLogger(__name__)
 
-Maker = Callable[[str, int, IoSettings], GenevePort]
+Maker = Callable[[str, int, int, IoSettings], GenevePort]
 
 
-def _xdp(address: str, port: int, io: IoSettings) -> GenevePort:
-    return XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll)
+def _xdp(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
+    in_kernel = flows if io.kernel_flows else 0
+    return XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel)
 
 
-def _packet(address: str, port: int, io: IoSettings) -> GenevePort:
+def _packet(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
     return PacketRing(address, port)
 
 
-def _udp(address: str, port: int, io: IoSettings) -> GenevePort:
+def _udp(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
     return GeneveSocket(address, port, buffer_bytes=io.buffer)
 
 
@@ -49,9 +50,11 @@ MEANINGS = {
 }
 
 
-def open_ingress(io: IoSettings, address: str, port: int) -> GenevePort:
+def open_ingress(io: IoSettings, address: str, port: int, flows: int = 65_536) -> GenevePort:
     """Open the port by the way that the settings name; auto: by the best that works, and say so in the log.
 
+    Args:
+        flows: what the flow table holds; so many the kernel may carry, if the settings let it.
     Raises:
         OSError: not by that way, or by none.
     """
@@ -59,20 +62,23 @@ def open_ingress(io: IoSettings, address: str, port: int) -> GenevePort:
     refused: list[str] = []
     for way in ways:
         try:
-            made = WAYS[way](address, port, io)
+            made = WAYS[way](address, port, flows, io)
         except OSError as error:
             refused.append(f"{way}: {_reason(error)}")
             if way == ways[-1]:
                 raise
             continue
         log.info("packets of %s port %d come by %s%s", address, port, _described(way, made), _why(refused))
+        if io.kernel_flows and way != "xdp":
+            log.warning("io.kernel_flows has no effect: only xdp has a program in the kernel")
         return made
     raise AssertionError("there is always a last way")
 
 
 def _described(way: str, made: GenevePort) -> str:
     if isinstance(made, XskPort):
-        return f"xdp ({made.mode}, {len(made.queues)} queues)"
+        carried = "" if made.flows is None else ", decided flows in the kernel"
+        return f"xdp ({made.mode}, {len(made.queues)} queues{carried})"
     if isinstance(made, PacketRing):
         return f"packet (rings on {made.interface})"
     if isinstance(made, GeneveSocket):

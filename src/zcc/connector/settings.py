@@ -69,6 +69,9 @@ class IoSettings(Settings):
         default=1 << 26, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for, each way"
     )
     core: int | None = Field(default=None, ge=0, le=4095, description="CPU that the worker is bound to")
+    kernel_flows: bool = Field(
+        default=False, description="xdp: let the program in the kernel carry LOCAL and DROP flows that are decided"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -50,6 +50,18 @@ def test_auto_takes_the_best_and_says_which() -> None:
 
 
 @namespaces.isolated
+def test_flows_in_the_kernel_are_xdps_alone() -> None:
+    cable()
+    heard = Heard()
+    with open_ingress(IoSettings(kind="packet", kernel_flows=True), ADDRESS, 6081, 64):
+        assert "kernel_flows has no effect" in heard.lines[-1]
+    if os.geteuid() == 0:
+        with open_ingress(IoSettings(kernel_flows=True), ADDRESS, 6081, 64) as port:
+            assert port.flows.capacity == 64
+        assert "decided flows in the kernel" in heard.lines[-1]
+
+
+@namespaces.isolated
 def test_auto_passes_over_an_interface_that_another_program_has() -> None:
     cable()
     if os.geteuid() != 0:
