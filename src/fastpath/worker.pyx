@@ -270,6 +270,8 @@ cdef class Worker:
             if b.entry[i] < 0:
                 continue
             entry = &self.admission.flows.entries[b.entry[i]]
+            if not entry.used or entry.hash != b.hash[i]:
+                continue         # a later row of this batch ended the flow, and its place may be another's
             if (entry.action == ACTION_LOCAL and b.reason[i] == DROP_NONE
                     or entry.action == ACTION_DROP and b.reason[i] == DROP_POLICY) and not entry.state & FLOW_KERNEL_INSIDE:
                 self.admission.kernel.offer(b, i, b.entry[i], b.direction[i] != entry.initiator, entry.action, entry.generation)
