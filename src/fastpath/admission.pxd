@@ -5,9 +5,10 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport RuleSet
+from fastpath.counters cimport Counters
 from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowEntry, FlowTable
-from fastpath.kernelflows cimport Credit, KernelFlows
+from fastpath.kernelflows cimport KernelFlows
 from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
@@ -16,9 +17,6 @@ from fastpath.ring cimport Ring
 from fastpath.tunnels cimport Tunnels
 
 cdef enum:
-    COUNTED_ACTIONS = 8
-    COUNTED_REASONS = 64
-    COUNTED_EVENTS = 16
     EVERY_NAMESPACE = 0xFFFF
     BY_LISTENER = 1                # value of a DNS event: the packet is a bare message, and the peer who asked
     OWNER_NONE = 0
@@ -41,21 +39,6 @@ cdef struct Plan:
     uint16_t dns_tcp_port
     uint16_t zia_mtu               # largest inner packet
     uint16_t direct_mtu
-
-cdef struct Counters:
-    uint64_t packets[8]            # forward, by Action
-    uint64_t bytes[8]
-    uint64_t returned_packets[8]   # towards the initiator, by Action
-    uint64_t returned_bytes[8]
-    uint64_t drops[64]             # by DropReason
-    uint64_t events[16]            # posted, by PuntReason
-    uint64_t opened
-    uint64_t closed
-    uint64_t evicted
-    uint64_t dns_answered          # queries for owned names
-    uint64_t dns_unrecorded        # of these, more than may be recorded
-    uint64_t loops
-    uint64_t heartbeat_ns
 
 cdef class Admission:
     cdef readonly FlowTable flows
@@ -88,8 +71,6 @@ cdef class Admission:
     cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
     # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
     cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
-    # What the kernel has carried of a flow by itself.
-    cdef void credit(self, const Credit* credits, int n) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil
     cdef void expire(self) noexcept nogil
     # End the flow whose alias and port these are, if there is one.

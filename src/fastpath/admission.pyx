@@ -13,6 +13,7 @@ from fastpath.action cimport *
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
+from fastpath.counters cimport count, credit
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
 from fastpath.flowtable cimport *
 from fastpath.kernelflows cimport Credit
@@ -314,15 +315,9 @@ cdef class Admission:
         cdef FlowEntry* entry = &self.flows.entries[index]
         cdef uint8_t klass = entry.timeout_class
         cdef uint8_t flags = b.tcp_flags[i]
-        entry.packets[way] += 1
-        entry.bytes[way] += b.inner_length[i]
+        count(&self.counts, entry, way, 1, b.inner_length[i])
         if way:
             entry.state |= FLOW_SEEN_REPLY
-            self.counts.returned_packets[entry.action] += 1
-            self.counts.returned_bytes[entry.action] += b.inner_length[i]
-        else:
-            self.counts.packets[entry.action] += 1
-            self.counts.bytes[entry.action] += b.inner_length[i]
         if b.protocol[i] == PROTOCOL_TCP:
             if flags & TCP_FIN:
                 entry.state |= FLOW_FIN_REVERSE if way else FLOW_FIN_FORWARD
@@ -334,28 +329,11 @@ cdef class Admission:
                 klass = TIMEOUT_TCP if entry.state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
         self.flows.touch(index, klass, self.now)
 
-    cdef void credit(self, const Credit* credits, int n) noexcept nogil:
-        cdef FlowEntry* entry
-        cdef int k
-        for k in range(n):
-            entry = &self.flows.entries[credits[k].index]
-            entry.packets[credits[k].way] += credits[k].packets
-            entry.bytes[credits[k].way] += credits[k].bytes
-            if credits[k].way:
-                self.counts.returned_packets[entry.action] += credits[k].packets
-                self.counts.returned_bytes[entry.action] += credits[k].bytes
-            else:
-                self.counts.packets[entry.action] += credits[k].packets
-                self.counts.bytes[entry.action] += credits[k].bytes
-            if entry.action == ACTION_DROP:
-                self.counts.drops[<int> DROP_POLICY] += credits[k].packets
-            self.flows.touch(credits[k].index, entry.timeout_class, self.now)
-
     cdef void close(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]
         cdef Credit[2] credits
         if self.kernel is not None:
-            self.credit(credits, self.kernel.withdraw(index, credits))
+            credit(&self.counts, self.flows, credits, self.kernel.withdraw(index, credits), self.now)
         self._report(PUNT_FLOW_CLOSED, entry)
         self._unbind(entry)
         self.flows.remove(index)

@@ -21,6 +21,7 @@ from fastpath.admission cimport Admission, Plan
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
 from fastpath.dnslistener cimport DnsListener
+from fastpath.counters cimport credit
 from fastpath.egress cimport Egress, add, clamp
 from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
@@ -279,7 +280,8 @@ cdef class Worker:
     cdef void hear_kernel(self, uint64_t now_ns) noexcept nogil:
         cdef Credit[CREDITS_A_TURN] credits
         self.admission.kernel.decide_by(self.admission.rules.generation)
-        self.admission.credit(credits, self.admission.kernel.sweep(now_ns, credits, CREDITS_A_TURN))
+        credit(&self.admission.counts, self.admission.flows, credits,
+               self.admission.kernel.sweep(now_ns, credits, CREDITS_A_TURN), now_ns)
 
     # ---- towards the workload ----
 

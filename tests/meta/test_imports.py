@@ -18,7 +18,7 @@ ROWS = (
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "ethernet", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
     # what this product makes of them
-    ("packetring", "kernelflows", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
+    ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
      "message"),
     # the order of the journey
@@ -48,6 +48,8 @@ SAME_ROW = {
     ("ruletables", "criteria"): "the columns that rows are made of",
     ("redirect", "hairpin"): "the part that answers decided flows",
     ("xsk", "kernelflows"): "whose maps its program reads",
+    ("counters", "flowtable"): "a packet is counted in its flow",
+    ("counters", "kernelflows"): "and so is what the kernel carried",
     ("classify", "criteria"): "the criteria's columns, made in Python",
     ("flows", "flowslots"): "where the flows lie, by itself",
     ("flowbatch", "flows"): "the rows of a batch, for a table",

@@ -1,0 +1,51 @@
+# What a worker has counted since it began, and how a packet enters the books: its flow's and the totals. Header only. Row 2.
+
+from libc.stdint cimport uint64_t
+
+from fastpath.action cimport ACTION_DROP, DROP_POLICY
+from fastpath.flowtable cimport FlowEntry, FlowTable
+from fastpath.kernelflows cimport Credit
+
+cdef enum:
+    COUNTED_ACTIONS = 8
+    COUNTED_REASONS = 64
+    COUNTED_EVENTS = 16
+
+cdef struct Counters:
+    uint64_t packets[8]            # forward, by Action
+    uint64_t bytes[8]
+    uint64_t returned_packets[8]   # towards the initiator, by Action
+    uint64_t returned_bytes[8]
+    uint64_t drops[64]             # by DropReason
+    uint64_t events[16]            # posted, by PuntReason
+    uint64_t opened
+    uint64_t closed
+    uint64_t evicted
+    uint64_t dns_answered          # queries for owned names
+    uint64_t dns_unrecorded        # of these, more than may be recorded
+    uint64_t loops
+    uint64_t heartbeat_ns
+
+
+# way: 0 from the initiator, 1 to it.
+cdef inline void count(Counters* all, FlowEntry* entry, int way, uint64_t packets, uint64_t octets) noexcept nogil:
+    entry.packets[way] += packets
+    entry.bytes[way] += octets
+    if way:
+        all.returned_packets[entry.action] += packets
+        all.returned_bytes[entry.action] += octets
+    else:
+        all.packets[entry.action] += packets
+        all.bytes[entry.action] += octets
+
+
+# What the kernel has carried by itself, as if it had come this way now.
+cdef inline void credit(Counters* all, FlowTable flows, const Credit* credits, int n, uint64_t now_ns) noexcept nogil:
+    cdef FlowEntry* entry
+    cdef int k
+    for k in range(n):
+        entry = &flows.entries[credits[k].index]
+        count(all, entry, credits[k].way, credits[k].packets, credits[k].bytes)
+        if entry.action == ACTION_DROP:
+            all.drops[<int> DROP_POLICY] += credits[k].packets
+        flows.touch(credits[k].index, entry.timeout_class, now_ns)
