@@ -39,6 +39,7 @@ class World:
         self.flow = ffi.new("struct fastpath_flow *")
         self.number = ffi.new("size_t *", 0)
         self.data = ffi.new("uint8_t[128]")
+        self.secret = ffi.new("uint8_t[32]", b"\x5a" * 32)
         self.header = ffi.new("uint8_t[40]")
         assert lib.fastpath_gwlb_encode(1, 2, 3, 4, self.header, 40) == OK
         assert lib.fastpath_lpm4_insert(self.lpm4[0], 10 << 24, 8, 5) == OK
@@ -85,7 +86,7 @@ class World:
             "gwlb_encode": {"endpoint": 1, "attachment": 2, "cookie": 3, "ip_version": 4, **out},
             "gwlb_echo": {"buffer": self.data, "size": 128, "inner_start": 64, **header, "start": self.number},
             "flow_key_of": {**sized["packet"], "space": 0, "key": self.key, "direction": ffi.new("int *")},
-            "flow_hash": {"key": self.key, "secret": self.data, "secret_size": 32, "hash": ffi.new("uint64_t *")},
+            "flow_hash": {"key": self.key, "secret": self.secret, "secret_size": 32, "hash": ffi.new("uint64_t *")},
         }.get(function[9:], {})
 
     def _of_flows(self, function: str) -> dict[str, Any]:
@@ -177,6 +178,8 @@ def test_a_structure_of_too_few_bytes_is_refused_and_one_of_more_is_cleared(worl
     ("fastpath_gwlb_echo", {"header_size": 39}),
     ("fastpath_gwlb_echo", {"size": 65536}),
     ("fastpath_flow_hash", {"secret_size": 31}),
+    ("fastpath_flow_hash", {"secret": ffi.new("uint8_t[32]")}),
+    ("fastpath_flow_hash", {"secret": ffi.new("uint8_t[32]", bytes(range(100, 124)) + bytes(7) + b"\x7f")}),
     ("fastpath_flows_create", {"capacity": 0}),
     ("fastpath_flows_create", {"capacity": (1 << 30) + 1}),
     ("fastpath_flows_create", {"n": 5}),

@@ -270,7 +270,8 @@ FASTPATH_API int fastpath_flow_key_of(const struct fastpath_packet *packet, size
                                       struct fastpath_flow_key *key, int *direction);
 
 /* The keyed hash of a flow key. The secret is FASTPATH_SECRET_SIZE random bytes, drawn anew by each process and shown to
- * nobody: who knows it can choose flows that collide. Not a cryptographic hash: do not send it out. FASTPATH_EINVAL. */
+ * nobody: who knows it can choose flows that collide. Not a cryptographic hash: do not send it out.
+ * FASTPATH_EINVAL: also a secret that is plainly not random, with fewer than 8 bits set in 8 bytes at a multiple of 8. */
 FASTPATH_API int fastpath_flow_hash(const struct fastpath_flow_key *key, const uint8_t *secret, size_t secret_size,
                                     uint64_t *hash);
 

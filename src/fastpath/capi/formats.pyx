@@ -19,7 +19,12 @@ from fastpath.wire cimport load_be16
 cdef extern from *:
     """
     typedef char fastpath_key_has_40_bytes[sizeof(struct fastpath_flow_key) == 40 ? 1 : -1];
+    #define fastpath_ones64(x) __builtin_popcountll(x)
     """
+    int ones64 "fastpath_ones64" (uint64_t x) noexcept nogil
+
+cdef enum:
+    SECRET_ONES_MIN = 8          # of 64 bits; one random word in 10^10 has fewer
 
 
 # ---- packets ----
@@ -195,6 +200,15 @@ cdef public int fastpath_flow_key_of(const fastpath_packet* packet, size_t packe
     return FASTPATH_OK
 
 
+cdef inline bint is_random(const HashKey* secret) noexcept nogil:
+    """Not zeros, and not a number in the first bytes: most keys would then share a hash, and a table become a list."""
+    cdef int k
+    for k in range(4):
+        if ones64(secret.words[k]) < SECRET_ONES_MIN:
+            return False
+    return True
+
+
 cdef public int fastpath_flow_hash(const fastpath_flow_key* key, const uint8_t* secret, size_t secret_size,
                                    uint64_t* hash) noexcept nogil:
     cdef FlowKey words
@@ -203,5 +217,7 @@ cdef public int fastpath_flow_hash(const fastpath_flow_key* key, const uint8_t* 
         return FASTPATH_EINVAL
     memcpy(&words, key, sizeof(words))
     memcpy(&secret_words, secret, sizeof(secret_words))
+    if not is_random(&secret_words):
+        return FASTPATH_EINVAL
     hash[0] = hash_key(&words, &secret_words)
     return FASTPATH_OK
