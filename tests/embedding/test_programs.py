@@ -1,5 +1,6 @@
 """A plain program in C links with libfastpath and runs, without Python and under valgrind; and so does one in C++."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import fastpath
 from fastpath.__main__ import main
 
-from .compiler import PLAIN, SANITIZED, STRICT, compiled, flags, run, tool
+from .compiler import PLAIN, ROOT, SANITIZED, STRICT, compiled, flags, run, tool
 
 SOURCE = Path(__file__).with_name("everything.c")
 WORKS = (0, "everything works\n", "")
@@ -36,6 +37,18 @@ def test_it_loads_no_python(program: Path) -> None:
 def test_valgrind_finds_nothing(program: Path) -> None:
     checked = ["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=all"]
     assert outcome([tool("valgrind", "valgrind"), *checked, str(program)]) == WORKS
+
+
+def test_the_page_s_snippets_compile_and_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    blocks = [re.sub("^    ", "", block, flags=re.MULTILINE) for block in re.findall(r"\n\n((?:    .*\n|\n)+)", page)]
+    [program] = [block for block in blocks if block.startswith("#include <fastpath.h>")]
+    [function] = [block for block in blocks if block.startswith("static int count(")]
+    used = f"#include <fastpath.h>\nstatic const uint8_t secret[32] = {{0}};\n{function}\n"
+    (tmp_path / "look_up.c").write_text(program)
+    (tmp_path / "count.c").write_text(used + "int main(void) { return count(0, secret, 20, 1) != FASTPATH_PACKET_VERSION; }\n")
+    assert outcome([str(compiled(tmp_path / "look_up.c", tmp_path / "look_up"))]) == (0, "64500\n", "")
+    assert outcome([str(compiled(tmp_path / "count.c", tmp_path / "count"))]) == (0, "", "")
 
 
 @pytest.mark.parametrize("standard", ["-std=c++11", "-std=c++20"])
