@@ -22,6 +22,7 @@ from model import nametable as reference_names
 from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset, ruleset_arguments, tables_of
 from zcc.policy.compile import CompiledPolicy, compile_policy
 from zcc.policy.model import Policy
+from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.world import World
 
@@ -66,9 +67,11 @@ def deciding(compiled: CompiledPolicy, around: World, rules: int, packets: int) 
 
 
 def compiling(policy: Policy, around: World, names: NameBook, rules: int) -> Iterator[Case]:
-    """Make a rule set, and put it in force."""
+    """Make a rule set, and put it in force. The categories of names are known from before, as after an edit of rules."""
+    categories = NameCategories()
+
     def compile_all() -> tuple[CompiledPolicy, RuleSet]:
-        compiled = compile_policy(policy, "g", names, around)
+        compiled = compile_policy(policy, "g", names, around, categories)
         return compiled, build_ruleset(compiled, 1, tables_of(compiled, around))
 
     yield Case("fastpath", f"compile-{rules}", "s", 1, compile_all)
