@@ -15,6 +15,8 @@ cdef extern from "<sys/socket.h>" nogil:
         unsigned int msg_namelen
         iovec* msg_iov
         size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
         int msg_flags
     struct mmsghdr:
         msghdr msg_hdr
@@ -37,10 +39,10 @@ cdef struct Ring:
 
 
 cdef Ring* new_ring() except NULL
+cdef void write_peer(uint8_t* name, uint32_t address, uint16_t port) noexcept nogil               # a sockaddr_in
 cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil                                   # datagrams
 cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil                             # with peer_address, peer_port
 cdef int receive_tun(int fd, Columns* b) noexcept nogil
 cdef int send_geneve(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n, uint32_t address, uint16_t port) noexcept nogil
-cdef int send_udp(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n, bint connected) noexcept nogil
 cdef int send_ethernet(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n) noexcept nogil
 cdef int send_tun(int fd, Columns* b, const uint16_t* rows, int n) noexcept nogil

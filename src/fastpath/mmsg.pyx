@@ -190,26 +190,6 @@ cdef int send_geneve(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n
     return left + flush(fd, ring, b, at)
 
 
-cdef int send_udp(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n, bint connected) noexcept nogil:
-    """Send each row to its peer, or the connected one. Return how many left."""
-    cdef uint8_t* name
-    cdef int k, i, at = 0, left = 0
-    for k in range(n):
-        i = rows[k]
-        if not sendable(b, i, b.start[i], b.length[i]):
-            continue
-        name = NULL
-        if not connected:
-            name = ring.names + at * NAME_BYTES
-            write_peer(name, b.peer_address[i], b.peer_port[i])
-        put_message(ring, b, at, i, b.start[i], b.length[i], name, 0 if name == NULL else 16)
-        at += 1
-        if at == RING:
-            left += flush(fd, ring, b, at)
-            at = 0
-    return left + flush(fd, ring, b, at)
-
-
 cdef int send_ethernet(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n) noexcept nogil:
     """Send the inner packet of each row to ring.name, a sockaddr_ll. Return how many left."""
     cdef uint8_t* name

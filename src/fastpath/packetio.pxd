@@ -6,6 +6,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastpath.batch cimport Columns, PacketBatch
+from fastpath.segments cimport Segments
 
 cdef enum:
     WATCHED = 80         # the most descriptors that a port waits for: queues, and the kernel's own way
@@ -31,12 +32,13 @@ cdef class GenevePort(Port):
 cdef class GeneveSocket(GenevePort):
     cdef readonly int send_fd
 
-# Plain UDP. Unconnected: peer_address, peer_port of each row. Connected: peers are ignored on send.
+# Plain UDP; runs of rows to one peer leave as one message, and a connected socket's come so. Unconnected: peer_address, peer_port of each row. Connected: peers are ignored on send.
 @cython.final
 cdef class UdpSocket(Port):
     # One datagram from outside a batch, to the connected peer. Bytes sent or -1.
     cdef int send_bytes(self, const uint8_t* data, int n) noexcept nogil
     cdef readonly bint connected
+    cdef Segments* _segments
 
 # IP packets (no link header) to and from the kernel: a TUN queue, or one end of a veth pair by AF_PACKET where TUN may not be
 # opened. recv_rows puts the packet behind HEADROOM and sets inner_start and inner_length too.

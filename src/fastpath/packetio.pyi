@@ -1,3 +1,4 @@
+import socket
 from typing import Self, final
 
 import numpy as np
@@ -63,3 +64,5 @@ class Device(Port):
     def name(self) -> str: ...
     @property
     def kind(self) -> str: ...
+
+def merges(sock: socket.socket) -> bool: ...

@@ -17,8 +17,10 @@ from posix.unistd cimport close
 
 from fastpath.batch cimport Columns, PacketBatch, reset
 from fastpath.mmsg cimport (
-    Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun, send_udp,
+    Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun,
 )
+
+from fastpath.segments cimport free_segments, new_segments, receive_segments, send_segments
 
 import errno as errors
 import fcntl
@@ -43,7 +45,7 @@ cdef enum:
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0001, 0x1000, 0x0100
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
-_SO_MEMINFO = 55
+_SO_MEMINFO, _UDP_GRO = 55, 104
 
 
 cdef object chosen(PacketBatch batch, object rows):
@@ -211,9 +213,21 @@ cdef class GeneveSocket(GenevePort):
         self.send_fd = -1
 
 
+def merges(sock):
+    """Ask the kernel to merge what comes; False: it can not."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
 @cython.final
 cdef class UdpSocket(Port):
     """A UDP socket for batches; UdpSocket.bind makes one.
+
+    Rows of one length to one peer leave as one message that the kernel or the card cuts (UDP_SEGMENT); on a connected socket the
+    kernel also merges what comes (UDP_GRO), which is cut into rows here.
 
     Args:
         fd: an open UDP socket; it is duplicated, the caller keeps its own.
@@ -222,6 +236,7 @@ cdef class UdpSocket(Port):
     """
 
     def __cinit__(self, int fd, *):
+        self._segments = NULL
         self._ring = new_ring()
         own = socket.socket(fileno=os.dup(fd))
         with own:
@@ -233,6 +248,7 @@ cdef class UdpSocket(Port):
             except OSError as error:
                 if error.errno != errors.ENOTCONN:
                     raise
+            self._segments = new_segments(self.connected and merges(own))
             self.fd = own.detach()
 
     @staticmethod
@@ -243,12 +259,15 @@ cdef class UdpSocket(Port):
 
     def __dealloc__(self):
         self.close()
+        free_segments(self._segments)
 
     cdef int recv_rows(self, Columns* b) noexcept nogil:
+        if self._segments.merged != NULL:
+            return receive_segments(self.fd, self._segments, b)
         return receive_named(self.fd, <Ring*> self._ring, b)
 
     cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
-        return send_udp(self.fd, <Ring*> self._ring, b, rows, n, self.connected)
+        return send_segments(self.fd, self._segments, b, rows, n, self.connected)
 
     cdef int send_bytes(self, const uint8_t* data, int n) noexcept nogil:
         return <int> c_send(self.fd, data, n, MSG_DONTWAIT)

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import struct
 from ipaddress import IPv4Network, ip_network
 from types import ModuleType
 from typing import Any
@@ -299,3 +300,93 @@ def test_closing_again_is_no_error(impl: ModuleType) -> None:
     ours.close()
     ours.close()
     assert ours.fd == -1
+
+
+def pair_of(impl: ModuleType) -> tuple[Any, socket.socket]:
+    """A connected UdpSocket and what it is connected to."""
+    peer, mine = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    for sock in (peer, mine):
+        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    mine.connect(peer.getsockname())
+    peer.connect(mine.getsockname())
+    peer.settimeout(5)
+    with mine:
+        return impl.UdpSocket(mine.fileno()), peer
+
+
+@pytest.mark.parametrize("sizes", [[1300] * 200, [1300] * 70 + [1, 1300, 7], [5, 6, 6, 4, 4, 4], [1400] * 64, [1] * 300])
+def test_runs_of_one_length_arrive_as_the_datagrams_they_are(impl: ModuleType, sizes: list[int]) -> None:
+    ours, peer = pair_of(impl)
+    batch = PacketBatch(300, 2048)
+    frames = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    batch.load(frames)
+    with ours, peer:
+        assert ours.send(batch) == len(sizes)
+        assert [peer.recv(4096) for _ in sizes] == frames
+
+
+def test_segments_of_a_dead_row_and_of_two_peers_stay_apart() -> None:
+    ours, port = bound(compiled)
+    one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    batch = PacketBatch(8, 512)
+    batch.load([b"a1", b"a2", b"b1", b"xx", b"b2", b"a3"])
+    batch.reason[3] = DropReason.DROP_POLICY
+    with ours, one, two:
+        for sock in (one, two):
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(5)
+        ports = [sock.getsockname()[1] for sock in (one, two)]
+        batch.peer_address[:6] = LOOPBACK
+        batch.peer_port[:6] = [ports[0], ports[0], ports[1], ports[1], ports[1], ports[0]]
+        assert ours.send(batch) == 5
+        assert [one.recv(9) for _ in range(3)] == [b"a1", b"a2", b"a3"]
+        assert [two.recv(9) for _ in range(2)] == [b"b1", b"b2"]
+    assert port
+
+
+@namespaces.isolated
+def test_rows_that_the_kernel_will_not_cut_go_one_by_one() -> None:
+    other = namespaces.another()
+    namespaces.link("v0", ["10.1.0.1/24"], other, "v1", ["10.1.0.2/24"])
+    with namespaces.inside(other):
+        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        peer.bind(("10.1.0.2", 7))
+        peer.settimeout(5)
+    with peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        mine.connect(("10.1.0.2", 7))
+        batch = PacketBatch(8, 4096)
+        batch.load([bytes([number]) * 3000 for number in range(4)])      # each larger than the MTU: fragments, no segments
+        with compiled.UdpSocket(mine.fileno()) as ours:
+            assert ours.send(batch) == 4
+            assert [peer.recv(4096) for _ in range(4)] == [bytes([number]) * 3000 for number in range(4)]
+
+
+@pytest.mark.parametrize("capacity", [256, 10])
+def test_what_the_kernel_merged_comes_apart_in_order(capacity: int) -> None:
+    ours, peer = pair_of(compiled)
+    batch = PacketBatch(capacity, 2048)
+    sent = [bytes([number]) * 1200 for number in range(40)] + [b"short", b"", b"x" * 1200]
+    with ours, peer:
+        message = b"".join(sent[:41])
+        peer.sendmsg([message], [(socket.IPPROTO_UDP, 103, struct.pack("=H", 1200))])      # UDP_SEGMENT
+        peer.send(sent[41])
+        peer.send(sent[42])
+        got: list[bytes] = []
+        while len(got) < 43:
+            wait(ours) if not got else None
+            assert ours.recv(batch), f"{len(got)} of 43 came"
+            got += [batch.frame(row) for row in range(batch.count)]
+        assert got == sent
+        assert ours.recv(batch) == batch.count == 0
+
+
+def test_merged_datagram_longer_than_a_row_is_dropped_and_the_next_is_whole() -> None:
+    ours, peer = pair_of(compiled)
+    batch = PacketBatch(8, 512)
+    with ours, peer:
+        peer.sendmsg([b"a" * 800 + b"b" * 100], [(socket.IPPROTO_UDP, 103, struct.pack("=H", 800))])
+        wait(ours)
+        assert ours.recv(batch) == 2
+        assert batch.reason[:2].tolist() == [DropReason.DROP_IO_TRUNCATED, 0]
+        assert batch.frame(1) == b"b" * 100

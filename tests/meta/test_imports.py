@@ -15,7 +15,7 @@ ROWS = (
      "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter",
      "bitmaps"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "ethernet", "packetio",
+    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
@@ -39,6 +39,8 @@ SAME_ROW = {
     ("lpmtable", "cells"): "the writer's side, IPv4",
     ("lpmtable", "groups"): "the writer's side, IPv6",
     ("lpm", "lpmtable"): "the table behind the interface",
+    ("segments", "mmsg"): "the arrays that its system calls want too",
+    ("packetio", "segments"): "several datagrams a message",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("rows", "domains"): "patterns are found by name before they are rows",
