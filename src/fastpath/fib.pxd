@@ -43,7 +43,7 @@ cdef enum:
     KIND_LEAF = 64 + 63
     KIND_TREE = 128 + 63
     KIND_ALONE = 256             # set also where bits behind the 64th count: batches leave the address to find6
-    KIND_LEAP = 512 + 256 + 63
+    KIND_LEAP = 512 + 63
 
 cdef extern from *:
     """

@@ -67,7 +67,9 @@ cdef inline int make_group(Build* build, int32_t node, int depth, uint32_t inher
     cdef int64_t first
     while wide < MOST_BITS and (n << SPARE_BITS) >> wide > 1:
         wide += 1
-    if wide > 128 - depth:
+    if depth < 64 < depth + wide:
+        wide = 64 - depth                              # batches know 64 bits only
+    elif wide > 128 - depth:
         wide = 128 - depth
     first = take_cells(build.fib, <uint32_t> 1 << wide)
     if first < 0:
@@ -87,7 +89,7 @@ cdef inline int make_leap(Build* build, int32_t node, uint32_t inherited, uint64
         return FIB_FULL
     leap = <Leap*> &build.fib.cells[at]
     leap.high, leap.low, leap.length, leap.otherwise = route.high, route.low, route.length, inherited
-    made[0] = link(KIND_LEAP, <uint32_t> at)
+    made[0] = link(KIND_LEAP | (KIND_ALONE if route.length > 64 else 0), <uint32_t> at)
     return make_below(build, node, route.length, route.value if route.present else inherited, &leap.target)
 
 
@@ -210,7 +212,7 @@ cdef inline int remake6(Build* build) noexcept nogil:
         if length <= to:
             return remake_cells(build, first, length, to)
         group, depth = first[0], to
-        if group >> 32 == KIND_LEAP:
+        if group >> 32 & KIND_LEAP == KIND_LEAP:
             leap = <const Leap*> &fib.cells[<uint32_t> group]
             group = leap.target if begins(leap, high, low) and length > <int> leap.length else link(KIND_VALUE, 0)
             depth = leap.length

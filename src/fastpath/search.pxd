@@ -133,6 +133,28 @@ cdef extern from *:
         return line[7 + fastpath_rank8_v3(line, key)];
     }
 
+    /* Addresses that stand before a leap of at most 64 bits take it, one by one. Returns the vectors with such an address. */
+    FASTPATH_V3 static uint32_t fastpath_leap6(const uint64_t *cells, const uint8_t *addresses, __m256i *link, __m256i *ahead) {
+        uint64_t leaps = 0;
+        uint32_t vectors = 0;
+        for (int i = 0; i < 16; i++) leaps |= (fastpath_bits4(link[i], 41) & ~fastpath_bits4(link[i], 40)) << 4 * i;
+        for (; leaps; leaps &= leaps - 1) {
+            int k = __builtin_ctzll(leaps);
+            uint64_t high, next, bits;
+            memcpy(&next, (char *) link + 8 * k, 8);
+            memcpy(&high, addresses + 16 * k, 8);
+            high = __builtin_bswap64(high);
+            const uint64_t *leap = &cells[(uint32_t) next];      /* prefix, prefix, target, otherwise and length */
+            uint32_t length = (uint32_t) (leap[3] >> 32);
+            next = (high ^ leap[0]) >> (64 - length) ? (uint64_t) 63 << 32 | (uint32_t) leap[3] : leap[2];
+            bits = length < 64 ? high << length : 0;
+            memcpy((char *) link + 8 * k, &next, 8);
+            memcpy((char *) ahead + 8 * k, &bits, 8);
+            vectors |= (uint32_t) 1 << k / 4;
+        }
+        return vectors;
+    }
+
     FASTPATH_V3 static uint64_t fastpath_search6_v3(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
                                                     uint32_t *out) {
         const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6), odds = _mm256_setr_epi32(1,3,5,7,1,3,5,7);
@@ -152,12 +174,15 @@ cdef extern from *:
         for (int step = 0; step < 2; step++)
             for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
         for (int i = 0; i < 16; i++) open |= fastpath_going4(link[i]) << i;
-        while (open)
+        if (!open) open = fastpath_leap6(cells, addresses, link, ahead);
+        while (open) {
             for (uint32_t left = open; left; left &= left - 1) {
                 int i = __builtin_ctz(left);
                 fastpath_step4(cells, &link[i], &ahead[i]);
                 open &= ~((uint32_t) !fastpath_going4(link[i]) << i);
             }
+            if (!open) open = fastpath_leap6(cells, addresses, link, ahead);
+        }
         for (int i = 0; i < 16; i++) {
             _mm256_storeu_si256((__m256i *) links + i, link[i]);
             _mm256_storeu_si256((__m256i *) bits + i, ahead[i]);
