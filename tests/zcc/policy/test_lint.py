@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from zcc.config import load
+from zcc.connector.settings import ConnectorSettings
+from zcc.lab.configuration import of_daemon
 from zcc.policy.domains import DomainSet
 from zcc.policy.lint.all import lint
 from zcc.policy.model import Policy
@@ -190,6 +192,12 @@ def test_a_criterion_whose_file_is_not_given_is_told_of(criteria):
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "docs" / "examples").glob("connector*.yaml")), ids=str)
 def test_the_examples_raise_no_false_alarm(path):
     settings = load(path, "connector")
+    assert lint(settings.policy(), None, EVERY_FEED) == []
+
+
+def test_the_lab_s_own_policy_raises_no_false_alarm(tmp_path):
+    written = of_daemon("cc-1", tmp_path)
+    settings = ConnectorSettings.model_validate(written)
     assert lint(settings.policy(), None, EVERY_FEED) == []
 
 
