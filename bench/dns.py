@@ -1,6 +1,6 @@
 """DNS messages: read a query, answer it, read the addresses of an answer; dnspython is the peer.
 
-read-batch is what a worker's loop costs; the others are one Python call a message, most of which is the call.
+served-loopback is the whole thing: our listener beside other servers, asked by dnsperf (bench/dns_rig). read-batch is what a worker's loop costs; the others are one Python call a message, most of which is the call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dns.message
 import dns.rrset
 import numpy as np
 
+from bench.dns_rig import served
 from bench.harness import Case
 from fastpath import dns as native
 from fastpath.batch import PacketBatch
@@ -37,6 +38,7 @@ def cases(quick: bool) -> Iterator[Case]:
     yield Case("dnspython", "read", "ns", 1, lambda: dns.message.from_wire(QUERY))
     yield Case("dnspython", "answer-a", "ns", 1, answering)
     yield Case("dnspython", "learn", "ns", 1, lambda: dns.message.from_wire(answer).resolve_chaining())
+    yield from served.cases(quick)
 
 
 def reading(module: ModuleType) -> Callable[[], object]:

@@ -22,6 +22,7 @@ cdef class Worker:
     cdef readonly Ring commands
     cdef readonly DnsListener listener
     cdef bint listens                # whether there is one
+    cdef int ready                   # READY_ bits: what the last wait() saw; step() takes it that everything is
     cdef PacketBatch batch
     cdef object exchanges          # callables, one a command EXCHANGE in the ring, in its order
     cdef int stopping, wants_exchange

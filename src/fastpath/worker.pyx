@@ -56,6 +56,7 @@ cdef enum:
     COMMANDS_A_TURN = 256
     CREDITS_A_TURN = 4096
     WAIT_MS = 100
+    READY_GENEVE = 1, READY_DEVICE = 2, READY_OTHERS = 4, READY_ALL = 7    # others: tunnels and the DNS listener
 
 
 @cython.final
@@ -100,6 +101,7 @@ cdef class Worker:
 
     def step(self, uint64_t now_ns):
         """Take one turn at the monotonic time now_ns without waiting; for tests and simulations."""
+        self.ready = READY_ALL
         with nogil:
             self.turn(now_ns)
         self._exchange_one()
@@ -143,11 +145,10 @@ cdef class Worker:
     cdef void wait(self, int timeout_ms) noexcept nogil:
         cdef pollfd[WATCHED + TUNNEL_SLOTS + 3] fds
         cdef int[WATCHED] watched
-        cdef int k, n = self.geneve.watch(watched)
-        for k in range(n):
+        cdef int k, ways = self.geneve.watch(watched), n = ways + 2
+        for k in range(ways):
             fds[k].fd = watched[k]
-        fds[n].fd, fds[n + 1].fd = self.device.fd, self.commands.event_fd
-        n += 2
+        fds[ways].fd, fds[ways + 1].fd = self.device.fd, self.commands.event_fd
         if self.listens:
             fds[n].fd = self.listener.socket.fd
             n += 1
@@ -158,6 +159,10 @@ cdef class Worker:
         for k in range(n):
             fds[k].events, fds[k].revents = POLLIN, 0
         poll(fds, n, timeout_ms)
+        self.ready = 0       # a system call that finds nothing costs as much as the packets of a small batch
+        for k in range(n):
+            if fds[k].revents:
+                self.ready |= READY_GENEVE if k < ways else READY_DEVICE if k == ways else READY_OTHERS
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil:
         cdef Columns* b = &self.batch.columns
@@ -168,20 +173,20 @@ cdef class Worker:
         self.carry_out()
         if self.admission.kernel is not None:
             self.hear_kernel(now_ns)
-        for _ in range(BURSTS):
+        for _ in range(BURSTS if self.ready & READY_GENEVE else 0):
             if self.geneve.recv_rows(b) == 0:
                 break
             self.from_geneve(b, False)
-        for _ in range(BURSTS):
+        for _ in range(BURSTS if self.ready & READY_DEVICE else 0):
             if self.device.recv_rows(b) == 0:
                 break
             self.from_device(b)
-        for slot in range(TUNNEL_SLOTS):
-            if self.admission.tunnels.slots[slot].fd >= 0:
-                self.from_tunnel(slot, b)
-        for _ in range(BURSTS if self.listens else 0):
-            if self.listener.turn(b) == 0:
-                break
+        if self.ready & READY_OTHERS:
+            for slot in range(TUNNEL_SLOTS):
+                if self.admission.tunnels.slots[slot].fd >= 0:
+                    self.from_tunnel(slot, b)
+            if self.listens:
+                self.listener.turn(b)
         self.admission.expire()
         if self.admission.posted:
             self.admission.posted = 0

@@ -60,12 +60,19 @@ def root(version: Version = False) -> None:
 
 
 @app.command("connector", rich_help_panel="Roles")
-def connector_command(config: Config = DEFAULT_CONFIG) -> None:
+def connector_command(
+    config: Config = DEFAULT_CONFIG,
+    dns_listen: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS:PORT", help="Also answer clients that ask here for names of applications."),
+    ] = None,
+) -> None:
     """Take workload traffic from GWLB, decide per flow, forward.
 
-    Example: zcc connector --config /etc/zcc/connector.yaml
+    Examples: zcc connector --config /etc/zcc/connector.yaml  ·  zcc connector --dns-listen 10.1.200.11:53
     """
-    _serve("connector", config)
+    listen = {} if dns_listen is None else {"dns": {"listen": {"address": dns_listen}}}
+    _serve("connector", config, listen)
 
 
 @app.command("private-edge", rich_help_panel="Roles")
@@ -105,14 +112,20 @@ lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic addres
 lazy(app, "pki", "zcc.pki.command:pki", "The tenant's CA: init, issue, revoke, list.")
 
 
-def _serve(role: str, config: Path) -> None:
-    """Load a role's file, then run its daemon; the file is right before anything else is imported."""
+def _serve(role: str, config: Path, override: dict[str, Any] | None = None) -> None:
+    """Load a role's file, then run its daemon; the file is right before anything else is imported.
+
+    Args:
+        override: what the command line says instead of the file, as the file would.
+    """
     from zcc.config import load, parse  # noqa: PLC0415
 
-    settings: Any = load(config, role)
+    settings: Any = load(config, role, override)
     from zcc.serve import serve  # noqa: PLC0415
 
     run = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon").run
     if role == "connector":     # the one role whose file may be read again while it runs
-        run = functools.partial(run, reload=lambda: load(config, role), parse=lambda data: parse(data, "the file", role))
+        run = functools.partial(
+            run, reload=lambda: load(config, role, override), parse=lambda data: parse(data, "the file", role)
+        )
     raise typer.Exit(serve(run, settings, settings.logs))

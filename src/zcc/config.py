@@ -47,27 +47,41 @@ SHAPES = {
 }
 
 
-def load(path: Path, role: str | None = None) -> Settings:
+def load(path: Path, role: str | None = None, override: dict[str, Any] | None = None) -> Settings:
     """Read a configuration file.
 
     Args:
         path: the YAML file.
         role: the only role accepted; None = the one that the file names.
+        override: fields that the command line gives instead of the file, as a mapping like the file's.
 
     Raises:
         ConfigurationError: with every problem found.
     """
-    return read(path, role)[1]
+    return read(path, role, override)[1]
 
 
-def read(path: Path, role: str | None = None) -> tuple[Document, Settings]:
+def read(
+    path: Path, role: str | None = None, override: dict[str, Any] | None = None
+) -> tuple[Document, Settings]:
     """Read a configuration file and keep the document, which knows the line of every value; see load."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError([Problem(str(path), 1, "", f"cannot be read: {error.strerror}")]) from None
     document = read_document(data, str(path))
+    if override and isinstance(document.value, dict):
+        document.value = _merged(document.value, override)
     return document, _settings(document, role)
+
+
+def _merged(value: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """The fields of both; where both have mappings these are merged too, else the second counts."""
+    inner = {
+        name: _merged(value[name], new) if isinstance(new, dict) and isinstance(value.get(name), dict) else new
+        for name, new in over.items()
+    }
+    return {**value, **inner}
 
 
 def parse(data: bytes, file: str, role: str | None = None) -> Settings:

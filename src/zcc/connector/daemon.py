@@ -18,6 +18,7 @@ from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
 from zcc.connector.datapath import METHODS, Datapath, Plan
 from zcc.connector.dns import DnsService, Helpers, Journal
+from zcc.connector.dns_asked import DnsAsked, is_bare
 from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_tcp import DnsTcp
@@ -218,6 +219,8 @@ class Connector:
         self.gateways = Gateways(settings.dns_gateways, self.clock)
         helpers = Helpers(self.resolver, interceptor, self.control, self.gateways, self.teacher, self.sharing)
         self.dns = DnsService(settings.dns, self.datapath, helpers, journal)
+        self.asked = DnsAsked(settings.dns, self.dns, self.gateways, self.datapath.dns_fd)
+        self._closers.push_async_callback(self.asked.close)
         self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
         opening = Opening(edge, names, self.labels, self.logs, self.clock, (settings.name, settings.group))
         self.relay = ZpaRelay(opening, self.datapath)
@@ -239,7 +242,7 @@ class Connector:
 
     def _subscribe(self) -> None:
         handlers: dict[str, Callable[[Punt], None]] = {
-            "dns_query": self.dns.query,
+            "dns_query": lambda punt: (self.asked if is_bare(punt) else self.dns).query(punt),
             "dns_answer": self.dns.answer,
             "dns_answered": self.dns.answered,
             "unknown_synthetic": self.stray.unknown,
@@ -318,7 +321,7 @@ def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
 
 def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
     namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
-    idle, direct, zia = settings.ingress.idle, settings.direct, settings.zia
+    idle, direct, zia, listen = settings.ingress.idle, settings.direct, settings.zia, settings.dns.listen
     if settings.kernel.internal is None:
         raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
     egress = () if direct is None else tuple(a for a in (direct.address, direct.address6) if a is not None)
@@ -343,6 +346,12 @@ def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: st
         # Where a rule says otherwise, stances do it for all: the worker knows no rule's own.
         zia_fail_open=zia is not None and zia.fail == "open" and not states_edges(settings.rules),
         dns_text=ONLY_ADDRESSES,
+        dns_listen=None if listen is None else (
+            str(listen.address.address),
+            listen.address.port,
+            namespaces[listen.namespace or settings.namespaces[0].name],
+            rulebook.location_ids[listen.location or settings.location_names[0]],
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from fastpath.action import Action, DropReason, PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.classify import RuleSet
+from fastpath.dnslistener import DnsListener
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
@@ -82,6 +83,7 @@ class Plan:
     zia_fail_open: bool
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
+    dns_listen: tuple[str, int, int, int] | None = None  # address, port; namespace and location id of its clients
 
 
 class Datapath:
@@ -122,11 +124,20 @@ class Datapath:
             Ring(COMMAND_RING_BYTES),
             kernel_flows=port.flows if isinstance(port, XskPort) else None,
         )
+        if plan.dns_listen is not None:
+            address, dns_port, *of = plan.dns_listen
+            self._worker.listen(DnsListener(UdpSocket.bind(address, dns_port), admission, *of))
         self._plan, self._tunnels, self._events = plan, tunnels, events
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
         self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
+
+    @property
+    def dns_fd(self) -> int:
+        """The descriptor of the DNS listener's socket, to send by; -1 = there is none."""
+        listener = self._worker.listener
+        return -1 if listener is None else listener.socket.fd
 
     def subscribe(self, reason: str, handler: Callable[[Punt], None]) -> None:
         """Have `handler` called with each Punt of a reason; one handler a reason.
@@ -200,13 +211,9 @@ class Datapath:
 
     def own(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
         """Answer queries for a name in the worker, for so long."""
+        until_ns = time.monotonic_ns() + int(until_s * 1e9)
         self._command(
-            Command.COMMAND_OWN,
-            namespace=namespace,
-            packet=name,
-            address=address,
-            value=ttl,
-            until_ns=time.monotonic_ns() + int(until_s * 1e9),
+            Command.COMMAND_OWN, namespace=namespace, packet=name, address=address, value=ttl, until_ns=until_ns
         )
 
     def disown(self, namespace: int, name: bytes) -> None:
@@ -321,11 +328,8 @@ class Datapath:
         return self._receive_lost
 
     def _punt(self, event: Event) -> Punt:
-        slot = (
-            event.value
-            if event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED)
-            else event.slot
-        )
+        of_tunnel = event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED)
+        slot = event.value if of_tunnel else event.slot
         return Punt(
             event.reason,
             event.namespace,

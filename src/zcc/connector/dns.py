@@ -46,6 +46,7 @@ LOOKUPS_OF_NAMESPACE_LIMIT = 512
 NO_APPLICATION = "no application of this namespace has this name"
 OVERLOADED = "too many queries wait for an address"
 NO_GATEWAY = (-1, "")
+NO_SERVER = IPv4Address(0)  # the connector itself was asked
 
 log = logging.getLogger(__name__)
 
@@ -187,13 +188,12 @@ class DnsService:
 
     def answered(self, punt: Punt) -> None:
         """Take the answer that the data plane gave to a query for an owned name, for the log."""
-        inner = packets.parse(punt.packet)
-        said = None if inner is None else learn(inner.payload, 0, 0)
-        if inner is None or said is None:
+        asker, message = whom(punt)
+        said = learn(message, 0, 0)
+        if asker is None or said is None:
             return
-        asker = Asker(punt.namespace, inner.destination, inner.destination_port, inner.source)
         outcome = Outcome(ACTIONS[DnsAction.ZPA], Ruling(APPLICATION_RULE))
-        self._journal.write(Origin(asker, punt.location, "UDP"), said, outcome, (0, len(inner.payload)), 0.0)
+        self._journal.write(Origin(asker, punt.location, "UDP"), said, outcome, (0, len(message)), 0.0)
 
     def _hand_over(self, origin: Origin, ruled: Ruled, said: Learned) -> None:
         """Have the data plane answer a name from now on, if no rule can say otherwise and while the lease is fresh."""
@@ -350,3 +350,14 @@ class DnsService:
 
     def _now_s(self) -> float:
         return self._journal.clock.monotonic_ns() / 1e9
+
+
+def whom(punt: Punt) -> tuple[Asker | None, bytes]:
+    """Return to whom an answer of the data plane went, and the message; None = it can not be read."""
+    if punt.value:  # the listener's: a bare message, and its peer
+        client = IPv4Address(punt.peer[0])
+        return Asker(punt.namespace, client, punt.peer[1], NO_SERVER), punt.packet
+    inner = packets.parse(punt.packet)
+    if inner is None:
+        return None, b""
+    return Asker(punt.namespace, inner.destination, inner.destination_port, inner.source), inner.payload

@@ -29,7 +29,7 @@ from zcc.policy.objects.catalogue import Catalogue
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.location import LocationField
 from zcc.policy.objects.namespace import Namespace
-from zcc.policy.references import Place, problems, repeated
+from zcc.policy.references import Place, problems, repeated, unknown
 from zcc.telemetry.settings import LogSettings, MetricSettings
 
 __all__ = [
@@ -144,8 +144,22 @@ class ConnectorSettings(Catalogue):
         yield from problems(self, self.rules, self.endpoints, self.edges)
         yield from dns_rule_problems(self.dns_rules, self)
         yield from repeated("namespaces", "id", [namespace.id for namespace in self.namespaces])
+        yield from self._listen_problems()
         yield from self._method_problems()
         yield from self._network_problems()
+
+    def _listen_problems(self) -> Iterator[tuple[Place, str]]:
+        listen = self.dns.listen
+        if listen is None:
+            return
+        for field, kind, known in (
+            ("namespace", "namespace", [namespace.name for namespace in self.namespaces]),
+            ("location", "location", list(self.location_names)),
+            ("gateway", "DNS gateway", [gateway.name for gateway in self.dns_gateways]),
+        ):
+            name = getattr(listen, field)
+            if name and name not in known:
+                yield ("dns", "listen", field), unknown(kind, name, known)
 
     def _method_problems(self) -> Iterator[tuple[Place, str]]:
         sections = {Method.ZPA: self.zpa, Method.DIRECT: self.direct, Method.ZIA: self.zia}

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from zcc.fields import Duration, Settings
+from zcc.fields import Duration, HostPort, Settings
 
 
 def _whole_seconds(value: timedelta) -> timedelta:
@@ -17,8 +17,25 @@ def _whole_seconds(value: timedelta) -> timedelta:
 Ttl = Annotated[Duration, AfterValidator(_whole_seconds)]
 
 
+class DnsListenSettings(Settings):
+    """Where clients may ask the connector directly, over UDP, beside what GWLB brings."""
+
+    address: HostPort = Field(description="IPv4 address and port, such as 10.1.200.11:53")
+    namespace: str = Field(default="", description="of every client; empty: the first of the file")
+    location: str = Field(default="", description="likewise")
+    gateway: str | None = Field(
+        default=None, description="one of dns_gateways, for what no rule redirects; without one that is REFUSED"
+    )
+
+    @model_validator(mode="after")
+    def _is_ipv4(self) -> Self:
+        if self.address.address.version != 4:
+            raise ValueError(f"address {self.address} is not IPv4; allowed: an IPv4 address and a port")
+        return self
+
+
 class DnsSettings(Settings):
-    """Times of answers given and learned."""
+    """Times of answers given and learned, and a listener."""
 
     ttl: Ttl = Field(default=timedelta(seconds=60), description="of synthetic answers and of denials")
     learn_floor: Ttl = Field(
@@ -27,6 +44,8 @@ class DnsSettings(Settings):
     learn_ceiling: Ttl = Field(
         default=timedelta(hours=24), description="a learned address is kept at most this long"
     )
+
+    listen: DnsListenSettings | None = None
 
     @model_validator(mode="after")
     def _floor_below_ceiling(self) -> Self:

@@ -1,0 +1,1 @@
+"""DNS answers over loopback: our listener beside other servers, asked by dnsperf."""

@@ -1,0 +1,37 @@
+"""The engine under test: a worker with a DNS listener and one owned name. `engine PORT CORE`; it ends with its input."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from ipaddress import IPv4Address
+
+from bench.gwlb_rig.engine import made
+from fastpath.dnslistener import DnsListener
+from fastpath.packetio import UdpSocket
+
+WIRE = b"\6portal\4corp\7example\0"
+ADDRESS = IPv4Address("10.254.0.7")
+
+
+def main() -> None:
+    """engine PORT CORE"""
+    os.sched_setaffinity(0, {int(sys.argv[2])})
+    worker = made("udp")
+    worker.admission.owned.learn_one(1, WIRE, ADDRESS, 60, time.monotonic_ns() + 10**12)
+    worker.listen(DnsListener(UdpSocket.bind("127.0.0.1", int(sys.argv[1])), worker.admission, 1, 0))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    worker.stop()
+    thread.join()
+    counts = worker.counters()
+    print(json.dumps({name: counts[name] for name in ("dns_answered", "dns_unrecorded", "loops")}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
