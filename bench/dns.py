@@ -1,6 +1,7 @@
 """DNS messages: read a query, answer it, read the addresses of an answer; dnspython is the peer.
 
-served-loopback is the whole thing: our listener beside other servers, asked by dnsperf (bench/dns_rig). read-batch is what a worker's loop costs; the others are one Python call a message, most of which is the call.
+read-batch is what a worker's loop costs; the others of one message are a Python call each, most of which is the call.
+served-loopback is the whole: our listener beside other servers, asked by dnsperf (bench/dns_rig).
 """
 
 from __future__ import annotations
