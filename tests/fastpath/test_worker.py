@@ -1,5 +1,7 @@
 """The worker, turn by turn: where packets of each method go and come back, and what of a flow is kept."""
 
+import pytest
+
 from fastpath import gwlb
 from fastpath.action import Action, PuntReason
 from fastpath.message import Command
@@ -16,6 +18,21 @@ def test_local_packets_of_both_ends_go_back_each_under_its_own_header():
     rig.from_workload(back, cookie=6)
     assert rig.to_workload() == [gwlb.header(0xAAA, 2, 5, 4) + there, gwlb.header(0xAAA, 2, 6, 4) + back]
     assert rig.packets(Action.ACTION_LOCAL) == (1, 1)
+
+
+@pytest.mark.parametrize("options", [b"\xab\xcd\x80\x00", b"\xab\xcd\x80\x01far!"], ids=["44", "48"])
+@isolated
+def test_a_header_longer_than_gwlb_s_of_today_comes_back_whole(options):
+    rig, header = WorkerRig(), gwlb.header(0xAAA, 2, 1, 4)
+    long = bytes([header[0] + len(options) // 4]) + header[1:] + options
+    rig.from_gwlb(long + udp(WORKLOAD, REMOTE, 4000, 9))
+    rig._arrived(rig.worker.geneve)
+    assert len(rig.to_kernel()) == 1
+    rig.from_kernel(udp(REMOTE, str(EGRESS4), 9, 4000, b"late"))
+    (answer,) = rig.to_workload()
+    assert answer[:len(long)] == long
+    inner = read(answer[len(long):])
+    assert (inner.src, inner.sport, inner.dst, inner.dport) == (REMOTE, 9, WORKLOAD, 4000)
 
 
 @isolated

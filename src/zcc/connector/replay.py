@@ -279,6 +279,9 @@ class Replay:
         forwarded = not self._is_query_for_us(place)
         if index < 0:
             index = self._admit(place, forwarded)
+            if index < 0:
+                self._drop(DropReason.DROP_FLOW_TABLE_FULL)
+                return
         flow = self._live[index]
         if forwarded and flow.method == DNS_HERE and batch.protocol[0] == UDP and batch.destination_port[0] == DNS_PORT:
             flow = self._live[index] = replace(flow, **self._decision(place))
@@ -295,15 +298,17 @@ class Replay:
         return bool(closing and self._batch.tcp_flags[0] & (SYN | ACK) == SYN)
 
     def _admit(self, place: Place, forwarded: bool) -> int:
-        """Make a flow for row 0, decided with whoever began it as its source."""
+        """Make a flow for row 0, decided with whoever began it as its source; -1: no flow gives way."""
         batch, table = self._batch, self._table
+        if len(table) == table.capacity:
+            oldest = table.oldest_one()
+            if oldest < 0:
+                return -1
+            self._end(oldest)
+            table.remove_one(oldest)
         answers = self._is_answer(place)
         if answers:
             self._turn_round()
-        if len(table) == table.capacity:
-            oldest = table.oldest_one()
-            self._end(oldest)
-            table.remove_one(oldest)
         over_tcp = batch.protocol[0] == TCP and batch.destination_port[0] == DNS_PORT
         flow = ReplayedFlow(
             namespace=self._labels[0][place.namespace], location=self._labels[1].get(place.location, ""),
