@@ -15,6 +15,7 @@ cdef class PacketRing(GenevePort):
     cdef uint32_t _received, _sent       # next frame of each ring
     cdef uint32_t _most_bytes
     cdef object _lost
+    cdef int _shield                     # a link, or -1
     cdef unsigned int _calls
     cdef Neighbours _neighbours
     cdef uint16_t _strangers[4096]

@@ -29,6 +29,7 @@ import struct
 
 from fastpath.interfaces import holder_of
 from fastpath.packetfilter import attach, to_port
+from fastpath.redirect import shield
 
 cdef extern from *:
     """
@@ -81,7 +82,7 @@ cdef class PacketRing(GenevePort):
     """
 
     def __cinit__(self, str address not None, uint16_t port=6081, *, int fanout=0):
-        self._memory, self._lost = NULL, 0
+        self._memory, self._lost, self._shield = NULL, 0, -1
         if not 0 <= fanout <= 0xFFFF:
             raise ValueError(f"fanout must be 0 to 65535, not {fanout}")
         interface = holder_of(address)
@@ -116,6 +117,10 @@ cdef class PacketRing(GenevePort):
             kind = _FANOUT_HASH | _FANOUT_DEFRAGMENT | (0 if fanout else _FANOUT_UNIQUE)
             sock.setsockopt(_SOL_PACKET, _FANOUT, struct.pack("=HH", fanout, kind))
             self.fd = sock.detach()
+        try:
+            self._shield = shield(interface.index, address, self.port)
+        except OSError:
+            pass      # then the kernel's copy goes up to the UDP socket, which refuses it
 
     def __dealloc__(self):
         self.close()
@@ -131,6 +136,9 @@ cdef class PacketRing(GenevePort):
         if self._memory != NULL:
             munmap(self._memory, <size_t> (RX_FRAMES + TX_FRAMES) * FRAME_BYTES)
         self._memory = NULL
+        if self._shield >= 0:
+            os.close(self._shield)
+        self._shield = -1
         GenevePort.close(self)
         if self.kernel is not None:
             self.kernel.close()

@@ -21,7 +21,7 @@ from fastpath import bpf
 from fastpath.bpfcode import Code
 from fastpath.hairpin import answer
 
-__all__ = ["Redirect", "program"]
+__all__ = ["Redirect", "program", "shield"]
 
 QUEUES = 64
 XDP_PASS = 2
@@ -29,6 +29,8 @@ REDIRECT_MAP = 51            # bpf_redirect_map
 Flows = tuple[int, int, int]
 
 _DATA, _DATA_END, _QUEUE = 0, 4, 16     # of struct xdp_md
+_SKB = (76, 80)              # data, data_end of struct __sk_buff
+_TC_NEXT, _TC_SHOT = -1, 2
 _MORE_OR_OFFSET = 0x3FFF     # more fragments, or an offset: not a whole packet
 _GENERIC_TOO = (errno.EOPNOTSUPP, errno.EINVAL, errno.ERANGE, errno.ENOMEM)
 
@@ -38,10 +40,14 @@ def _as_loaded(value: int, size: int) -> int:
     return int.from_bytes(value.to_bytes(size, "big"), "little")
 
 
-def match(code: Code, address: str, port: int, other: str) -> None:
-    """Go on only with a whole Geneve packet to address:port, else to label `other`. r1 = context; afterwards r2 = its data."""
-    code.load(4, "r2", "r1", _DATA)
-    code.load(4, "r3", "r1", _DATA_END)
+def match(code: Code, address: str, port: int, other: str, at: tuple[int, int] = (_DATA, _DATA_END)) -> None:
+    """Go on only with a whole Geneve packet to address:port, else to label `other`. r1 = context; afterwards r2 = its data.
+
+    Args:
+        at: where the context says where the packet begins and ends.
+    """
+    code.load(4, "r2", "r1", at[0])
+    code.load(4, "r3", "r1", at[1])
     code.alu("mov", "r4", "r2")
     code.alu("add", "r4", 42)
     code.jump("gt", "r4", "r3", other)
@@ -89,6 +95,28 @@ def program(address: str, port: int, sockets_fd: int, flows: Flows | None = None
     code.alu("mov", "r0", XDP_PASS)
     code.exit()
     return code.assemble()
+
+
+def shield(interface_index: int, address: str, port: int) -> int:
+    """Drop what match() lets through behind the taps of AF_PACKET: a ring has it, and the stack need not walk its copy.
+
+    Returns:
+        A link; the program is there as long as this descriptor is open.
+    Raises:
+        OSError: CAP_BPF or CAP_NET_ADMIN is missing, or the kernel is older than Linux 6.6.
+    """
+    code = Code()
+    match(code, address, port, "kernel", _SKB)
+    code.alu("mov", "r0", _TC_SHOT)
+    code.exit()
+    code.label("kernel")
+    code.alu("mov", "r0", _TC_NEXT)
+    code.exit()
+    program_fd = bpf.program_load(bpf.PROGRAM_SCHED_CLS, code.assemble(), attach=bpf.ATTACH_TCX_INGRESS)
+    try:
+        return bpf.link_create(program_fd, interface_index, bpf.ATTACH_TCX_INGRESS)
+    finally:
+        os.close(program_fd)
 
 
 class Redirect:
