@@ -2,12 +2,15 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastpath.action cimport ACTION_ZIA
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport RuleSet
-from fastpath.counters cimport Counters
+from fastpath.counters cimport Counters, count_total
 from fastpath.flowkey cimport HashKey
-from fastpath.flowtable cimport FlowEntry, FlowTable
+from fastpath.flowtable cimport FlowTable
+from fastpath.flows cimport TIMEOUT_TCP_CLOSING, account_flow
+from fastpath.flowslots cimport FlowEntry
 from fastpath.kernelflows cimport KernelFlows
 from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
@@ -69,8 +72,6 @@ cdef class Admission:
     cdef void renew(self, int32_t index) noexcept nogil
     # Count the answer to a query for an owned name, and record it if there is room for it.
     cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
-    # Counters, TCP state, last use. way: 0 from the initiator, 1 to it.
-    cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil
     cdef void expire(self) noexcept nogil
     # End the flow whose alias and port these are, if there is one.
@@ -88,3 +89,28 @@ cdef class Admission:
     cdef void _end_record(self, FlowEntry* entry) noexcept nogil
     cdef int _report(self, uint8_t reason, const FlowEntry* entry) noexcept nogil
     cdef int _post(self, const Message* m, const uint8_t* packet) noexcept nogil
+
+
+# Inline, because every packet comes by: what is left out of line above is for packets that change something. None of these
+# branches depends on the way a packet goes, which no processor can guess.
+
+cdef inline int32_t current_flow(Admission admission, Columns* b, int i) noexcept nogil:
+    """The flow of row i, or -1, as lookup left it; admission.current where that may be wrong."""
+    cdef int32_t index = b.entry[i]
+    cdef FlowEntry* entry = &admission.flows.entries[index]
+    if index >= 0 and entry.used and entry.hash == b.hash[i] and entry.timeout_class != TIMEOUT_TCP_CLOSING:
+        return index
+    return admission.current(b, i)
+
+
+cdef inline void renew_flow(Admission admission, int32_t index) noexcept nogil:
+    """admission.renew, if there can be anything to renew."""
+    cdef FlowEntry* entry = &admission.flows.entries[index]
+    if entry.generation != admission.rules.generation or entry.action == ACTION_ZIA:
+        admission.renew(index)
+
+
+cdef inline void account_row(Admission admission, Columns* b, int i, int32_t index, int way) noexcept nogil:
+    """Counters, TCP state, last use. way: 0 from the initiator, 1 to it."""
+    count_total(&admission.counts, admission.flows.entries[index].action, way, 1, b.inner_length[i])
+    account_flow(&admission.flows.core, index, way, b.inner_length[i], b.tcp_flags[i], admission.now)

@@ -13,7 +13,7 @@ from fastpath.action cimport *
 from fastpath.alias cimport AliasTable
 from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
-from fastpath.counters cimport count, credit
+from fastpath.counters cimport credit
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
 from fastpath.flowtable cimport *
 from fastpath.kernelflows cimport Credit
@@ -310,24 +310,6 @@ cdef class Admission:
             remote_port = 0 if f.protocol == PROTOCOL_ICMP or f.protocol == PROTOCOL_ICMPV6 else f.destination_port
             self.nat.release(f.protocol, local, entry.nat_port, f.destination, remote_port)
         entry.state &= ~<uint8_t> FLOW_BOUND
-
-    cdef void account(self, Columns* b, int i, int32_t index, int way) noexcept nogil:
-        cdef FlowEntry* entry = &self.flows.entries[index]
-        cdef uint8_t klass = entry.timeout_class
-        cdef uint8_t flags = b.tcp_flags[i]
-        count(&self.counts, entry, way, 1, b.inner_length[i])
-        if way:
-            entry.state |= FLOW_SEEN_REPLY
-        if b.protocol[i] == PROTOCOL_TCP:
-            if flags & TCP_FIN:
-                entry.state |= FLOW_FIN_REVERSE if way else FLOW_FIN_FORWARD
-            if flags & TCP_RST:
-                entry.state |= FLOW_RESET
-            if entry.state & FLOW_RESET or entry.state & (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE) == (FLOW_FIN_FORWARD | FLOW_FIN_REVERSE):
-                klass = TIMEOUT_TCP_CLOSING
-            else:
-                klass = TIMEOUT_TCP if entry.state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
-        self.flows.touch(index, klass, self.now)
 
     cdef void close(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]

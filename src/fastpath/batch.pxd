@@ -3,6 +3,9 @@
 # One thread owns a batch at a time. A stage reads and writes rows 0 … count-1 and skips a row whose `reason` is not
 # DROP_NONE ("dead"). Decoders overwrite every column they own on every live row, so nothing leaks from earlier use.
 # Addresses are 16 bytes; an IPv4 address is held IPv4-mapped (::ffff:a.b.c.d, RFC 4291 §2.5.5.2).
+# A stage works on its own copy of the Columns (`cdef Columns c = b[0]`, the address given to inline functions only): a store to
+# a uint8_t column may, for all the compiler knows, change the struct behind a pointer, and then every column's address is read
+# again for every row.
 # Offsets are absolute within the row. Integers are in host order.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -1,6 +1,6 @@
 # What a worker has counted since it began, and how a packet enters the books: its flow's and the totals. Header only. Row 2.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from fastpath.action cimport ACTION_DROP, DROP_POLICY
 from fastpath.flowtable cimport FlowEntry, FlowTable
@@ -27,16 +27,19 @@ cdef struct Counters:
     uint64_t heartbeat_ns
 
 
-# way: 0 from the initiator, 1 to it.
+# The totals; way: 0 from the initiator, 1 to it. No branch on the way: it changes from packet to packet.
+cdef inline void count_total(Counters* all, uint8_t action, int way, uint64_t packets, uint64_t octets) noexcept nogil:
+    cdef uint64_t* of_packets = &all.returned_packets[0] if way else &all.packets[0]
+    cdef uint64_t* of_octets = &all.returned_bytes[0] if way else &all.bytes[0]
+    of_packets[action] += packets
+    of_octets[action] += octets
+
+
+# The flow and the totals.
 cdef inline void count(Counters* all, FlowEntry* entry, int way, uint64_t packets, uint64_t octets) noexcept nogil:
     entry.packets[way] += packets
     entry.bytes[way] += octets
-    if way:
-        all.returned_packets[entry.action] += packets
-        all.returned_bytes[entry.action] += octets
-    else:
-        all.packets[entry.action] += packets
-        all.bytes[entry.action] += octets
+    count_total(all, entry.action, way, packets, octets)
 
 
 # What the kernel has carried by itself, as if it had come this way now.

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
-from fastpath.action cimport FRAGMENT_NONE
+from fastpath.action cimport ACTION_LOCAL, FRAGMENT_NONE
 from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, row
 from fastpath.flowtable cimport FlowEntry
@@ -32,8 +32,8 @@ cdef class Egress:
     cdef void flush(self, Columns* b) noexcept nogil
     # Outer headers, from address:peer_port to peer_address:port, in front of the rows that wait to go to GWLB.
     cdef void encode(self, Columns* b, uint32_t address, uint16_t port) noexcept nogil
-    # Row i, sent by the initiator of its flow, goes where the flow's action says.
-    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil
+    # Row i, sent by the initiator of its flow, goes where the flow's action says, which is not LOCAL.
+    cdef void forward(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
     # Row i, restored, goes to the initiator.
     cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil
     # Rewrite one side of row i; False: dropped.
@@ -57,3 +57,13 @@ cdef inline void clamp(Columns* b, int i, int mtu) noexcept nogil:
     if b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
         clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
                   mtu - (IPV4_TCP_BYTES if b.ip_version[i] == 4 else IPV6_TCP_BYTES))
+
+
+cdef inline void forward_row(Egress egress, Columns* b, int i, int32_t index) noexcept nogil:
+    """egress.forward; what goes LOCAL, the frame as it came, header and all, needs no call."""
+    cdef FlowEntry* entry = &egress.admission.flows.entries[index]
+    b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+    if entry.action == ACTION_LOCAL:
+        add(&egress.to_geneve, i)
+    else:
+        egress.forward(b, i, entry)

@@ -14,7 +14,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission, Plan
+from fastpath.admission cimport Admission, Plan, account_row, renew_flow
 from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, header_of, path_of
 from fastpath.geneve cimport put
@@ -72,12 +72,8 @@ cdef class Egress:
             b.start[i] -= OUTER_BYTES
             b.length[i] += OUTER_BYTES
 
-    cdef void forward(self, Columns* b, int i, int32_t index) noexcept nogil:
-        cdef FlowEntry* entry = &self.admission.flows.entries[index]
-        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
-        if entry.action == ACTION_LOCAL:
-            add(&self.to_geneve, i)      # the frame as it came, header and all
-        elif entry.action == ACTION_ZIA:
+    cdef void forward(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
+        if entry.action == ACTION_ZIA:
             self._into_tunnel(b, i, entry)
         elif entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA:
             self._translate(b, i, entry)
@@ -135,8 +131,8 @@ cdef class Egress:
         cdef uint8_t[16] alias
         cdef uint8_t[48] room
         cdef FlowView f
-        self.admission.renew(index)
-        self.admission.account(b, i, index, 1)
+        renew_flow(self.admission, index)
+        account_row(self.admission, b, i, index, 1)
         b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
         if entry.action == ACTION_DROP:
             drop(b, i, DROP_POLICY)

@@ -44,20 +44,20 @@ cdef inline void make(FlowKey* out, uint8_t* direction, uint8_t ip_version, uint
                       const uint8_t* source, uint16_t source_port,
                       const uint8_t* destination, uint16_t destination_port) noexcept nogil:
     # Without a branch: which end is the lower one is a coin's toss from packet to packet, and a wrong guess costs more than this.
-    cdef uint64_t s[2]
-    cdef uint64_t d[2]
-    cdef uint64_t turn, both
+    cdef uint64_t s0, s1, d0, d1, turn, both
     cdef int high, low, equal, reverse
-    memcpy(s, source, 16)
-    memcpy(d, destination, 16)
-    high, equal = swap64(d[0]) < swap64(s[0]), d[0] == s[0]
-    low = swap64(d[1]) < swap64(s[1])
-    reverse = high | (equal & (low | ((d[1] == s[1]) & (destination_port < source_port))))
+    memcpy(&s0, source, 8)
+    memcpy(&s1, source + 8, 8)
+    memcpy(&d0, destination, 8)
+    memcpy(&d1, destination + 8, 8)
+    high, equal = swap64(d0) < swap64(s0), d0 == s0
+    low = swap64(d1) < swap64(s1)
+    reverse = high | (equal & (low | ((d1 == s1) & (destination_port < source_port))))
     turn = 0 - <uint64_t> reverse
-    both = (s[0] ^ d[0]) & turn
-    out.words[0], out.words[2] = s[0] ^ both, d[0] ^ both
-    both = (s[1] ^ d[1]) & turn
-    out.words[1], out.words[3] = s[1] ^ both, d[1] ^ both
+    both = (s0 ^ d0) & turn
+    out.words[0], out.words[2] = s0 ^ both, d0 ^ both
+    both = (s1 ^ d1) & turn
+    out.words[1], out.words[3] = s1 ^ both, d1 ^ both
     both = (source_port ^ destination_port) & turn
     # The last word by its bytes (wire.pxd holds us to little-endian machines): ports, namespace, protocol, version.
     out.words[4] = (source_port ^ both) | (destination_port ^ both) << 16 | <uint64_t> namespace << 32 | \
@@ -78,13 +78,15 @@ cdef inline uint64_t hash_key(const FlowKey* key, const HashKey* secret) noexcep
 
 # Fills key, direction and hash of every live row; `namespace` must be set.
 cdef inline int build(Columns* b, const HashKey* secret) noexcept nogil:
+    cdef Columns c = b[0]      # a copy that no store can reach: see batch.pxd
+    cdef HashKey mine = secret[0]
     cdef FlowKey key
     cdef int i
-    for i in range(b.count):
-        if b.reason[i] != DROP_NONE:
+    for i in range(c.count):
+        if c.reason[i] != DROP_NONE:
             continue
-        make(&key, &b.direction[i], b.ip_version[i], b.protocol[i], b.namespace[i],
-             b.source + 16 * i, b.source_port[i], b.destination + 16 * i, b.destination_port[i])
-        memcpy(b.key + 40 * i, &key, 40)
-        b.hash[i] = hash_key(&key, secret)
-    return alive(b)
+        make(&key, &c.direction[i], c.ip_version[i], c.protocol[i], c.namespace[i],
+             c.source + 16 * i, c.source_port[i], c.destination + 16 * i, c.destination_port[i])
+        c.hash[i] = hash_key(&key, &mine)
+        (<FlowKey*> (c.key + 40 * i))[0] = key
+    return alive(&c)

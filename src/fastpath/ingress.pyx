@@ -12,12 +12,13 @@ from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission
+from fastpath.admission cimport Admission, account_row, current_flow, renew_flow
 from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
-from fastpath.egress cimport DNS_PORT, Egress, add, is_dns
+from fastpath.egress cimport DNS_PORT, Egress, add, forward_row, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.flowkey cimport build
-from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, keep_header, path_of
+from fastpath.flows cimport AHEAD, FLOW_KERNEL_INSIDE, fetch_flow, fetch_neighbours
+from fastpath.flowslots cimport FlowEntry, FlowPath, Flows, keep_header, path_of
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.packet cimport PROTOCOL_UDP, parse
@@ -58,10 +59,16 @@ cdef class Ingress:
             b.namespace[i], self.location[i] = endpoint.namespace, endpoint.location
 
     cdef void decide(self, Columns* b, bint resumed) noexcept nogil:
+        # Two steps ahead of the row: the rest of its flow (lookup has brought the key), and its neighbours in the list.
+        cdef const Flows* flows = &self.admission.flows.core
         cdef int i
         self.egress.begin()
-        for i in range(b.count):
-            if b.reason[i] == DROP_NONE:
+        for i in range(-2 * AHEAD, b.count):
+            if i + 2 * AHEAD < b.count and b.entry[i + 2 * AHEAD] >= 0:
+                fetch_flow(flows, b.entry[i + 2 * AHEAD])
+            if 0 <= i + AHEAD < b.count and b.entry[i + AHEAD] >= 0:
+                fetch_neighbours(flows, b.entry[i + AHEAD], self.admission.now)
+            if i >= 0 and b.reason[i] == DROP_NONE:
                 self._decide_row(b, i, resumed)
 
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil:
@@ -79,28 +86,28 @@ cdef class Ingress:
         if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
             drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here
             return
-        index = self.admission.current(b, i)
+        index = current_flow(self.admission, b, i)
         if index < 0:
             index = self.admission.admit(b, i, self.location[i], resumed, 0)
             if index < 0:
                 return
         entry = &self.admission.flows.entries[index]
-        self.admission.renew(index)
+        renew_flow(self.admission, index)
         way = b.direction[i] != entry.initiator
         if entry.state & FLOW_KERNEL_INSIDE:
             drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
             return
-        if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP:
+        if entry.action != ACTION_LOCAL and entry.action != ACTION_DROP and way:
             drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
             return
-        path = path_of(&self.admission.flows.core, entry)
         keep_header(&self.admission.flows.core, index, row(b, i) + b.geneve_start[i], b.geneve_length[i])
+        path = path_of(&self.admission.flows.core, entry)
         path.peer_address, path.peer_port = b.peer_address[i], b.peer_port[i]
-        self.admission.account(b, i, index, way)
-        if way and entry.action == ACTION_LOCAL and is_dns(b, i, b.source_port[i]) and not resumed:
+        account_row(self.admission, b, i, index, way)
+        if is_dns(b, i, b.source_port[i]) and way and entry.action == ACTION_LOCAL and not resumed:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, self.location[i], entry, 0)
             return
-        self.egress.forward(b, i, index)
+        forward_row(self.egress, b, i, index)
 
     def walk_batch(self, PacketBatch batch not None, uint64_t now_ns):
         """Take a batch, its rows as received, through all stages at the monotonic time now_ns.
@@ -134,8 +141,11 @@ cdef class Ingress:
 
         Returns:
             Rows alive.
+        Raises:
+            ValueError: an entry is not a flow of the table.
         """
         cdef int n
+        self.admission.flows._check_entries(&batch.columns)
         self.admission.now = now_ns
         with nogil:
             self.decide(&batch.columns, False)

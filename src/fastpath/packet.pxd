@@ -1,7 +1,7 @@
 # IPv4, IPv6, TCP, UDP, ICMP and ICMPv6 headers of the inner packet. Row 1.
 
-from libc.stdint cimport uint8_t, uint16_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from fastpath.action cimport (DROP_NONE, DROP_PACKET_EXTENSION_CHAIN, DROP_PACKET_HEADER_LENGTH, DROP_PACKET_L4_SHORT,
                               DROP_PACKET_SHORT, DROP_PACKET_TOTAL_LENGTH, DROP_PACKET_VERSION, FRAGMENT_FIRST,
@@ -33,106 +33,129 @@ cdef enum:
     TCP_OPTION_MSS = 2
 
 
-cdef inline uint8_t parse4(Columns* b, int i, const uint8_t* at, int there) noexcept nogil:
+# What the IP header says of the transport header behind it.
+cdef struct Transport:
+    int offset               # from the IP header
+    int end                  # of the packet, likewise
+    uint8_t protocol
+    uint8_t fragment
+
+
+cdef inline void write_mapped(uint8_t* to, const uint8_t* address) noexcept nogil:
+    """An IPv4 address, IPv4-mapped (RFC 4291 §2.5.5.2), in two stores of 8 bytes: later readers take it by 8."""
+    cdef uint32_t four
+    cdef uint64_t half = 0
+    memcpy(&four, address, 4)
+    memcpy(to, &half, 8)
+    half = <uint64_t> four << 32 | 0xFFFF0000U      # little-endian, as wire.pxd holds us to
+    memcpy(to + 8, &half, 8)
+
+
+cdef inline uint8_t parse4(Columns* b, int i, const uint8_t* at, int there, Transport* out) noexcept nogil:
     cdef int header = 4 * (at[0] & 0x0F)
-    cdef int total
     cdef uint16_t fragment
     if there < 20:
         return DROP_PACKET_SHORT
     if header < 20:
         return DROP_PACKET_HEADER_LENGTH
-    total = load_be16(at + 2)
-    if total > there or total < header:
+    out.offset, out.end, out.protocol = header, load_be16(at + 2), at[9]
+    if out.end > there or out.end < header:
         return DROP_PACKET_TOTAL_LENGTH
     fragment = load_be16(at + 6)
-    b.ip_version[i], b.protocol[i], b.inner_length[i] = 4, at[9], total
-    b.fragment[i] = FRAGMENT_LATER if fragment & 0x1FFF else (FRAGMENT_FIRST if fragment & 0x2000 else FRAGMENT_NONE)
-    b.l4_start[i] = b.inner_start[i] + header
-    memset(b.source + 16 * i, 0, 10)
-    memset(b.source + 16 * i + 10, 0xFF, 2)
-    memcpy(b.source + 16 * i + 12, at + 12, 4)
-    memcpy(b.destination + 16 * i, b.source + 16 * i, 12)
-    memcpy(b.destination + 16 * i + 12, at + 16, 4)
+    out.fragment = FRAGMENT_LATER if fragment & 0x1FFF else (FRAGMENT_FIRST if fragment & 0x2000 else FRAGMENT_NONE)
+    write_mapped(b.source + 16 * i, at + 12)
+    write_mapped(b.destination + 16 * i, at + 16)
     return DROP_NONE
 
 
-cdef inline uint8_t parse6(Columns* b, int i, const uint8_t* at, int there) noexcept nogil:
-    cdef int total, offset = 40, _
-    cdef uint8_t next_header
-    cdef uint16_t fragment
+cdef inline uint8_t parse6(Columns* b, int i, const uint8_t* at, int there, Transport* out) noexcept nogil:
     if there < 40:
         return DROP_PACKET_SHORT
-    total = 40 + load_be16(at + 4)
-    if total > there:
+    out.offset, out.end, out.protocol, out.fragment = 40, 40 + load_be16(at + 4), at[6], FRAGMENT_NONE
+    if out.end > there:
         return DROP_PACKET_TOTAL_LENGTH
-    next_header = at[6]
-    b.ip_version[i], b.inner_length[i], b.fragment[i] = 6, total, FRAGMENT_NONE
     memcpy(b.source + 16 * i, at + 8, 16)
     memcpy(b.destination + 16 * i, at + 24, 16)
+    if out.protocol == PROTOCOL_TCP or out.protocol == PROTOCOL_UDP:
+        return DROP_NONE
+    return walk_extensions(at, out)
+
+
+cdef inline uint8_t walk_extensions(const uint8_t* at, Transport* out) noexcept nogil:
+    """Follow the chain of extension headers (RFC 8200 §4) to the transport header, or to a fragment that has none."""
+    cdef int _, offset
+    cdef uint16_t fragment
     for _ in range(EXTENSIONS_MAX + 1):
-        if next_header != HOP_BY_HOP and next_header != ROUTING and next_header != DESTINATION_OPTIONS and \
-                next_header != FRAGMENT and next_header != AUTHENTICATION:
-            b.protocol[i], b.l4_start[i] = next_header, b.inner_start[i] + offset
+        offset = out.offset
+        if out.protocol != HOP_BY_HOP and out.protocol != ROUTING and out.protocol != DESTINATION_OPTIONS and \
+                out.protocol != FRAGMENT and out.protocol != AUTHENTICATION:
             return DROP_NONE
-        if offset + 8 > total:
+        if offset + 8 > out.end:
             return DROP_PACKET_EXTENSION_CHAIN
-        if next_header == FRAGMENT:
+        if out.protocol == FRAGMENT:
             fragment = load_be16(at + offset + 2)
-            b.fragment[i] = FRAGMENT_LATER if fragment & 0xFFF8 else (FRAGMENT_FIRST if fragment & 1 else FRAGMENT_NONE)
-            next_header = at[offset]
-            offset += 8
-            if b.fragment[i] == FRAGMENT_LATER:   # what follows is the middle of something; no header to read
-                b.protocol[i], b.l4_start[i] = next_header, b.inner_start[i] + offset
+            out.fragment = FRAGMENT_LATER if fragment & 0xFFF8 else (FRAGMENT_FIRST if fragment & 1 else FRAGMENT_NONE)
+            out.protocol, out.offset = at[offset], offset + 8
+            if out.fragment == FRAGMENT_LATER:    # what follows is the middle of something; no header to read
                 return DROP_NONE
-        elif next_header == AUTHENTICATION:
-            next_header, offset = at[offset], offset + 4 * (at[offset + 1] + 2)
+        elif out.protocol == AUTHENTICATION:
+            out.protocol, out.offset = at[offset], offset + 4 * (at[offset + 1] + 2)
         else:
-            next_header, offset = at[offset], offset + 8 * (at[offset + 1] + 1)
-        if offset > total:
+            out.protocol, out.offset = at[offset], offset + 8 * (at[offset + 1] + 1)
+        if out.offset > out.end:
             return DROP_PACKET_EXTENSION_CHAIN
     return DROP_PACKET_EXTENSION_CHAIN
 
 
-cdef inline uint8_t parse_transport(Columns* b, int i) noexcept nogil:
-    cdef const uint8_t* at = row(b, i) + b.l4_start[i]
-    cdef int there = b.inner_start[i] + b.inner_length[i] - b.l4_start[i]
-    cdef uint8_t protocol = b.protocol[i]
-    b.tcp_flags[i] = b.source_port[i] = b.destination_port[i] = 0
-    if b.fragment[i] == FRAGMENT_LATER:
-        return DROP_NONE
-    if protocol == PROTOCOL_TCP:
-        if there < TCP_BYTES or 4 * (at[12] >> 4) < TCP_BYTES:
+cdef inline uint8_t parse_transport(Columns* b, int i, const uint8_t* at, const Transport* t, int version) noexcept nogil:
+    """Ports and flags; `at` is where the transport header begins."""
+    cdef int there = t.end - t.offset, header, tcp
+    cdef uint16_t source = 0, destination = 0
+    cdef uint8_t flags = 0
+    if t.fragment == FRAGMENT_LATER:
+        pass
+    elif t.protocol == PROTOCOL_TCP or t.protocol == PROTOCOL_UDP:
+        # Without a branch on which of both it is: that changes from packet to packet, and a wrong guess costs more than this.
+        tcp = t.protocol == PROTOCOL_TCP
+        if there < UDP_BYTES + (TCP_BYTES - UDP_BYTES) * tcp:
             return DROP_PACKET_L4_SHORT
-        if b.fragment[i] == FRAGMENT_NONE and 4 * (at[12] >> 4) > there:
+        header, flags = 4 * (at[12 * tcp] >> 4), at[13 * tcp] & -tcp
+        if tcp & ((header < TCP_BYTES) | ((t.fragment == FRAGMENT_NONE) & (header > there))):
             return DROP_PACKET_L4_SHORT
-        b.tcp_flags[i] = at[13]
-        b.source_port[i], b.destination_port[i] = load_be16(at), load_be16(at + 2)
-    elif protocol == PROTOCOL_UDP:
-        if there < UDP_BYTES:
-            return DROP_PACKET_L4_SHORT
-        b.source_port[i], b.destination_port[i] = load_be16(at), load_be16(at + 2)
-    elif (protocol == PROTOCOL_ICMP and b.ip_version[i] == 4) or (protocol == PROTOCOL_ICMPV6 and b.ip_version[i] == 6):
+        source, destination = load_be16(at), load_be16(at + 2)
+    elif t.protocol == (PROTOCOL_ICMP if version == 4 else PROTOCOL_ICMPV6):
         if there < ICMP_BYTES:
             return DROP_PACKET_L4_SHORT
-        if (at[0] == 0 or at[0] == 8) if protocol == PROTOCOL_ICMP else (at[0] == 128 or at[0] == 129):
-            b.source_port[i] = b.destination_port[i] = load_be16(at + 4)
+        if (at[0] == 0 or at[0] == 8) if version == 4 else (at[0] == 128 or at[0] == 129):
+            source = destination = load_be16(at + 4)
+    b.tcp_flags[i], b.source_port[i], b.destination_port[i] = flags, source, destination
     return DROP_NONE
+
+
+cdef inline uint8_t parse_headers(Columns* b, int i) noexcept nogil:
+    cdef int start = b.inner_start[i], there = b.inner_length[i], version
+    cdef const uint8_t* at = row(b, i) + start
+    cdef Transport t
+    cdef uint8_t reason
+    if there < 1:
+        return DROP_PACKET_SHORT
+    version = at[0] >> 4
+    if version == 4:
+        reason = parse4(b, i, at, there, &t)
+    elif version == 6:
+        reason = parse6(b, i, at, there, &t)
+    else:
+        return DROP_PACKET_VERSION
+    if reason != DROP_NONE:
+        return reason
+    b.ip_version[i], b.protocol[i], b.fragment[i] = version, t.protocol, t.fragment
+    b.inner_length[i], b.l4_start[i] = t.end, start + t.offset
+    return parse_transport(b, i, at + t.offset, &t, version)
 
 
 # One row; returns a DropReason and writes it to the row's reason too.
 cdef inline uint8_t parse_row(Columns* b, int i) noexcept nogil:
-    cdef const uint8_t* at = row(b, i) + b.inner_start[i]
-    cdef uint8_t reason
-    if b.inner_length[i] < 1:
-        reason = DROP_PACKET_SHORT
-    elif at[0] >> 4 == 4:
-        reason = parse4(b, i, at, b.inner_length[i])
-    elif at[0] >> 4 == 6:
-        reason = parse6(b, i, at, b.inner_length[i])
-    else:
-        reason = DROP_PACKET_VERSION
-    if reason == DROP_NONE:
-        reason = parse_transport(b, i)
+    cdef uint8_t reason = parse_headers(b, i)
     if reason != DROP_NONE:
         drop(b, i, reason)
     return reason
@@ -140,11 +163,12 @@ cdef inline uint8_t parse_row(Columns* b, int i) noexcept nogil:
 
 # Reads the IP packet at inner_start (inner_length bytes are there at most) of every live row; writes all "packet" columns.
 cdef inline int parse(Columns* b) noexcept nogil:
+    cdef Columns c = b[0]      # a copy that no store can reach: see batch.pxd
     cdef int i
-    for i in range(b.count):
-        if b.reason[i] == DROP_NONE:
-            parse_row(b, i)
-    return alive(b)
+    for i in range(c.count):
+        if c.reason[i] == DROP_NONE:
+            parse_row(&c, i)
+    return alive(&c)
 
 
 # Lower (never raise) the MSS option of a TCP SYN to `limit`, checksum updated. Returns 1 if it was changed.

@@ -17,12 +17,12 @@ from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission, Plan
+from fastpath.admission cimport Admission, Plan, account_row, current_flow, renew_flow
 from fastpath.alias cimport Workload
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
 from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
-from fastpath.egress cimport Egress, add, clamp
+from fastpath.egress cimport Egress, add, clamp, forward_row
 from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.geneve cimport GENEVE_FLAG_CONTROL
@@ -329,7 +329,7 @@ cdef class Worker:
         memcpy(b.source + 16 * i, workload.address, 16)
         b.namespace[i] = workload.namespace
         self.admission.key_row(b, i)
-        index = self.admission.current(b, i)
+        index = current_flow(self.admission, b, i)
         if index < 0:
             index = self.admission.admit(b, i, 0, True, FLOW_KERNEL_INSIDE)
             if index < 0:
@@ -337,9 +337,9 @@ cdef class Worker:
         if not self.admission.flows.entries[index].state & FLOW_KERNEL_INSIDE:
             drop(b, i, DROP_NAT_EXHAUSTED)   # the workload itself holds this very 5-tuple
             return
-        self.admission.renew(index)
-        self.admission.account(b, i, index, 0)
-        self.egress.forward(b, i, index)
+        renew_flow(self.admission, index)
+        account_row(self.admission, b, i, index, 0)
+        forward_row(self.egress, b, i, index)
 
     cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil:
         """Undo the translation of a packet that comes back by the kernel, then deliver it."""
@@ -385,7 +385,7 @@ cdef class Worker:
         if b.vni[i] <= 0xFFFF:
             b.namespace[i] = b.vni[i]
             self.admission.key_row(b, i)
-            index = self.admission.current(b, i)
+            index = current_flow(self.admission, b, i)
         entry = &self.admission.flows.entries[index] if index >= 0 else NULL
         if entry == NULL or entry.action != ACTION_ZIA or b.direction[i] == entry.initiator:
             drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)

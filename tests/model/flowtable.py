@@ -170,9 +170,15 @@ class FlowTable:
         self.check(index, "index")
         if not 0 <= timeout_class < 6:
             raise ValueError("timeout_class must be 0 to 5")
-        self.unlink(index)
-        self.link(index, timeout_class)
-        self.entries_view[index]["last_seen_ns"] = now_ns
+        entry = self.entries_view[index]
+        phase = int(entry["hash"]) % 2**30          # a flow that is not young moves once in 2^30 ns
+        same_turn = (now_ns + phase) >> 30 == (int(entry["last_seen_ns"]) + phase) >> 30
+        rank = rank_of(entry, timeout_class)
+        place = int(entry["used"]) - 1, int(entry["timeout_class"])
+        entry["last_seen_ns"] = now_ns
+        if rank == 0 or not same_turn or place != (rank, timeout_class):
+            self.unlink(index)
+            self.link(index, timeout_class)
 
     def pin_one(self, index, pinned, now_ns):
         self.check(index, "index")
