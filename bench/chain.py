@@ -25,11 +25,11 @@ from fastpath import flowkey, geneve, gwlb, packet
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.batch import PacketBatch
-from fastpath.classify import NameTable
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable
 from fastpath.ingress import Ingress
+from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
