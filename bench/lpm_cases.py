@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bench import routes
 from bench.harness import Case
+from bench.lpm_peers import peer_cases
 from fastpath import lpm
 from model import lpm as reference
 
@@ -23,13 +24,15 @@ def lpm_cases(version: int, quick: bool) -> Iterator[Case]:
     table.replace_arrays(*made)
     model = getattr(reference, f"Lpm{version}")()
     model.replace_arrays(*(column[:REFERENCE_ROUTES] for column in made))
-    for kind, addresses in routes.queries(version, made, 1 << (16 if quick else 20)).items():
+    queries = routes.queries(version, made, 1 << (16 if quick else 20))
+    for kind, addresses in queries.items():
         yield Case("fastpath", kind, "ns", len(addresses), looking_up(table, addresses))
         yield Case("reference", kind, "ns", 256, looking_up(model, addresses[:256]))
     yield Case("fastpath", "build", "s", 1, lambda: table.replace_arrays(*made) or table.reclaim())
     yield Case("fastpath", "memory", "MiB", 1, lambda: table.memory / 2**20)
     for impl, changed in (("fastpath", table), ("reference", model)):
         yield Case(impl, "change", "ns", 2, changing(changed, version))
+    yield from peer_cases(version, made, queries)
 
 
 def looking_up(table: lpm.Lpm4 | lpm.Lpm6, addresses: npt.NDArray[np.integer]) -> Callable[[], object]:

@@ -69,7 +69,7 @@ def unpack(packed: bytes, version: int) -> npt.NDArray[np.integer]:
 
 
 def queries(version: int, routes: Arrays, n: int) -> dict[str, npt.NDArray[np.integer]]:
-    """n addresses of each kind: uniform (IPv4), prefix (inside announced ones), local16k (16,384 of those)."""
+    """n addresses of each kind: uniform (IPv6: in 2000::/3), prefix (inside announced ones), local16k (16,384 of those)."""
     rng = np.random.default_rng(3)
     chosen = rng.integers(0, len(routes[1]), n)
     width = 4 if version == 4 else 16
@@ -77,6 +77,7 @@ def queries(version: int, routes: Arrays, n: int) -> dict[str, npt.NDArray[np.in
     host = rng.integers(0, 256, (n, width)).astype(np.uint8)
     inside = unpack((network | host & ~masks(routes[1][chosen], width)).tobytes(), version)
     kinds = {"prefix": inside, "local16k": inside[:16384][rng.integers(0, min(n, 16384), n)]}
-    if version == 4:
-        kinds = {"uniform": rng.integers(0, 1 << 32, n).astype(np.uint32), **kinds}
-    return kinds
+    anywhere = rng.integers(0, 256, (n, width)).astype(np.uint8)
+    if version == 6:
+        anywhere[:, 0] = anywhere[:, 0] & 0x1F | 0x20
+    return {"uniform": unpack(anywhere.tobytes(), version), **kinds}
