@@ -7,6 +7,7 @@ decide is the verdict (generation, action, way), the newest header kept, counter
 `FLOWS-flows-BATCH`: fastpath.ingress, the worker's own walk, and egress's outer headers; one call each a batch. The frames are
 put into the rows before, as a device does, and the clock rests meanwhile. `STAGE-BATCH`: the same run, the clock read around
 each stage. Every flow is met with the same chance, so next to nothing of a table of a million is in a cache: the worst case.
+The table has its memory from the start, in huge pages, as the connector's has.
 The reference does the same with the models of these modules and a dictionary for the rules.
 """
 
@@ -71,7 +72,7 @@ class Chain:
         """Make the tables, and have every flow admitted and answered."""
         rules = build_ruleset(compile_policy(Policy.model_validate(POLICY), "g", NameBook()), 1)
         admission = Admission(
-            FlowTable(flows), NatTable(64, (1024, 65535), SEED), NameTable(64, SEED),
+            FlowTable(flows, ready=flows), NatTable(64, (1024, 65535), SEED), NameTable(64, SEED),
             AliasTable(ip_network("198.18.0.0/16")[2], 16), rules, Tunnels(), Ring(1 << 16), secret=SEED,
             pool=ip_network("100.64.0.0/16"), internal=ip_network("198.18.0.0/16"), ports=(1, 2, 3))
         self.egress = Egress(None, None, admission)

@@ -98,7 +98,7 @@ class Datapath:
         self._base = plan.internal[2]
         tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
         admission = Admission(
-            FlowTable(plan.flows, {_CLASSES[name]: seconds for name, seconds in plan.idle.items()}),
+            FlowTable(plan.flows, {_CLASSES[name]: s for name, s in plan.idle.items()}, ready=plan.flows),
             NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)),
             NameTable(NAMES, secrets.token_bytes(32)),
             AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)),

@@ -51,7 +51,9 @@ class IngressSettings(Settings):
 
     address: IPv4Address = Field(description="service address, registered as GWLB's target")
     port: Port = 6081
-    flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each")
+    flows: int = Field(
+        default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each, taken at the start"
+    )
     idle: IdleSettings = IdleSettings()
 
 

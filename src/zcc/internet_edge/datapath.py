@@ -93,7 +93,7 @@ class Datapath:
         self._mtu = settings.inner_mtu
         self._batch = PacketBatch()
         self._secret = flowkey.Secret(secrets.token_bytes(32))
-        self._flows = FlowTable(settings.flows, _idle(settings))
+        self._flows = FlowTable(settings.flows, _idle(settings), ready=settings.flows)
         self._nat = nat.NatTable(settings.flows, (settings.nat.ports.low, settings.nat.ports.high),
                                  secrets.token_bytes(32))
         self.sessions = SessionBook(settings.limits.sessions)
