@@ -53,13 +53,13 @@ SPAN_S = 0.002      # least time of a round
 def calls_for(case):
     """How many calls make a round; the first one warms up."""
     case.function()
-    return max(1, round(SPAN_S / max(harness.seconds(case, 1), 1e-7)))
+    return max(1, round(SPAN_S / max(harness.seconds(1, case), 1e-7)))
 
 
 def least(case, rounds):
     """The least time of a call."""
     calls = calls_for(case)
-    return min(harness.seconds(case, calls) for _ in range(rounds)) / calls
+    return min(harness.seconds(calls, case) for _ in range(rounds)) / calls
 
 
 @pytest.fixture
