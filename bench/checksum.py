@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
+from bench.decoders import dpkt_sum, peer_cases, scapy_sum
 from bench.harness import Case
 from fastpath import checksum
 from model import checksum as reference
@@ -27,6 +28,7 @@ def cases(quick: bool) -> Iterator[Case]:
         for impl, module in (("fastpath", checksum), ("reference", reference)):
             yield Case(impl, f"batch-{size}", "ns", size, summing(module, packets))
             yield Case(impl, f"update-{size}", "ns", size, updating(module, words))
+        yield from peer_cases({"dpkt": dpkt_sum, "scapy": scapy_sum}, f"batch-{size}", packets)
 
 
 def summing(module: ModuleType, packets: list[bytes]) -> Callable[[], None]:

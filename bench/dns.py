@@ -1,6 +1,7 @@
-"""DNS messages: read a query, answer it, read the addresses of an answer; dnspython is the peer.
+"""DNS messages: read a query, answer it, read the addresses of an answer; dnspython and dnslib are the peers.
 
-read-batch is what a worker's loop costs; the others of one message are a Python call each, most of which is the call.
+batch-1, -32 and -256 are what a worker's loop costs, a call a batch; the others of one message are a Python call each, most
+of which is the call. dnslib and dnspython have a call a message.
 served-loopback is the whole: our listener beside other servers, asked by dnsperf (bench/dns_rig).
 """
 
@@ -13,6 +14,7 @@ import dns.message
 import dns.rrset
 import numpy as np
 
+from bench.decoders import dnslib_message, dnspython_message, peer_cases
 from bench.dns_rig import served
 from bench.harness import Case
 from fastpath import dns as native
@@ -21,7 +23,7 @@ from model import dns as reference
 
 QUERY = dns.message.make_query("portal.corp.example.", "A", use_edns=0, payload=1232).to_wire()
 HTTPS_QUERY = dns.message.make_query("portal.corp.example.", "HTTPS", use_edns=0, payload=1232).to_wire()
-BATCH = 64
+SIZES = (1, 32, 256)
 ADDRESS = bytes([10, 254, 0, 7])
 
 
@@ -29,23 +31,26 @@ def cases(quick: bool) -> Iterator[Case]:
     """read, answer A, answer NODATA, learn."""
     answer = answer_with_aliases()
     for impl, module in (("fastpath", native), ("reference", reference)):
-        yield Case(impl, "read-batch", "ns", BATCH, reading(module))
+        for size in SIZES:
+            yield Case(impl, f"batch-{size}", "ns", size, reading(module, size))
         yield Case(impl, "read", "ns", 1, lambda module=module: module.read_query(QUERY))
         yield Case(impl, "answer-a", "ns", 1,
                    lambda module=module: module.build_answer(QUERY, type=1, data=ADDRESS, ttl=60))
         yield Case(impl, "answer-nodata", "ns", 1, lambda module=module: module.build_answer(
             HTTPS_QUERY, ttl=60, extended_error=4, text="A only"))
         yield Case(impl, "learn", "ns", 1, lambda module=module: module.read_addresses(answer))
+    for size in SIZES:
+        yield from peer_cases({"dnslib": dnslib_message, "dnspython": dnspython_message}, f"batch-{size}", [QUERY] * size)
     yield Case("dnspython", "read", "ns", 1, lambda: dns.message.from_wire(QUERY))
     yield Case("dnspython", "answer-a", "ns", 1, answering)
     yield Case("dnspython", "learn", "ns", 1, lambda: dns.message.from_wire(answer).resolve_chaining())
     yield from served.cases(quick)
 
 
-def reading(module: ModuleType) -> Callable[[], object]:
+def reading(module: ModuleType, size: int) -> Callable[[], object]:
     """Judge a batch of queries."""
-    batch, errors = PacketBatch(BATCH, 1024), np.zeros(BATCH, np.uint8)
-    batch.load([bytes(28) + QUERY] * BATCH)
+    batch, errors = PacketBatch(size, 1024), np.zeros(size, np.uint8)
+    batch.load([bytes(28) + QUERY] * size)
     batch.inner_start[:], batch.l4_start[:], batch.protocol[:] = 128, 148, 17
     batch.inner_length[:] = 28 + len(QUERY)
     return lambda: module.read_batch(batch, errors)

@@ -9,6 +9,7 @@ from types import ModuleType
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 
+from bench.decoders import dpkt_ip, peer_cases, scapy_ip
 from bench.harness import Case
 from fastpath import packet
 from fastpath.batch import PacketBatch
@@ -31,11 +32,12 @@ MIX = [
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """Parse of batches."""
+    """Parse of batches; of the peers an object a packet."""
     packets = [bytes(made) for made in MIX]
     for size in SIZES:
         for impl, module in (("fastpath", packet), ("reference", reference)):
             yield Case(impl, f"batch-{size}", "ns", size, parsing(module, packets, size))
+        yield from peer_cases({"dpkt": dpkt_ip, "scapy": scapy_ip}, f"batch-{size}", list(islice(cycle(packets), size)))
 
 
 def parsing(module: ModuleType, packets: list[bytes], size: int) -> Callable[[], None]:
