@@ -169,7 +169,7 @@ cdef class Lpm4:
         path: how to look up a batch, one of PATHS; None = the fastest.
     Raises:
         ValueError: path is not one of PATHS.
-        MemoryError: the system has no 6 MiB.
+        MemoryError: the system has not that much address space.
     """
 
     def __cinit__(self, default=0, path=None):
@@ -286,7 +286,7 @@ cdef class Lpm6:
         path: how to look up a batch, one of PATHS; None = the fastest.
     Raises:
         ValueError: path is not one of PATHS.
-        MemoryError: the system has no 6 MiB.
+        MemoryError: the system has not that much address space.
     """
 
     def __cinit__(self, default=0, path=None):
