@@ -215,7 +215,7 @@ class Connector:
         self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
         if self.edge is not None:
             self.edge.on_learned = self.sharing.hear
-        self.control = DnsControl(settings, self.clock)
+        self.control = DnsControl(settings, self.clock, lambda: self.watch.world)
         self.gateways = Gateways(settings.dns_gateways, self.clock)
         helpers = Helpers(self.resolver, interceptor, self.control, self.gateways, self.teacher, self.sharing)
         self.dns = DnsService(settings.dns, self.datapath, helpers, journal)

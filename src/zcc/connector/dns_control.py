@@ -10,6 +10,7 @@ Journey: between `zcc.dns.intercept`, which knows DNS and no rules, and `zcc.pol
 messages. Names of the pool's addresses and messages that can not be read are not asked about. One thread.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dns.rcode
@@ -25,6 +26,7 @@ from zcc.dns.tunnelling import TunnelWatch
 from zcc.policy.dns_decide import DnsDecider, DnsQuery
 from zcc.policy.dns_rule import BlockAnswer, DnsAction, DnsRule
 from zcc.policy.places import Places
+from zcc.policy.world import World
 
 __all__ = ["ACTIONS", "DnsControl", "Redirect", "Ruled", "Silent"]
 
@@ -67,8 +69,14 @@ class Ruled:
 class DnsControl:
     """The DNS rules of one connector."""
 
-    def __init__(self, settings: ConnectorSettings, clock: Clock) -> None:
+    def __init__(self, settings: ConnectorSettings, clock: Clock, world: Callable[[], World] = World) -> None:
+        """Compose.
+
+        Args:
+            world: returns the categories as they are known now.
+        """
         self._clock = clock
+        self._world = world
         self._watch = TunnelWatch()
         self.adopt(settings)
 
@@ -76,7 +84,7 @@ class DnsControl:
         """Go on with the rules of other settings."""
         policy = settings.policy()
         places = Places(policy)
-        self._decider = DnsDecider(settings.dns_rules, policy)
+        self._decider = DnsDecider(settings.dns_rules, policy, self._world)
         self._group = settings.group
         self._ttl = int(settings.dns.ttl.total_seconds())
         self._location_of = {

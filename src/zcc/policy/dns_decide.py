@@ -59,13 +59,13 @@ class DnsDecider:
 
     Args:
         rules: the operator's, in order.
-        world: what is known beside the policy; None = nothing.
+        world: returns what is known beside the policy, anew for every query.
     """
 
-    def __init__(self, rules: Sequence[DnsRule], catalogue: Catalogue, world: World | None = None) -> None:
+    def __init__(self, rules: Sequence[DnsRule], catalogue: Catalogue, world: Callable[[], World] = World) -> None:
         self.rules: tuple[DnsRule, ...] = (*rules, *predefined_dns_rules())
         self._catalogue = catalogue
-        self._world = world or World()
+        self._world = world
         self._applications = application_map(catalogue.applications)
         self._anywhere = [index for index, rule in enumerate(self.rules) if not rule.names]
         self._names_of = {rule.name: frozenset(rule.names) for rule in self.rules}
@@ -142,7 +142,7 @@ class DnsDecider:
     def _category(self, rule: DnsRule, query: DnsQuery) -> str | None:
         if not rule.categories:
             return None
-        found = self._world.categories_of(query.name)
+        found = self._world().categories_of(query.name)
         return None if found & set(rule.categories) else ", ".join(sorted(found)) or "no category"
 
     def _type(self, rule: DnsRule, query: DnsQuery) -> str | None:

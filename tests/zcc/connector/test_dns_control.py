@@ -11,11 +11,19 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from tests.zcc.connector.fakes import CONNECTOR
 from tests.zcc.connector.test_dns_service import PORTAL, SERVER, Bench, answer, error_of, query
 
+from zcc.clock import ManualClock
 from zcc.connector.dns import Origin
+from zcc.connector.dns_control import DnsControl
 from zcc.connector.ports import Punt
+from zcc.connector.settings import ConnectorSettings
+from zcc.dns.intercept import Forward
 from zcc.dns.pending import Asker
+from zcc.dns.question import Question, parse_question
+from zcc.policy.domains import DomainSet
+from zcc.policy.world import World
 
 INHOUSE, SPARE = IPv4Address("10.0.0.53"), IPv4Address("10.0.0.54")
 GATEWAY = {"name": "inhouse", "primary": str(INHOUSE), "secondary": str(SPARE)}
@@ -216,3 +224,16 @@ def test_what_the_data_plane_answered_is_in_the_log(make) -> None:
     slow, quick = bench.records.exchanges
     same = ("dom_str", "clt_ip", "clt_port", "resolver", "resp_val_str", "req_action", "req_rulename", "outbytes", "protocol")
     assert {field: quick[field] for field in same} == {field: slow[field] for field in same}
+
+
+def test_categories_are_those_that_are_known_when_the_query_comes(tmp_path) -> None:
+    world = World()
+    settings = ConnectorSettings.model_validate({**CONNECTOR, "dns_rules": [rule("BLOCK", categories=["ads"])]})
+    control = DnsControl(settings, ManualClock(), lambda: world)
+    question = parse_question(dns.message.make_query("x.ads.example", "A").to_wire())
+    asker = Asker(1, IPv4Address("10.8.6.4"), 4000, IPv4Address(SERVER))
+    assert isinstance(question, Question)
+    before = control.rule(Forward(question), asker, "co1", "aws-1")
+    world = World(categories={"ads": DomainSet([b"ads.example\n"])})
+    after = control.rule(Forward(question), asker, "co1", "aws-1")
+    assert (before.action, after.action) == ("REQ_ALLOW", "REQ_BLOCK")

@@ -38,7 +38,7 @@ def query(name: str = "www.example", **more) -> DnsQuery:
 
 def decider(*rules: dict) -> DnsDecider:
     made = [DnsRule.model_validate(rule) for rule in rules]
-    return DnsDecider(made, Catalogue.model_validate(CATALOGUE), WORLD)
+    return DnsDecider(made, Catalogue.model_validate(CATALOGUE), lambda: WORLD)
 
 
 @pytest.mark.parametrize(
