@@ -136,10 +136,11 @@ def test_two_rules_of_one_name_are_told() -> None:
         ConnectorSettings.model_validate({**CONNECTOR, "dns_rules": [rule, rule]})
 
 
-def test_the_example_in_the_documentation_is_taken() -> None:
+def test_the_examples_in_the_documentation_are_taken() -> None:
     text = (Path(__file__).parents[3] / "docs" / "dns.md").read_text()
-    (block,) = re.findall(r"\n\n((?:    .*\n)+)", text)
-    document = read_document(textwrap.dedent(block).encode(), "docs/dns.md")
+    blocks = re.findall(r"\n\n((?:    .*\n)+)", text)
+    document = read_document(textwrap.dedent("".join(blocks)).encode(), "docs/dns.md")
     assert document.problems == []
-    settings = ConnectorSettings.model_validate({**CONNECTOR, "locations": ["blue-production"], **document.value})
-    assert len(settings.dns_rules) == 5
+    places = {"locations": ["blue-production"], "namespaces": [{"name": "blue", "id": 1}]}
+    settings = ConnectorSettings.model_validate({**CONNECTOR, **places, **document.value})
+    assert len(settings.dns_rules) == 5 and settings.dns.listen is not None
