@@ -22,6 +22,8 @@ from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 from typing import NamedTuple
 
+import numpy as np
+
 cdef enum:
     HEADER = 12
     FLAG_QR = 0x8000, FLAG_OPCODE = 0x7800, FLAG_AA = 0x0400, FLAG_TC = 0x0200   # RFC 1035 §4.1.1
@@ -305,25 +307,29 @@ def read_query(message):
                        bool(query.has_opt), bool(query.dnssec_ok), query.edns_version)
 
 
-def read_batch(PacketBatch batch not None, uint8_t[::1] errors not None):
+def read_batch(PacketBatch batch not None, errors):
     """Judge the payload of each live UDP row as a query; 255 in `errors` (uint8[≥ count]) for other rows.
 
     Returns:
         Rows that are queries.
     Raises:
-        ValueError: errors is shorter than the batch.
+        TypeError, ValueError: errors is no array of uint8, not contiguous, not writable, or shorter than the batch.
     """
+    cdef uint8_t[::1] out
     cdef Query query
     cdef int i, end, at, queries = 0
-    if errors.shape[0] < batch.columns.count:
-        raise ValueError(f"errors must have at least {batch.columns.count} entries, not {errors.shape[0]}")
+    if not isinstance(errors, np.ndarray) or errors.dtype != np.uint8:
+        raise TypeError(f"errors must be an array of uint8, not {getattr(errors, 'dtype', type(errors).__name__)}")
+    if errors.ndim != 1 or not errors.flags.c_contiguous or not errors.flags.writeable or errors.size < batch.columns.count:
+        raise ValueError(f"errors must have at least {batch.columns.count} entries, one-dimensional, contiguous and writable")
+    out = errors
     with nogil:
         for i in range(batch.columns.count):
             at, end = batch.columns.l4_start[i] + 8, batch.columns.inner_start[i] + batch.columns.inner_length[i]
-            errors[i] = 255
+            out[i] = 255
             if batch.columns.reason[i] == 0 and batch.columns.protocol[i] == 17 and batch.columns.fragment[i] != 2:
-                errors[i] = parse_query(row(&batch.columns, i) + at, max(0, min(end, batch.columns.room) - at), &query)
-                queries += errors[i] == DNS_OK
+                out[i] = parse_query(row(&batch.columns, i) + at, max(0, min(end, batch.columns.room) - at), &query)
+                queries += out[i] == DNS_OK
     return queries
 
 

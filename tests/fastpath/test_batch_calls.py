@@ -99,3 +99,14 @@ def test_frames_that_do_not_fit_change_nothing(batch):
 def test_a_batch_has_bounds(capacity, room, name):
     with pytest.raises(ValueError, match=name):
         PacketBatch(capacity, room)
+
+
+@pytest.mark.parametrize(("errors", "kind"), [
+    (np.zeros(4, np.int8), TypeError), (np.zeros(4, np.uint16), TypeError), ([0] * 4, TypeError), (None, TypeError),
+    (np.zeros((2, 2), np.uint8), ValueError), (np.zeros(8, np.uint8)[::2], ValueError), (np.zeros(3, np.uint8), ValueError),
+], ids=["int8", "uint16", "list", "None", "2-D", "strided", "short"])  # fmt: skip
+def test_dns_errors_of_another_kind_are_refused_by_name(errors, kind):
+    batch = PacketBatch(4, 512)
+    batch.load([bytes(60)] * 4)
+    with pytest.raises(kind, match=r"^errors must "):
+        dns.read_batch(batch, errors)
