@@ -7,6 +7,8 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
+import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from pyroute2 import IPRoute
 
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 IFA_F_NODAD = 0x02
+CHILD_S = 300
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,6 +45,9 @@ def isolated(test: Callable[..., None]) -> Callable[..., None]:
                 os._exit(status)
         os.close(writing)
         with os.fdopen(reading) as pipe:
+            # Forked while another thread was inside the sanitizer's allocator, a child waits for its lock for ever.
+            if not select.select([pipe], [], [], CHILD_S)[0]:
+                os.kill(child, signal.SIGKILL)
             failure = pipe.read()
         _, status = os.waitpid(child, 0)
         assert status == 0, failure or f"the isolated child ended with wait status {status}"
