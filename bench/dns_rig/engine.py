@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from ipaddress import IPv4Address
 
-from bench.gwlb_rig.engine import made
+from bench.gwlb_rig.engine import made, serve
 from fastpath.dnslistener import DnsListener
 from fastpath.packetio import UdpSocket
 
@@ -23,12 +22,7 @@ def main() -> None:
     worker = made("udp")
     worker.admission.owned.learn_one(1, WIRE, ADDRESS, 60, time.monotonic_ns() + 10**12)
     worker.listen(DnsListener(UdpSocket.bind("127.0.0.1", int(sys.argv[1])), worker.admission, 1, 0))
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    print("ready", flush=True)
-    sys.stdin.read()
-    worker.stop()
-    thread.join()
+    serve(worker)
     counts = worker.counters()
     print(json.dumps({name: counts[name] for name in ("dns_answered", "dns_unrecorded", "loops")}), flush=True)
 

@@ -65,16 +65,21 @@ def kernel_side() -> Device:
     return Device.veth("k0")
 
 
-def main() -> None:
-    """engine KIND CORE"""
-    os.sched_setaffinity(0, {int(sys.argv[2])})
-    worker = made(sys.argv[1])
+def serve(worker: Worker) -> None:
+    """Say that it is ready, and work until the input ends."""
     thread = threading.Thread(target=worker.run)
     thread.start()
     print("ready", flush=True)
     sys.stdin.read()
     worker.stop()
     thread.join()
+
+
+def main() -> None:
+    """engine KIND CORE"""
+    os.sched_setaffinity(0, {int(sys.argv[2])})
+    worker = made(sys.argv[1])
+    serve(worker)
     counts = worker.counters()
     print(json.dumps({"flows": counts["flows"], "packets": sum(counts["packets"]), "drops": sum(counts["drops"]),
                       "lost": worker.geneve.lost(), "turns": counts["loops"]}), flush=True)

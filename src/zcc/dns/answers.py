@@ -30,9 +30,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from zcc.dns.question import Malformed, Question
+from zcc.dns.question import EDNS_PAYLOAD, Malformed, Question
 
-EDNS_PAYLOAD = 1232  # DNS flag day 2020: never fragments on any path with an IPv6 minimum MTU
 _COPIED_FLAGS = dns.flags.RD | dns.flags.CD
 _SOA_NAMES = "connector.zcc.invalid. hostmaster.zcc.invalid."  # RFC 6761 §6.4: resolve nowhere, reach nobody
 

@@ -9,14 +9,13 @@ Source: RFC 5452 §9.1, draft-vixie-dnsext-dns0x20.
 from __future__ import annotations
 
 from zcc.dns.octets import HEADER_BYTES, OPT, question_end
-from zcc.dns.question import Question
+from zcc.dns.question import EDNS_PAYLOAD, Question
 
 __all__ = ["CHANCE_BYTES", "bare_query", "disguised", "under_question_of", "undisguised"]
 
 CHANCE_BYTES = 34  # two for the id, and a bit for each of the 255 octets a name has at most
 CASE_BIT = 0x20
 KEPT_FLAGS = 0x0110  # RD, CD
-EDNS_PAYLOAD = 1232  # DNS flag day 2020
 
 
 def bare_query(wire: bytes, question: Question) -> bytes:

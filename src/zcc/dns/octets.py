@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 __all__ = ["HEADER_BYTES", "OPT", "Record", "question_end", "records"]
 
-HEADER_BYTES = 12
+HEADER_BYTES = 12  # RFC 1035 §4.1.1
 POINTER = 0xC0
 LABEL_LIMIT = 63
 OPT = 41

@@ -12,7 +12,9 @@ import dns.message
 import dns.name
 import dns.opcode
 
-HEADER_BYTES = 12  # RFC 1035 §4.1.1
+from zcc.dns.octets import HEADER_BYTES
+
+EDNS_PAYLOAD = 1232  # DNS flag day 2020: never fragments on any path with an IPv6 minimum MTU
 PLAIN_PAYLOAD = 512  # RFC 1035 §4.2.1; also what a smaller EDNS size means (RFC 6891 §6.2.3)
 
 

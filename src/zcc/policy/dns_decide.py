@@ -42,7 +42,7 @@ class DnsMismatch:
 
     index: int
     rule: str
-    criterion: str  # a key of zcc.policy.dns_rule.DNS_CRITERIA, "enabled" or "applications"
+    criterion: str  # one of _CRITERIA, or "enabled"
     seen: str
 
 

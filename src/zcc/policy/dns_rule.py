@@ -40,24 +40,12 @@ from zcc.policy.objects.catalogue import Catalogue
 from zcc.policy.objects.name import Description
 from zcc.policy.references import Place, repeated, unknown
 
-__all__ = ["APPLICATION_RULE", "DNS_CRITERIA", "DNS_DEFAULT_RULE", "BlockAnswer", "DnsAction", "DnsRule",
-           "dns_rule_problems", "predefined_dns_rules"]  # fmt: skip
+__all__ = ["APPLICATION_RULE", "DNS_DEFAULT_RULE", "BlockAnswer", "DnsAction", "DnsRule", "dns_rule_problems",
+           "predefined_dns_rules"]  # fmt: skip
 
 RULE_NAME_LIMIT = 31
 APPLICATION_RULE = "Names Of Applications"
 DNS_DEFAULT_RULE = "Default Connector DNS Rule"
-
-# Fields of one criterion, by the first of them.
-DNS_CRITERIA: dict[str, tuple[str, ...]] = {
-    "connector_groups": ("connector_groups",),
-    "namespaces": ("namespaces",),
-    "locations": ("locations", "location_groups"),
-    "sources": ("sources", "source_groups"),
-    "names": ("names",),
-    "categories": ("categories",),
-    "types": ("types",),
-    "tunnel_score": ("tunnel_score",),
-}
 
 
 class DnsAction(StrEnum):
