@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import random
 import tempfile
 from pathlib import Path
@@ -37,6 +38,8 @@ from zcc.internet_edge.listener import Listener
 from zcc.internet_edge.settings import LimitSettings
 from zcc.itunnel import wire
 from zcc.mtunnel import messages
+from zcc.names.reader import STREAM_MAX, DatagramReader, StreamReader
+from zcc.names.said import How, Said
 from zcc.pki.certificate import AgentName
 from zcc.pki.peer import Peer
 from zcc.policy.objects.tag_expression import TagError, parse_expression
@@ -192,3 +195,28 @@ def check_words(data: bytes) -> None:
     for parse in (parse_duration, parse_endpoint_id):
         with contextlib.suppress(ValueError):
             parse(text)
+
+
+def check_stream_name(data: bytes) -> None:
+    """Names in a TCP stream's beginning: the same answer for every cut, and a name that is one."""
+    whole, reader, cut = StreamReader().feed(0, data), StreamReader(), None
+    for at, end in itertools.pairwise((0, len(data) // 3, len(data) // 2, len(data))):
+        cut = cut or reader.feed(at, data[at:end])
+    assert whole is None or well_formed(whole), f"{whole}"
+    # What is no request, or contradicts itself, may be told from its beginning.
+    early = cut is not None and cut.name is None
+    assert cut == whole or early or len(data) >= STREAM_MAX, f"{cut} in pieces, {whole} as a whole"
+
+
+def check_datagram_name(data: bytes) -> None:
+    """Names in UDP's first datagram: an answer or none yet, twice the same."""
+    said = DatagramReader().feed(data)
+    assert said is None or well_formed(said), f"{said}"
+    assert DatagramReader().feed(data) == said
+
+
+def well_formed(said: Said) -> bool:
+    """Whether an answer has a name where it should, and it is one."""
+    if said.name is not None and parse_dns_name(said.name) != said.name:
+        return False
+    return said.how is How.ECH or (said.name is not None) == (said.how in (How.SNI, How.HOST, How.QUIC))

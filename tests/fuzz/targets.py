@@ -30,6 +30,8 @@ TARGETS = {
     "answers": Target(protocols.check_answers, ("zcc/connector/packets.py",)),
     "capture": Target(protocols.check_capture, ("zcc/connector/capture.py",), 2048),
     "configuration": Target(protocols.check_configuration, ("zcc/config.py", "zcc/policy/model.py"), 2048),
+    "datagram_name": Target(
+        protocols.check_datagram_name, ("zcc/names/quicinitial.py", "zcc/names/clienthello.py"), 2048),
     "dns": Target(native.check_dns, ("fastpath/dns.pyx", "fastpath/dnsname.pxd")),
     "dns_stream": Target(protocols.check_dns_stream, ("zcc/connector/dns_tcp.py",)),
     "document": Target(protocols.check_document, ("zcc/document.py",), 2048),
@@ -46,6 +48,8 @@ TARGETS = {
     "packet": Target(native.check_packet, ("fastpath/packet.pyx", "fastpath/flowkey.pyx"), native.PACKET_LIMIT),
     "question": Target(protocols.check_question, ("zcc/dns/question.py", "zcc/dns/learning.py")),
     "rewrite": Target(native.check_rewrite, ("fastpath/rewrite.pyx", "fastpath/checksum.pyx"), native.PACKET_LIMIT),
+    "stream_name": Target(
+        protocols.check_stream_name, ("zcc/names/clienthello.py", "zcc/names/httphost.py", "zcc/names/pieces.py"), 2048),
     "words": Target(protocols.check_words, ("zcc/fields.py",), 128),
     "yamux": Target(protocols.check_yamux, ("zcc/mtunnel/frames.py", "zcc/mtunnel/session.py"), 2048),
 }

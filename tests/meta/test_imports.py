@@ -94,6 +94,7 @@ ALLOWED = {
     # pure parts never meet each other; they meet in a role
     "policy": WORDS,
     "dns": WORDS,
+    "names": WORDS,
     "itunnel": WORDS,
     "synthetic": WORDS,
     # the answer to resolve and who-is is a lease
@@ -135,6 +136,7 @@ DOORWAYS_TO_FASTPATH = {
 PURE = (
     "policy",
     "dns",
+    "names",
     "document.py",
     "fields.py",
     "errors.py",
