@@ -8,7 +8,8 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastpath.buckets cimport Bucket, Buckets, add_slot, after, drop_slot, find_key, home_of, lowest, match12, same_key, tag_of
+from fastpath.buckets cimport (PLACES, Bucket, Buckets, add_slot, after, drop_slot, find_key, home_of, lowest, match12, same_key,
+                               tag_of)
 from fastpath.flowkey cimport FlowKey
 from fastpath.flowslots cimport (FLOW_HEADER_MAX, FLOWS_MAX, JOIN_EVERY, LISTS, TIMEOUT_CLASSES, FlowEntry, FlowPath, Flows,
                                  close_flows, flow_bytes, header_of, keep_header, open_flows, path_of, prepare_flows)
@@ -93,9 +94,19 @@ cdef inline int look_up_chunk(const Flows* flows, const uint8_t* keys, const uin
 
 cdef inline int look_further(const Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out, Bucket** at,
                              uint16_t* mask, uint8_t* rows, int left) noexcept nogil:
-    """Go round with the rows whose first candidate was another flow's, or whose bucket sends them on; returns the misses."""
+    """Go round with the rows whose first candidate was another flow's, or whose bucket sends them on; returns the misses.
+
+    A round takes a row one candidate or one bucket further, so after `rounds` of them it has seen the whole index: a small one
+    can have sent keys on from each of its buckets, and would never say that a search ends.
+    """
     cdef int i, k, open_rows, misses = 0
+    cdef uint64_t rounds = <uint64_t> (PLACES + 1) * (flows.index.count + flows.index.older_count)
     while left:
+        if rounds == 0:
+            for k in range(left):
+                out[rows[k]] = -1
+            return misses + left
+        rounds -= 1
         open_rows = 0
         for k in range(left):
             i = rows[k]

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
-from fastpath.flowkey cimport fold
+from fastpath.flowkey cimport fold_twice
 from fastpath.memory cimport load_word, store_word
 
 import os
@@ -99,7 +99,7 @@ cdef class Workloads:
     cdef uint64_t place(self, uint16_t namespace, const uint8_t* address) noexcept nogil:
         cdef uint64_t[2] words
         memcpy(words, address, 16)
-        return fold(words[0] ^ self.seed[0] ^ namespace, words[1] ^ self.seed[1])
+        return fold_twice(words[0] ^ self.seed[0] ^ namespace, words[1] ^ self.seed[1], self.seed[1], self.seed[0])
 
     cdef const Workload* find(self, uint64_t place, uint16_t namespace, const uint8_t* address, uint8_t ip_version) noexcept nogil:
         cdef const Workload* slot

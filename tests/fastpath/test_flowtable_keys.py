@@ -78,3 +78,19 @@ def test_of_many_removals_none_is_done_when_one_is_wrong(impl):
         with pytest.raises(ValueError, match="indexes"):
             table.remove_flows(np.append(out, stale).astype(np.int32))
     assert len(table) == 5
+
+
+def test_a_search_ends_where_every_bucket_sends_it_on():
+    """13 buckets of 12 places, each full for a while: a key went on from each, and stays when the others leave."""
+    table, buckets, draw = flowtable.FlowTable(100), 13, np.random.default_rng(1)
+    homes = [np.uint64(((home << 32) // buckets + 1 << 32) | 1) for home in range(buckets)]
+    for home in homes:
+        keys = draw.integers(0, 256, (13 - (home is not homes[0]), 40), np.uint8)
+        out = np.zeros(len(keys), np.int32)
+        assert table.insert_keys(keys, np.full(len(keys), home), 1, TimeoutClass.TIMEOUT_UDP, out) == len(keys)
+        table.remove_flows(out[:-1])
+    unknown = np.zeros((64, 40), np.uint8)
+    for home in homes:
+        found = np.zeros(64, np.int32)
+        assert table.lookup_keys(unknown, np.full(64, home), found) == 64
+        assert (found == -1).all()

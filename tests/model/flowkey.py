@@ -46,7 +46,8 @@ def key_hash(key, secret):
         raise ValueError("key must be 40 bytes")
     w, s = struct.unpack("<5Q", key), secret.words
     h = _fold(w[0] ^ s[0], w[1] ^ s[1]) ^ _fold(w[2] ^ s[2], w[3] ^ s[3])
-    return _fold(h ^ s[1], w[4] ^ s[2] ^ (h >> 32))
+    product = (h ^ s[1]) * (w[4] ^ s[2] ^ (h >> 32))
+    return _fold((product & _WORD) ^ s[0], (product >> 64) ^ s[3])
 
 
 def build_batch(batch, secret):
