@@ -105,7 +105,7 @@ def tables(draw):
     chosen = [draw(numbers) for _ in known]
     workloads = Workloads(
         np.array([n for n, _ in known], np.uint16), np.array([packed(a) for _, a in known], np.uint8).reshape(-1, 16),
-        np.array(chosen, np.uint32), np.array([n % 2 for n in chosen], np.uint8), np.array([NOW - 7, NOW - 60], np.uint64),
+        np.array(chosen, np.uint32), np.array([n % 2 for n in chosen], np.uint8), np.array([NOW - 7, NOW - 60], np.int64),
         bytes(16))  # fmt: skip
     categories = np.array(draw(st.lists(numbers | st.just(2**32 - 1), max_size=9)), np.uint32)
     return {"countries": Countries(v4, v6), "workloads": workloads, "name_categories": categories}

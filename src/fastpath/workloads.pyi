@@ -12,7 +12,7 @@ class Workloads:
         addresses: npt.NDArray[np.uint8],
         sets: npt.NDArray[np.uint32],
         feeds: npt.NDArray[np.uint8],
-        confirmed_ns: npt.NDArray[np.uint64],
+        confirmed_ns: npt.NDArray[np.int64],
         seed: ReadableBuffer | None = None,
     ) -> Workloads: ...
     @property

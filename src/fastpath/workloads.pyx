@@ -7,7 +7,7 @@ one writer. It knows neither tags nor groups.
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
@@ -32,7 +32,8 @@ cdef class Workloads:
         addresses: uint8[n, 16], IPv4 as ::ffff:a.b.c.d.
         sets: uint32[n].
         feeds: uint8[n], below the length of confirmed_ns.
-        confirmed_ns: uint64[feeds, at most 256], when each feed was last known to hold, by the clock of the worker.
+        confirmed_ns: int64[feeds, at most 256], when each feed was last known to hold, by the clock of the worker; before
+            that clock began it is negative.
         seed: 16 bytes of the hash, so that nobody can aim at a neighbour's slot; None draws them.
     Raises:
         ValueError: lengths differ, a feed is out of range, or a workload is given twice; names the argument.
@@ -41,7 +42,7 @@ cdef class Workloads:
 
     def __cinit__(self, const uint16_t[::1] namespaces not None, const uint8_t[:, ::1] addresses not None,
                   const uint32_t[::1] sets not None, const uint8_t[::1] feeds not None,
-                  const uint64_t[::1] confirmed_ns not None, seed=None):
+                  const int64_t[::1] confirmed_ns not None, seed=None):
         cdef Py_ssize_t n = namespaces.shape[0], i
         cdef bytes secret = os.urandom(16) if seed is None else bytes(seed)
         if len(secret) != 16:
@@ -67,7 +68,7 @@ cdef class Workloads:
         if self.slots == NULL or self.confirmed_ns == NULL:
             raise MemoryError("no memory for workloads")
         for i in range(self.feeds):
-            self.confirmed_ns[i] = confirmed_ns[i]
+            self.confirmed_ns[i] = <uint64_t> confirmed_ns[i]
         with nogil:
             twice = self._fill(namespaces, addresses, sets, feeds)
         if twice >= 0:
@@ -112,11 +113,11 @@ cdef class Workloads:
             place += 1
 
     cdef uint64_t age(self, const Workload* workload, uint64_t now_ns) noexcept nogil:
-        cdef uint64_t confirmed
+        cdef int64_t age
         if workload == NULL:
             return AGE_UNKNOWN
-        confirmed = load_word(&self.confirmed_ns[workload.feed])
-        return now_ns - confirmed if now_ns > confirmed else 0
+        age = <int64_t> (now_ns - load_word(&self.confirmed_ns[workload.feed]))
+        return age if age > 0 else 0
 
     def confirm(self, int feed, uint64_t now_ns):
         """Say that all workloads of a feed are known to be so now.

@@ -108,7 +108,7 @@ def workloads(**changes):
         "namespaces": np.array([1, 2, 1], np.uint16),
         "addresses": np.array([packed(a) for a in ("10.8.6.4", "10.8.6.4", "192.0.2.1")], np.uint8),
         "sets": np.array([0, 1, 1], np.uint32), "feeds": np.array([0, 1, 1], np.uint8),
-        "confirmed_ns": np.array([NOW - 10, NOW - 60], np.uint64),
+        "confirmed_ns": np.array([NOW - 10, NOW - 60], np.int64),
     } | changes  # fmt: skip
     return {"workloads": Workloads(*made.values())}
 

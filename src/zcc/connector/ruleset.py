@@ -27,6 +27,7 @@ from zcc.policy.world import World
 __all__ = ["NameBinder", "RuleSet", "Tables", "build_ruleset", "ruleset_arguments", "tables_of"]
 
 FEEDS_MAX = 256  # of fastpath.workloads
+NO_GATEWAYS: Mapping[str, int] = {}
 ACTIONS = {
     Method.ZIA: Action.ACTION_ZIA,
     Method.ZPA: Action.ACTION_ZPA,
@@ -44,18 +45,21 @@ class Tables:
     workloads: Workloads | None = None
 
 
-def build_ruleset(compiled: CompiledPolicy, generation: int, tables: Tables | None = None) -> RuleSet:
+def build_ruleset(compiled: CompiledPolicy, generation: int, tables: Tables | None = None,
+                  gateways: Mapping[str, int] = NO_GATEWAYS) -> RuleSet:
     """Make the native rule set of a compiled policy; in any thread, mostly without the interpreter's lock.
 
     Args:
         generation: number of the edit; another one than that of the rule set it follows.
+        gateways: the data plane's numbers of gateways; a rule whose gateway has none goes by the one for all, 0.
     Raises:
         ValueError: generation is not 0 … 2**32 - 1, or a table that a rule needs is missing.
     """
-    return RuleSet(generation, **ruleset_arguments(compiled, tables))
+    return RuleSet(generation, **ruleset_arguments(compiled, tables, gateways))
 
 
-def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None) -> dict[str, Any]:
+def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None,
+                      gateways: Mapping[str, int] = NO_GATEWAYS) -> dict[str, Any]:
     """Return what RuleSet, or its reference in tests/model, takes besides the generation."""
     tables = tables or Tables()
     return {
@@ -67,6 +71,8 @@ def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None) ->
         "names": compiled.names,
         "name_categories": compiled.name_categories,
         "name_capacity": compiled.name_capacity,
+        "gateways": np.array([gateways.get(rule.gateway or "", 0) for rule in compiled.rules], np.uint16),
+        "opens": compiled.opens,
     }
 
 
@@ -88,9 +94,9 @@ def _workloads(columns: Mapping[str, Any]) -> Workloads:
     """A feed for each time at which workloads were confirmed; with more times than feeds, the earlier of two counts."""
     confirmed, times = columns["confirmed_s"], np.unique(columns["confirmed_s"])
     feeds = times[np.unique(np.arange(FEEDS_MAX) * len(times) // FEEDS_MAX)] if len(times) else times
-    # The worker's clock began with the machine; before that is 0, which is older still.
+    # The worker's clock began with the machine; what was confirmed before that lies below 0.
     now_s, now_ns = time.time(), time.monotonic_ns()
-    moments = np.maximum(0, now_ns - (now_s - feeds) * 1e9).astype(np.uint64)
+    moments = (now_ns - (now_s - feeds) * 1e9).astype(np.int64)
     feed = (np.searchsorted(feeds, confirmed, side="right") - 1).astype(np.uint8)
     return Workloads(columns["namespaces"], columns["addresses"], columns["sets"], feed, moments)
 
