@@ -74,7 +74,7 @@ class Chain:
         admission = Admission(
             FlowTable(flows, ready=flows), NatTable(64, (1024, 65535), SEED), NameTable(64, SEED),
             AliasTable(ip_network("198.18.0.0/16")[2], 16), rules, Tunnels(), Ring(1 << 16), secret=SEED,
-            pool=ip_network("100.64.0.0/16"), internal=ip_network("198.18.0.0/16"), ports=(1, 2, 3))
+            pools=[ip_network("100.64.0.0/16")], internal=ip_network("198.18.0.0/16"), ports=(1, 2, 3))
         self.egress = Egress(None, None, admission)
         self.ingress = Ingress(EndpointMap((number, *of) for number, of in ENDPOINTS.items()), admission, self.egress)
         self.flows, self.secret = admission.flows, flowkey.Secret(SEED)

@@ -47,6 +47,7 @@ RULES = [
 ]
 APPLICATIONS = [{"name": "portal", "domains": ["portal.corp.example"], "tcp": [80], "udp": [7]}]
 REMOTE, REMOTE6 = "203.0.113.8", "2001:db8:5::8"      # by DIRECT
+GATEWAYS = {"near": 1, "far": 2}      # their numbers in the data plane
 SECOND = 1_000_000_000
 
 
@@ -56,6 +57,7 @@ class WorkerRig:
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
                  batch: PacketBatch | None = None, port: GenevePort | None = None, gwlb: socket.socket | None = None) -> None:
         self.now = 1000 * SECOND
+        self.fail_open = fail_open
         self.generation = 0
         self.names = NameBook(_policy([]).applications)
         self.portal = self.names.id_of("portal.corp.example")
@@ -72,8 +74,8 @@ class WorkerRig:
         self.nat = NatTable(flows, (1024, 65535), bytes(32))
         self.admission = Admission(
             self.flows, self.nat, NameTable(64, bytes(32)), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
-            self.events, secret=bytes(range(32)), pool=POOL, internal=INTERNAL, ports=(TCP_PORT, UDP_PORT, DNS_PORT),
-            egress=(EGRESS4, EGRESS6), zia_fail_open=fail_open)
+            self.events, secret=bytes(range(32)), pools=[POOL], internal=INTERNAL, ports=(TCP_PORT, UDP_PORT, DNS_PORT),
+            egress=(EGRESS4, EGRESS6))
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,
@@ -101,9 +103,9 @@ class WorkerRig:
 
     def rules(self, rules: list[dict] | None = None) -> RuleSet:
         """Compile a policy as the next generation."""
-        policy = _policy(RULES if rules is None else rules)
+        policy = _policy(RULES if rules is None else rules, self.fail_open)
         self.generation += 1
-        return build_ruleset(compile_policy(policy, "group", self.names), self.generation)
+        return build_ruleset(compile_policy(policy, "group", self.names), self.generation, gateways=GATEWAYS)
 
     def edit(self, rules: list[dict]) -> None:
         """Put another policy in force."""
@@ -187,7 +189,11 @@ class WorkerRig:
         self.sessions[slot], self.ours[slot] = Session(client), UdpSocket(ours.fileno())
         self.tunnels.attach(slot, self.sessions[slot], self.ours[slot])
         if activate:
-            self.say(Command.COMMAND_TUNNEL_ACTIVE, slot=slot)
+            self.activate(slot)
+
+    def activate(self, slot: int, gateway: int = 0, edges: int = 0xFF) -> None:
+        """Have new flows of a gateway go by a slot; edges: bits of the slots that are its own."""
+        self.say(Command.COMMAND_TUNNEL_ACTIVE, slot=slot, value=gateway, endpoint=edges)
 
     def to_edge(self, slot: int = 0) -> list[bytes]:
         """Take what an edge has been sent: Geneve packets."""
@@ -205,8 +211,11 @@ class WorkerRig:
         self.wires[slot].send(datagram)
 
 
-def _policy(rules: list[dict]) -> Policy:
-    return Policy.model_validate({"applications": APPLICATIONS, "rules": rules, "pool": str(POOL)})
+def _policy(rules: list[dict], fail_open: bool = False) -> Policy:
+    gateways = [{"name": name, "primary": f"ie-{number}", "secondary": f"ie-{number + 1}"} for name, number in GATEWAYS.items()]
+    return Policy.model_validate({
+        "applications": APPLICATIONS, "rules": rules, "pool": str(POOL), "fail_open": fail_open, "gateways": gateways,
+        "edges": [f"ie-{number}" for number in range(4)]})
 
 
 def _received(end: socket.socket):

@@ -49,8 +49,8 @@ def made(kind: str) -> Worker:
     admission = Admission(
         FlowTable(FLOWS, dict(enumerate(idle.values()))), NatTable(FLOWS, (1024, 65535), os.urandom(32)),
         NameTable(1024, os.urandom(32)), AliasTable(internal[2], 16), rules, Tunnels(), Ring(1 << 20),
-        secret=os.urandom(32), pool=ip_network("10.254.0.0/19"), internal=internal, ports=(5080, 5080, 5353),
-        egress=(ip_address("198.51.100.9"),), zia_fail_open=False)
+        secret=os.urandom(32), pools=[ip_network("10.254.0.0/19")], internal=internal, ports=(5080, 5080, 5353),
+        egress=(ip_address("198.51.100.9"),))
     port = KINDS[kind]()
     return Worker(port, kernel_side(), EndpointMap([(ENDPOINT, 1, 0)]), admission, Ring(1 << 20),
                   kernel_flows=port.flows if isinstance(port, XskPort) else None)

@@ -16,6 +16,7 @@ from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
+from fastpath.pools cimport Pools
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport Tunnels
 
@@ -27,8 +28,6 @@ cdef enum:
 
 # Fixed while the worker runs. IPv4 addresses that are integers are in host order, others 16 bytes, mapped.
 cdef struct Plan:
-    uint32_t pool                  # synthetic addresses: network and mask
-    uint32_t pool_mask
     uint32_t internal              # aliases and the listeners: network and mask
     uint32_t internal_mask
     uint8_t listener[16]
@@ -36,7 +35,6 @@ cdef struct Plan:
     uint8_t egress6[16]
     uint8_t has_egress4
     uint8_t has_egress6
-    uint8_t zia_fail_open
     uint16_t zpa_tcp_port          # of the listeners in the connector's kernel
     uint16_t zpa_udp_port
     uint16_t dns_tcp_port
@@ -51,6 +49,7 @@ cdef class Admission:
     cdef readonly RuleSet rules
     cdef readonly Tunnels tunnels
     cdef readonly OwnedNames owned
+    cdef readonly Pools pools
     cdef readonly Ring events
     cdef PacketBatch scratch       # one row, to decide a flow again
     cdef Plan plan
@@ -68,8 +67,10 @@ cdef class Admission:
     cdef int32_t current(self, Columns* b, int i) noexcept nogil
     # A flow for row i whose sender is the initiator, decided and bound; -1: dropped or punted.
     cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil
-    # If the policy has changed since, or ZIA fails open meanwhile: decide anew, and change what is bound.
+    # If the policy has changed since, or its gateway fails open meanwhile: decide anew, and change what is bound.
     cdef void renew(self, int32_t index) noexcept nogil
+    # Slot of the tunnel for a flow that a ZIA rule of the present rules decided: its own while that may be, else its gateway's.
+    cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil
     # Count the answer to a query for an owned name, and record it if there is room for it.
     cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil

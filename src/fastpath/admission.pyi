@@ -8,6 +8,7 @@ from fastpath.flowtable import FlowTable
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
+from fastpath.pools import Pools
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 
@@ -24,12 +25,11 @@ class Admission:
         events: Ring,
         *,
         secret: bytes,
-        pool: IPv4Network,
+        pools: Iterable[IPv4Network],
         internal: IPv4Network,
         ports: tuple[int, int, int],
         egress: Iterable[IPv4Address | IPv6Address] = (),
         mtus: tuple[int, int] = (1400, 1500),
-        zia_fail_open: bool = False,
         owned: OwnedNames | None = None,
     ) -> Admission: ...
     @property
@@ -46,6 +46,8 @@ class Admission:
     def tunnels(self) -> Tunnels: ...
     @property
     def owned(self) -> OwnedNames: ...
+    @property
+    def pools(self) -> Pools: ...
     @property
     def events(self) -> Ring: ...
     def exchange_rules(self, rules: RuleSet) -> None: ...

@@ -22,6 +22,7 @@ from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from fastpath.pools cimport Pools
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_NONE, Tunnels
 from fastpath.wire cimport load_be32, store_be32
@@ -49,21 +50,21 @@ cdef class Admission:
     Args:
         flows, nat, names, aliases, rules, tunnels, events: the worker's own.
         secret: 32 bytes for the flow hash.
-        pool, internal: IPv4Network of synthetic addresses; of aliases (.0.1 is the listeners').
+        pools: IPv4Networks of synthetic addresses.
+        internal: IPv4Network of aliases (.0.1 is the listeners').
         ports: (ZPA TCP, ZPA UDP, DNS TCP) listeners in the connector's kernel.
         egress: IPv4Address and/or IPv6Address for DIRECT.
         mtus: (largest inner packet into a ZIA tunnel, largest packet out of the service interface).
-        zia_fail_open: DIRECT when no internet edge is up.
         owned: names whose queries are answered here; None = none.
     """
 
     def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
                   AliasTable aliases not None, RuleSet rules not None, Tunnels tunnels not None, Ring events not None, *,
-                  bytes secret, pool, internal, ports, egress=(), mtus=(1400, 1500), bint zia_fail_open=False,
-                  OwnedNames owned=None):
+                  bytes secret, pools, internal, ports, egress=(), mtus=(1400, 1500), OwnedNames owned=None):
         self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
         self.rules, self.tunnels, self.events = rules, tunnels, events
         self.owned = OwnedNames(8, secret) if owned is None else owned
+        self.pools = Pools(pools)
         self.record_at = 0
         self.scratch = PacketBatch(1, 256)
         set_secret(&self.secret, secret)
@@ -72,12 +73,10 @@ cdef class Admission:
         self.draining = self.posted = 0
         self.now = 0
         cdef Plan* p = &self.plan
-        p.pool, p.pool_mask = int(pool.network_address), int(pool.netmask)
         p.internal, p.internal_mask = int(internal.network_address), int(internal.netmask)
         mapped(p.listener, internal[1])
         p.zpa_tcp_port, p.zpa_udp_port, p.dns_tcp_port = ports
         p.zia_mtu, p.direct_mtu = mtus
-        p.zia_fail_open = zia_fail_open
         for address in egress:
             if address.version == 4:
                 mapped(p.egress4, address)
@@ -98,7 +97,7 @@ cdef class Admission:
         b.hash[i] = hash_key(&key, &self.secret)
 
     cdef bint in_pool(self, const uint8_t* address) noexcept nogil:
-        return load_be32(address + 12) & self.plan.pool_mask == self.plan.pool
+        return self.pools.holds(load_be32(address + 12))
 
     cdef uint32_t name_of(self, uint16_t namespace, const uint8_t* destination) noexcept nogil:
         cdef uint32_t name = self.names.find(namespace, destination, self.now)
@@ -199,7 +198,7 @@ cdef class Admission:
         cdef int32_t rule
         cdef uint8_t action
         if entry.generation == self.rules.generation or entry.owner == OWNER_DNS:
-            if entry.action == ACTION_ZIA and self.plan.zia_fail_open and self.tunnels.choose(entry.tunnel) == TUNNEL_NONE:
+            if entry.action == ACTION_ZIA and self.rules.opens_of[entry.rule] and self.tunnel_of(entry) == TUNNEL_NONE:
                 self._fail_open(index)
             return
         view(&f, entry)
@@ -217,11 +216,14 @@ cdef class Admission:
         if action != entry.action:
             self._end_record(entry)
             self._unbind(entry)
-            entry.action, entry.tunnel = action, TUNNEL_NONE
+            entry.action, entry.rule, entry.tunnel = action, rule, TUNNEL_NONE
             if self._bind(index) != DROP_NONE:
                 self._unbind(entry)        # by the action that bound it
                 entry.action = ACTION_DROP
         entry.rule = rule
+
+    cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil:
+        return self.tunnels.choose(entry.tunnel, self.rules.gateway_of[entry.rule])
 
     cdef void _fail_open(self, int32_t index) noexcept nogil:
         """Have a ZIA flow without an edge go DIRECT; as before if that can not be bound."""
@@ -243,8 +245,8 @@ cdef class Admission:
         cdef FlowEntry* entry = &self.flows.entries[index]
         cdef FlowView f
         if entry.action == ACTION_ZIA:
-            entry.tunnel = self.tunnels.choose(TUNNEL_NONE)
-            if entry.tunnel != TUNNEL_NONE or not self.plan.zia_fail_open:
+            entry.tunnel = self.tunnel_of(entry)
+            if entry.tunnel != TUNNEL_NONE or not self.rules.opens_of[entry.rule]:
                 return DROP_NONE
             entry.action = ACTION_DIRECT
         if entry.action == ACTION_LOCAL and entry.state & FLOW_KERNEL_INSIDE:

@@ -1,6 +1,6 @@
 # Rules as bitmaps: which rule is the first that matches a packet. Row 2.
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns
 from fastpath.ruletables cimport RuleTables, Seen, Subject
@@ -11,7 +11,11 @@ cdef class RuleSet:
     cdef readonly int words               # 64 clauses a word; a rule has any number of clauses
     cdef readonly uint32_t generation
     cdef readonly object actions          # uint8[rules]
+    cdef readonly object gateways         # uint16[rules]
+    cdef readonly object opens            # uint8[rules]
     cdef uint8_t* action_of
+    cdef const uint16_t* gateway_of       # valid iff the action is ZIA: by which edges
+    cdef const uint8_t* opens_of          # likewise: 1 = DIRECT while none of them is up
     cdef RuleTables tables
     cdef object _order                    # keeps alive what the next two point into
     cdef const int32_t* rule_of           # by bit

@@ -16,7 +16,7 @@ an argument. It knows no policy and no names but those bound to numbers.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.bitmaps cimport low64, ones64
@@ -27,7 +27,7 @@ from fastpath.ruletables cimport CHOICES_MAX, NO_CATEGORIES, ROWS_MAX, RuleTable
 import numpy as np
 
 from fastpath.clauseorder import order_bits
-from fastpath.criteria import check_tables, checked, frozen, name_numbers
+from fastpath.criteria import check_tables, checked, checked_ways, frozen, name_numbers
 from fastpath.criteria import rule_of as checked_rules
 
 cdef enum:
@@ -74,6 +74,8 @@ cdef class RuleSet:
         names: bytes, those of numbers 1, 2, …, each ended by a line feed.
         name_categories: uint32[n], by number of the name that of its set of categories; 2**32 - 1, and beyond n: in none.
         name_capacity: numbers of names there are, 0 included.
+        gateways: uint16[rules], number of the gateway of each ZIA rule, below 2,048; None = 0 for all.
+        opens: uint8[rules], 1 = DIRECT while no edge of the gateway is up; None = never.
     Raises:
         ValueError: a dtype, shape or number is wrong, or a table is missing; names the argument.
         TypeError: an argument is of another class.
@@ -81,10 +83,11 @@ cdef class RuleSet:
     """
 
     def __cinit__(self, uint32_t generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
-                  name_categories=None, Py_ssize_t name_capacity=1):
+                  name_categories=None, Py_ssize_t name_capacity=1, gateways=None, opens=None):
         self.generation = generation
         self.actions = frozen(actions, "actions", np.uint8, None)
         self.rules = len(self.actions)
+        self.gateways, self.opens = checked_ways(gateways, opens, self.rules)
         rule_of = checked_rules(rule_of, self.rules)
         criteria = checked(criteria, len(rule_of))
         check_tables(criteria, countries=countries, workloads=workloads)
@@ -94,6 +97,7 @@ cdef class RuleSet:
         order = order_bits(criteria, rule_of)
         self.words, self._order = len(order.valid), order
         self.action_of = <uint8_t*> pointer(self.actions)
+        self.gateway_of, self.opens_of = <const uint16_t*> pointer(self.gateways), <const uint8_t*> pointer(self.opens)
         self.rule_of, self.best = <const int32_t*> pointer(order.rule_of), <const int32_t*> pointer(order.best)
         self.tables = RuleTables(criteria, order, countries, workloads, names, name_categories, name_capacity)
 

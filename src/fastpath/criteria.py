@@ -34,6 +34,7 @@ from fastpath.workloads import Workloads
 __all__ = ["CLAUSES_MAX", "Ages", "Countries", "Criteria", "Labels", "Patterns", "Ports", "Ranges", "Services"]
 
 CLAUSES_MAX = 1 << 18
+GATEWAYS = 2048  # of fastpath.tunnels
 LINES_MAX = 1 << 26  # of one criterion
 PORT_MAX = 65_535
 
@@ -176,6 +177,19 @@ def rule_of(value: Any, rules: int) -> Numbers:
     if array[0] < 0 or (np.diff(array) < 0).any() or array[-1] >= rules:
         raise ValueError(f"rule_of must ascend from 0 or more to at most the last rule, {rules - 1}")
     return array
+
+
+def checked_ways(gateways: Any, opens: Any, rules: int) -> tuple[Numbers, Numbers]:
+    """Check and freeze what each ZIA rule says of its way out: number of its gateway, and whether it fails open.
+
+    Raises:
+        ValueError: a dtype, shape or number is wrong; names the argument.
+    """
+    numbers = frozen(np.zeros(rules, np.uint16) if gateways is None else gateways, "gateways", np.uint16, rules)
+    flags = frozen(np.zeros(rules, np.uint8) if opens is None else opens, "opens", np.uint8, rules)
+    if (numbers >= GATEWAYS).any():
+        raise ValueError(f"gateways must be 0 to {GATEWAYS - 1}, not {numbers.max()}")
+    return numbers, flags
 
 
 def checked(criteria: Any, clauses: int) -> Criteria:

@@ -48,7 +48,7 @@ cdef class DnsListener:
             b.namespace[i], b.endpoint[i], b.geneve_length[i] = self.namespace, 0, 0
             b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
             message = row(b, i) + b.start[i]
-            size = self.admission.owned.reply(self.namespace, message, b.length[i], self.admission.now, out)
+            size = self.admission.owned.reply(self.namespace, self.location, message, b.length[i], self.admission.now, out)
             if size <= 0 or b.start[i] + size > b.room:
                 self.admission.punt(PUNT_DNS_QUERY, b, i, self.location, NULL, BY_LISTENER)
                 continue

@@ -112,7 +112,7 @@ cdef class Egress:
 
     cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
         cdef Plan* plan = &self.admission.plan
-        entry.tunnel = self.admission.tunnels.choose(entry.tunnel)
+        entry.tunnel = self.admission.tunnel_of(entry)
         if entry.tunnel == TUNNEL_NONE:
             drop(b, i, DROP_ZIA_DOWN)
             return

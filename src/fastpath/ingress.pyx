@@ -77,7 +77,7 @@ cdef class Ingress:
         cdef FlowPath* path
         cdef int way
         if is_dns(b, i, b.destination_port[i]) and not resumed:
-            if self.admission.owned.answer(b, i, self.admission.now):
+            if self.admission.owned.answer(b, i, self.location[i], self.admission.now):
                 self.admission.record(b, i, self.location[i], 0)
                 add(&self.egress.to_geneve, i)       # under the query's own header
             else:

@@ -13,13 +13,13 @@ cpdef enum Command:
     COMMAND_RESUME = 2          # the packet goes on along the policy as if it had not been punted
     COMMAND_LEARN = 3           # address belongs to name `value` until `until_ns`; namespace 0xFFFF = all
     COMMAND_FORGET = 4          # address belongs to no name
-    COMMAND_TUNNEL_ACTIVE = 5   # new ZIA flows use `slot`; 255 = none
+    COMMAND_TUNNEL_ACTIVE = 5   # new flows of gateway `value` use `slot`, 255 = none; `endpoint`: a bit for each slot of its edges
     COMMAND_TUNNEL_DETACH = 6   # `slot` is no longer the worker's
     COMMAND_TUNNEL_CONTROL = 7  # the packet is sealed and sent on `slot` as it is
     COMMAND_DRAIN = 8           # `value` 1: refuse new flows; 0: take them again
     COMMAND_EXCHANGE = 9        # return to the caller of run(), who exchanges what only Python may
     COMMAND_RESET = 10          # forget the flow bound to (protocol, address, port) of `flow`
-    COMMAND_OWN = 11            # queries for the name in `packet` (wire form) get `address` and the TTL `value`, until `until_ns`
+    COMMAND_OWN = 11            # queries from `location` for the name in `packet` (wire form) get `address`, TTL `value`, until `until_ns`
     COMMAND_DISOWN = 12         # the name in `packet` is asked of the control plane again; no packet: every name
 
 # A flow as its initiator sees it.

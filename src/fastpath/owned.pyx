@@ -2,7 +2,8 @@
 
 Journey: a workload's UDP packet to port 53, after packet.parse; the answer takes the query's place in its row and leaves for
 GWLB under the same Geneve header. Who may know a name, and what rules say of it, is decided by the control plane, which
-teaches a name here only when every query for it in that namespace gets this answer; what is not here is punted to it.
+teaches a name here only when every query for it in that namespace, or from that location of it where locations have pools of
+their own, gets this answer; what is not here is punted to it.
 
     A                    the address
     AXFR, IXFR           not here: the control plane refuses them
@@ -48,12 +49,13 @@ cdef class OwnedNames:
         capacity: 8 … 2**22, rounded up to a power of two; 284 bytes each, taken from the system as they fill.
         secret: 32 bytes for the hash.
         text: why a name has no record but A, for the extended error; at most 255 bytes of UTF-8.
+        by_location: tell locations apart; else their numbers are ignored.
     Raises:
         ValueError: capacity, secret or text is out of range.
         MemoryError: no memory.
     """
 
-    def __cinit__(self, int capacity, bytes secret not None, str text=""):
+    def __cinit__(self, int capacity, bytes secret not None, str text="", bint by_location=False):
         if not OWNED_WAYS <= capacity <= CAPACITY_MAX:
             raise ValueError(f"capacity must be {OWNED_WAYS} to {CAPACITY_MAX}, not {capacity}")
         cdef bytes said = text.encode()
@@ -62,6 +64,7 @@ cdef class OwnedNames:
         set_secret(&self.secret, secret)
         memcpy(self.text, <const uint8_t*> said, len(said))
         self.text_bytes = len(said)
+        self.location_mask = 0xFFFFFFFF if by_location else 0
         self.sets = 1
         while self.sets * OWNED_WAYS < <uint32_t> capacity:
             self.sets *= 2
@@ -75,9 +78,9 @@ cdef class OwnedNames:
         give_pages(self.tags, self.capacity, sizeof(uint32_t))
         give_pages(self.names, self.capacity, sizeof(OwnedName))
 
-    cdef uint64_t _hash(self, uint16_t namespace, const uint8_t* name, int length) noexcept nogil:
+    cdef uint64_t _hash(self, uint16_t namespace, uint32_t location, const uint8_t* name, int length) noexcept nogil:
         # As flowkey.hash_key: a secret word in every factor. Names come from whoever asks, so the hash must be keyed.
-        cdef uint64_t h = self.secret.words[0] ^ namespace ^ <uint64_t> length << 32
+        cdef uint64_t h = self.secret.words[0] ^ namespace ^ <uint64_t> length << 16 ^ <uint64_t> location << 32
         cdef uint64_t words[2]
         cdef int at = 0
         while at < length:
@@ -87,22 +90,25 @@ cdef class OwnedNames:
             at += 16
         return mix(h ^ self.secret.words[3], self.secret.words[1])
 
-    cdef const OwnedName* find(self, uint16_t namespace, const uint8_t* name, int length, uint64_t now_ns) noexcept nogil:
-        cdef uint64_t h = self._hash(namespace, name, length)
+    cdef const OwnedName* find(self, uint16_t namespace, uint32_t location, const uint8_t* name, int length,
+                               uint64_t now_ns) noexcept nogil:
+        cdef uint32_t where = location & self.location_mask
+        cdef uint64_t h = self._hash(namespace, where, name, length)
         cdef uint32_t at = (<uint32_t> h & (self.sets - 1)) * OWNED_WAYS, tag = <uint32_t> (h >> 32)
         cdef OwnedName* found
         cdef int way
         for way in range(OWNED_WAYS):
             if self.tags[at + way] == tag:
                 found = &self.names[at + way]
-                if found.until_ns > now_ns and found.namespace == namespace and found.length == length \
-                        and memcmp(found.name, name, length) == 0:
+                if found.until_ns > now_ns and found.namespace == namespace and found.location == where \
+                        and found.length == length and memcmp(found.name, name, length) == 0:
                     return found
         return NULL
 
-    cdef void learn(self, uint16_t namespace, const uint8_t* name, int length, uint32_t address, uint32_t ttl,
-                    uint64_t until_ns) noexcept nogil:
-        cdef uint64_t h = self._hash(namespace, name, length)
+    cdef void learn(self, uint16_t namespace, uint32_t location, const uint8_t* name, int length, uint32_t address,
+                    uint32_t ttl, uint64_t until_ns) noexcept nogil:
+        cdef uint32_t where = location & self.location_mask
+        cdef uint64_t h = self._hash(namespace, where, name, length)
         cdef uint32_t at = (<uint32_t> h & (self.sets - 1)) * OWNED_WAYS, place = at
         cdef OwnedName* one
         cdef int way
@@ -110,25 +116,28 @@ cdef class OwnedNames:
             return
         for way in range(OWNED_WAYS):
             one = &self.names[at + way]
-            if one.namespace == namespace and one.length == length and memcmp(one.name, name, length) == 0:
+            if one.namespace == namespace and one.location == where and one.length == length \
+                    and memcmp(one.name, name, length) == 0:
                 place = at + way
                 break
             if one.until_ns < self.names[place].until_ns:
                 place = at + way
         one = &self.names[place]
-        one.until_ns, one.address, one.ttl, one.namespace, one.length = until_ns, address, ttl, namespace, length
+        one.until_ns, one.address, one.ttl, one.namespace, one.location = until_ns, address, ttl, namespace, where
+        one.length = length
         memcpy(one.name, name, length)
         self.tags[place] = <uint32_t> (h >> 32)
 
-    cdef void forget(self, uint16_t namespace, const uint8_t* name, int length) noexcept nogil:
-        cdef OwnedName* found = <OwnedName*> self.find(namespace, name, length, 0)
+    cdef void forget(self, uint16_t namespace, uint32_t location, const uint8_t* name, int length) noexcept nogil:
+        cdef OwnedName* found
+        if length == 0:
+            memset(self.names, 0, <size_t> self.capacity * sizeof(OwnedName))
+            return
+        found = <OwnedName*> self.find(namespace, location, name, length, 0)
         if found != NULL:
             memset(found, 0, sizeof(OwnedName))
 
-    cdef void forget_all(self) noexcept nogil:
-        memset(self.names, 0, <size_t> self.capacity * sizeof(OwnedName))
-
-    cdef bint answer(self, Columns* b, int i, uint64_t now_ns) noexcept nogil:
+    cdef bint answer(self, Columns* b, int i, uint32_t location, uint64_t now_ns) noexcept nogil:
         cdef uint8_t[OWNED_ROOM] out
         cdef uint8_t* udp = row(b, i) + b.l4_start[i]
         cdef int header = b.l4_start[i] - b.inner_start[i], size = load_be16(udp + 4) - UDP_BYTES
@@ -136,14 +145,15 @@ cdef class OwnedNames:
             return False
         if size <= 0 or header + UDP_BYTES + size > b.inner_length[i]:
             return False
-        size = self.reply(b.namespace[i], udp + UDP_BYTES, size, now_ns, out)
+        size = self.reply(b.namespace[i], location, udp + UDP_BYTES, size, now_ns, out)
         if size <= 0 or b.l4_start[i] + UDP_BYTES + size > b.room:
             return False
         memcpy(udp + UDP_BYTES, out, size)
         turn_round(b, i, UDP_BYTES + size)
         return True
 
-    cdef int reply(self, uint16_t namespace, const uint8_t* message, int n, uint64_t now_ns, uint8_t* out) noexcept nogil:
+    cdef int reply(self, uint16_t namespace, uint32_t location, const uint8_t* message, int n, uint64_t now_ns,
+                   uint8_t* out) noexcept nogil:
         cdef Query query
         cdef Answer a
         cdef uint8_t[4] address
@@ -152,7 +162,7 @@ cdef class OwnedNames:
             return 0
         if query.type == TYPE_AXFR or query.type == TYPE_IXFR or not is_plain(message, &query):
             return 0
-        name = self.find(namespace, query.name, query.name_length, now_ns)
+        name = self.find(namespace, location, query.name, query.name_length, now_ns)
         if name == NULL:
             return 0
         store_be32(address, name.address)
@@ -164,38 +174,39 @@ cdef class OwnedNames:
             a.extended_error, a.text, a.text_length = FORGED_ANSWER, self.text, self.text_bytes
         return write_answer(message, &query, &a, out, OWNED_ROOM)
 
-    def learn_one(self, int namespace, bytes name not None, address, uint32_t ttl, uint64_t until_ns):
+    def learn_one(self, int namespace, bytes name not None, address, uint32_t ttl, uint64_t until_ns, uint32_t location=0):
         """Answer queries for a name until `until_ns`, in a namespace.
 
         Args:
             namespace: 0 … 65,535. name: wire form, lower case, root label included, at most 255 bytes.
             address: IPv4Address. ttl: seconds, of answers. until_ns: of the clock that answer_batch is told.
+            location: number of the clients' location.
         Raises:
             ValueError: one of them is out of range.
         """
         check_name(namespace, name)
-        self.learn(namespace, name, <int> len(name), int(ipaddress.IPv4Address(address)), ttl, until_ns)
+        self.learn(namespace, location, name, <int> len(name), int(ipaddress.IPv4Address(address)), ttl, until_ns)
 
-    def forget_one(self, int namespace, bytes name not None):
+    def forget_one(self, int namespace, bytes name not None, uint32_t location=0):
         """Answer no more queries for a name; nothing happens when it is not there.
 
         Raises:
             ValueError: namespace or name is out of range.
         """
         check_name(namespace, name)
-        self.forget(namespace, name, <int> len(name))
+        self.forget(namespace, location, name, <int> len(name))
 
-    def find_one(self, int namespace, bytes name not None, uint64_t now_ns):
+    def find_one(self, int namespace, bytes name not None, uint64_t now_ns, uint32_t location=0):
         """Return (address, ttl) of a name, or None.
 
         Raises:
             ValueError: namespace or name is out of range.
         """
         check_name(namespace, name)
-        cdef const OwnedName* found = self.find(namespace, name, <int> len(name), now_ns)
+        cdef const OwnedName* found = self.find(namespace, location, name, <int> len(name), now_ns)
         return None if found == NULL else (ipaddress.IPv4Address(found.address), found.ttl)
 
-    def answer_batch(self, PacketBatch batch not None, uint64_t now_ns):
+    def answer_batch(self, PacketBatch batch not None, uint64_t now_ns, uint32_t location=0):
         """Turn every live row that is a query for a name of ours, UDP to port 53, into its answer; needs packet.parse_batch
         and `namespace`.
 
@@ -207,7 +218,7 @@ cdef class OwnedNames:
         out = []
         for i in range(b.count):
             asked = b.reason[i] == 0 and b.protocol[i] == UDP and b.destination_port[i] == DNS_PORT
-            out.append(int(asked and self.answer(b, i, now_ns)))
+            out.append(int(asked and self.answer(b, i, location, now_ns)))
         return out
 
 

@@ -7,6 +7,7 @@ from fastpath.batch cimport Columns
 cdef enum:
     TUNNEL_SLOTS = 8
     TUNNEL_NONE = 255
+    GATEWAYS = 2048                   # the one without a name is 0: all edges
     TUNNEL_HEADER_BYTES = 28          # Geneve base 8, location option 8, flow hash option 12
     TUNNEL_OPTION_CLASS = 0xFF5A
     TUNNEL_OPTION_LOCATION = 1
@@ -17,13 +18,20 @@ cdef struct Slot:
     void* socket                      # borrowed: packetio.UdpSocket, connected
     int fd                            # -1 = empty
 
+# Edges that rules choose together.
+cdef struct Gateway:
+    uint8_t active                    # slot for new flows, or TUNNEL_NONE
+    uint8_t edges                     # bit n: slot n is one of them
+
 cdef class Tunnels:
     cdef Slot slots[8]
-    cdef uint8_t active               # slot for new flows, or TUNNEL_NONE
+    cdef Gateway gateways[2048]
     cdef list sessions                # what the slots borrow from
     cdef list sockets
-    # `wanted` if it is up, else the active one, else TUNNEL_NONE.
-    cdef uint8_t choose(self, uint8_t wanted) noexcept nogil
+    # `wanted` if it is up and one of the gateway's, else the gateway's active one, else TUNNEL_NONE.
+    cdef uint8_t choose(self, uint8_t wanted, uint16_t gateway) noexcept nogil
+    # New flows of a gateway use this slot; another number of a gateway than 0 … 2,047 is ignored.
+    cdef void activate(self, uint32_t gateway, uint8_t slot, uint8_t edges) noexcept nogil
     # Put the tunnel's Geneve header in front of the inner packet of row i.
     cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil
     # Seal each row's frame in place and send it. Rows that fail are dropped.

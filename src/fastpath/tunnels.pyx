@@ -2,7 +2,7 @@
 
 Journey: last stage of a ZIA packet out (encapsulate, seal, send), first stage of one back (receive, open). Sessions arrive
 with their handshake done; from then on they belong to the worker's thread. Which edge to prefer is decided elsewhere
-(zcc.itunnel.choice); here is only which slot is active.
+(zcc.itunnel.choice); here is only which slots each gateway has and which of them is active.
 
     0                   1                   2                   3
     |Ver|  Opt Len  |O|C|    Rsvd.  |          Protocol Type        |   RFC 8926 §3.4
@@ -33,16 +33,17 @@ cdef int check_slot(int slot) except -1:
 
 @cython.final
 cdef class Tunnels:
-    """Eight slots, empty at first."""
+    """Eight slots, empty at first, and 2,048 gateways without edges."""
 
     def __cinit__(self):
-        self.active = TUNNEL_NONE
         self.sessions = [None] * TUNNEL_SLOTS
         self.sockets = [None] * TUNNEL_SLOTS
         cdef int i
         for i in range(TUNNEL_SLOTS):
             self.slots[i].session = self.slots[i].socket = NULL
             self.slots[i].fd = -1
+        for i in range(GATEWAYS):
+            self.gateways[i].active, self.gateways[i].edges = TUNNEL_NONE, 0
 
     def attach(self, int slot, Session session not None, UdpSocket socket not None):
         """Put an established session and its connected socket into a slot; what was there is let go.
@@ -67,16 +68,23 @@ cdef class Tunnels:
             self.sessions[slot] = self.sockets[slot] = None
 
     cdef void detach(self, int slot) noexcept nogil:
+        cdef int i
         if 0 <= slot < TUNNEL_SLOTS:
             self.slots[slot].fd = -1
-            if self.active == slot:
-                self.active = TUNNEL_NONE
+            for i in range(GATEWAYS):        # its next session is not to be used before it has proved itself
+                if self.gateways[i].active == slot:
+                    self.gateways[i].active = TUNNEL_NONE
 
-    cdef uint8_t choose(self, uint8_t wanted) noexcept nogil:
-        if wanted < TUNNEL_SLOTS and self.slots[wanted].fd >= 0:
+    cdef void activate(self, uint32_t gateway, uint8_t slot, uint8_t edges) noexcept nogil:
+        if gateway < GATEWAYS:
+            self.gateways[gateway].active, self.gateways[gateway].edges = slot, edges
+
+    cdef uint8_t choose(self, uint8_t wanted, uint16_t gateway) noexcept nogil:
+        cdef const Gateway* of = &self.gateways[gateway]
+        if wanted < TUNNEL_SLOTS and self.slots[wanted].fd >= 0 and of.edges >> wanted & 1:
             return wanted
-        if self.active < TUNNEL_SLOTS and self.slots[self.active].fd >= 0:
-            return self.active
+        if of.active < TUNNEL_SLOTS and self.slots[of.active].fd >= 0:
+            return of.active
         return TUNNEL_NONE
 
     cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:

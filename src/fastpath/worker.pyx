@@ -225,7 +225,7 @@ cdef class Worker:
             if self.load(m, packet):
                 self.from_geneve(b, True)
         elif m.kind == COMMAND_TUNNEL_ACTIVE:
-            self.admission.tunnels.active = m.slot
+            self.admission.tunnels.activate(m.value, m.slot, m.endpoint & 0xFF)
         elif m.kind == COMMAND_TUNNEL_DETACH:
             self.admission.tunnels.detach(m.slot)
         elif m.kind == COMMAND_TUNNEL_CONTROL:
@@ -235,12 +235,10 @@ cdef class Worker:
         elif m.kind == COMMAND_RESET:
             self.admission.forget(m.flow.protocol, m.address, m.flow.nat_port)
         elif m.kind == COMMAND_OWN:
-            self.admission.owned.learn(m.namespace, packet, m.packet_length, load_be32(m.address + 12), m.value, m.until_ns)
+            self.admission.owned.learn(m.namespace, m.location, packet, m.packet_length, load_be32(m.address + 12), m.value,
+                                       m.until_ns)
         elif m.kind == COMMAND_DISOWN:
-            if m.packet_length:
-                self.admission.owned.forget(m.namespace, packet, m.packet_length)
-            else:
-                self.admission.owned.forget_all()
+            self.admission.owned.forget(m.namespace, m.location, packet, m.packet_length)
         elif m.kind == COMMAND_EXCHANGE:
             self.wants_exchange = 1
 

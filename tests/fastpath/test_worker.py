@@ -183,7 +183,7 @@ def test_dead_edge_is_left_for_the_active_one():
     rig.tunnels.release(0)
     rig.from_workload(packet)
     assert rig.drops() == {"zia_down": 1}
-    rig.say(Command.COMMAND_TUNNEL_ACTIVE, slot=1)
+    rig.activate(1)
     rig.from_workload(packet)
     assert len(rig.to_edge(1)) == 1
 

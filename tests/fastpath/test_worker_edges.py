@@ -216,7 +216,7 @@ def test_exchanges_happen_in_the_order_of_the_commands_around_them():
     rig.worker.exchange(lambda: None)
     rig.say(Command.COMMAND_TUNNEL_DETACH, slot=0)
     rig.worker.exchange(lambda: rig.tunnels.attach(0, session, ours))
-    rig.say(Command.COMMAND_TUNNEL_ACTIVE, slot=0)
+    rig.activate(0)
     rig.step()
     rig.step()
     rig.from_workload(udp(WORKLOAD, ANYWHERE, 4000, 9))

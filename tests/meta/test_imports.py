@@ -16,7 +16,7 @@ ROWS = (
      "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet", "packetio",
-     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "rewrite", "domains", "rows"),
+     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "domains", "rows"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",

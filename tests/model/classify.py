@@ -12,11 +12,12 @@ AGE_UNKNOWN = 2**64 - 2
 class RuleSet:
     def __init__(  # noqa: PLR0913 - the signature of fastpath's
         self, generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
-        name_categories=None, name_capacity=1,
+        name_categories=None, name_capacity=1, gateways=None, opens=None,
     ):  # fmt: skip
         self.generation = generation
         self.actions = columns.frozen(actions, "actions", "uint8", None)
         self.rules = len(self.actions)
+        self.gateways, self.opens = columns.checked_ways(gateways, opens, self.rules)
         self.rule_of = columns.rule_of(rule_of, self.rules)
         self.words = (len(self.rule_of) - 1) // 64 + 1
         self.criteria = columns.checked(criteria, len(self.rule_of))

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
-from zcc.connector.datapath import METHODS, Datapath, Plan
+from zcc.connector.datapath import METHODS, Datapath
 from zcc.connector.dns import DnsService, Helpers, Journal
 from zcc.connector.dns_asked import DnsAsked, is_bare
 from zcc.connector.dns_control import DnsControl
@@ -30,16 +30,18 @@ from zcc.connector.local_socket import LocalSocket
 from zcc.connector.metrics import ConnectorCollector
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
+from zcc.connector.plan import plan_of
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
 from zcc.connector.relay import ZpaRelay
 from zcc.connector.resolver import Resolver
+from zcc.connector.routes import routes_of
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels, session_fields
 from zcc.connector.settings import ConnectorSettings
 from zcc.connector.sharing import Sharing
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
-from zcc.dns.intercept import ONLY_ADDRESSES, Interceptor
+from zcc.dns.intercept import Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
 from zcc.feeds.watch import Watch
@@ -50,7 +52,7 @@ from zcc.pki.context import dtls_client, tls_client
 from zcc.pki.peer import PeerCheck
 from zcc.policy.model import Method
 from zcc.policy.objects.catalogue import Catalogue
-from zcc.policy.stances import Failure, states_edges
+from zcc.policy.stances import Failure, GatewayDown, Trouble
 from zcc.synthetic.leases import LeaseCache
 from zcc.telemetry.logs import Logs
 from zcc.telemetry.metrics import MetricsServer
@@ -144,7 +146,7 @@ class Connector:
         """
         await self.edits.put(settings)
         self.control.adopt(settings)
-        self.datapath.disown(0, b"")      # what it answers by itself was right under the old rules
+        self.datapath.disown_all()        # what it answers by itself was right under the old rules
         self.gateways.adopt(settings.dns_gateways)
         ignored = [
             name
@@ -154,11 +156,15 @@ class Connector:
         if ignored:
             log.warning("%s changed in the file; a restart is needed for that", ", ".join(ignored))
 
-    def _failed(self) -> frozenset[Failure]:
+    def _failed(self) -> frozenset[Trouble]:
         """Which edges rules may be waiting for."""
         down = {Failure.ZIA_DOWN: self.tunnels is not None and not self.tunnels.up,
                 Failure.ZPA_DOWN: self.edge is not None and not self.edge.connected}  # fmt: skip
-        return frozenset(failure for failure, failed in down.items() if failed)
+        lost: set[Trouble] = set()
+        if self.tunnels is not None:
+            tunnels = self.tunnels
+            lost = {GatewayDown(name) for name in tunnels.gateways() if name and tunnels.active(name) is None}
+        return frozenset({failure for failure, failed in down.items() if failed} | lost)
 
     async def _listen_here(self, parse: Parse | None) -> None:
         """Follow the feeds and the edges, and answer on this machine."""
@@ -180,7 +186,7 @@ class Connector:
                 self.doorway.own(address)
         try:
             self.datapath = Datapath(
-                _plan(self.settings, self.rulebook, device, self.doorway.kind), self.rulebook.rules
+                plan_of(self.settings, self.rulebook, device, self.doorway.kind), self.rulebook.rules
             )
         except OSError as error:
             raise ZccError(
@@ -238,6 +244,8 @@ class Connector:
                 report=self.logs.tunnel,
                 clock=self.clock,
             )
+            self.edits.steer = self.tunnels.steer
+            self.tunnels.steer(routes_of(settings, self.rulebook.gateways))
             self._tasks.append(asyncio.create_task(self.tunnels.run(), name="internet edges"))
 
     def _subscribe(self) -> None:
@@ -316,42 +324,6 @@ def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
         rulebook.rule_names,
         rulebook.names.name_of,
         tunnels,
-    )
-
-
-def _plan(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
-    namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
-    idle, direct, zia, listen = settings.ingress.idle, settings.direct, settings.zia, settings.dns.listen
-    if settings.kernel.internal is None:
-        raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
-    egress = () if direct is None else tuple(a for a in (direct.address, direct.address6) if a is not None)
-    return Plan(
-        address=settings.ingress.address,
-        port=settings.ingress.port,
-        io=settings.io,
-        endpoints=tuple(
-            (endpoint.id, namespaces[endpoint.namespace], rulebook.location_of(endpoint.id))
-            for endpoint in settings.endpoints
-        ),
-        device=device,
-        device_kind=kind,
-        flows=settings.ingress.flows,
-        idle={name: getattr(idle, name).total_seconds() for name in type(idle).model_fields},
-        pool=settings.pool,
-        internal=settings.kernel.internal,
-        ports=(RELAY_TCP_PORT, RELAY_UDP_PORT, DNS_TCP_PORT),
-        egress=egress,
-        zia_mtu=1400 if zia is None else zia.inner_mtu,
-        direct_mtu=1500 if direct is None else direct.mtu,
-        # Where a rule says otherwise, stances do it for all: the worker knows no rule's own.
-        zia_fail_open=zia is not None and zia.fail == "open" and not states_edges(settings.rules),
-        dns_text=ONLY_ADDRESSES,
-        dns_listen=None if listen is None else (
-            str(listen.address.address),
-            listen.address.port,
-            namespaces[listen.namespace or settings.namespaces[0].name],
-            rulebook.location_ids[listen.location or settings.location_names[0]],
-        ),
     )
 
 

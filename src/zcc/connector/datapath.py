@@ -12,8 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +35,8 @@ from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort
 from zcc.connector.ingress import open_ingress
-from zcc.connector.ports import Counters, FlowRecord, Punt
-from zcc.connector.settings import IoSettings
+from zcc.connector.plan import Plan
+from zcc.connector.ports import Counters, FlowRecord, Place, Punt
 from zcc.errors import ZccError
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ OWNED = 1 << 16
 EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
 NO_TUNNEL = 255
-ANY_WAY = IoSettings()
 
 METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
@@ -61,29 +59,6 @@ _DROPS: dict[int, str] = {
 }
 _CLASSES = {kind.name.removeprefix("TIMEOUT_").lower(): int(kind) for kind in TimeoutClass}
 _PUNTS: dict[int, str] = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a worker is built for; final once it runs."""
-
-    address: IPv4Address  # service address: GWLB's packets come here
-    port: int
-    endpoints: tuple[tuple[int, int, int], ...]  # (endpoint id, namespace id, location id)
-    device: str  # name and kind of the device that the doorway made
-    device_kind: str
-    flows: int
-    idle: dict[str, float]  # seconds, by timeout class: tcp, tcp_opening, tcp_closing, udp, icmp, other
-    pool: IPv4Network
-    internal: IPv4Network
-    ports: tuple[int, int, int]  # listeners: ZPA TCP, ZPA UDP, DNS TCP
-    egress: tuple[IPv4Address | IPv6Address, ...]
-    zia_mtu: int
-    direct_mtu: int
-    zia_fail_open: bool
-    io: IoSettings = ANY_WAY
-    dns_text: str = ""  # why a private name has no record but A
-    dns_listen: tuple[str, int, int, int] | None = None  # address, port; namespace and location id of its clients
 
 
 class Datapath:
@@ -106,13 +81,12 @@ class Datapath:
             tunnels,
             events,
             secret=secrets.token_bytes(32),
-            pool=plan.pool,
+            pools=plan.pools,
             internal=plan.internal,
             ports=plan.ports,
             egress=plan.egress,
             mtus=(plan.zia_mtu, plan.direct_mtu),
-            zia_fail_open=plan.zia_fail_open,
-            owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text),
+            owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
         port = open_ingress(plan.io, str(plan.address), plan.port, plan.flows)
@@ -209,16 +183,16 @@ class Datapath:
             until_ns=time.monotonic_ns() + int(ttl_s * 1e9),
         )
 
-    def own(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
+    def own(self, place: Place, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
         """Answer queries for a name in the worker, for so long."""
-        until_ns = time.monotonic_ns() + int(until_s * 1e9)
         self._command(
-            Command.COMMAND_OWN, namespace=namespace, packet=name, address=address, value=ttl, until_ns=until_ns
+            Command.COMMAND_OWN, namespace=place.namespace, location=place.location, packet=name, address=address,
+            value=ttl, until_ns=time.monotonic_ns() + int(until_s * 1e9),
         )
 
-    def disown(self, namespace: int, name: bytes) -> None:
-        """Have queries for a name punted again; an empty one: for every name of every namespace."""
-        self._command(Command.COMMAND_DISOWN, namespace=namespace, packet=name)
+    def disown_all(self) -> None:
+        """Have queries for every name punted again."""
+        self._command(Command.COMMAND_DISOWN)
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""
@@ -267,9 +241,12 @@ class Datapath:
         self._command(Command.COMMAND_TUNNEL_DETACH, slot=slot)
         self._exchange(lambda: self._tunnels.release(slot))
 
-    def activate_tunnel(self, slot: int | None) -> None:
-        """Send new ZIA flows by `slot`; None = no edge is up."""
-        self._command(Command.COMMAND_TUNNEL_ACTIVE, slot=NO_TUNNEL if slot is None else slot)
+    def activate_tunnel(self, gateway: int, slot: int | None, edges: Iterable[int]) -> None:
+        """Send new flows of a gateway by `slot`, one of the slots of its edges; None = none of them is up."""
+        self._command(
+            Command.COMMAND_TUNNEL_ACTIVE, value=gateway, slot=NO_TUNNEL if slot is None else slot,
+            endpoint=sum(1 << edge for edge in set(edges)),
+        )
 
     def send_control(self, slot: int, packet: bytes) -> None:
         """Seal a Geneve packet on a slot as it is and send it."""

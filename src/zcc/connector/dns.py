@@ -25,7 +25,7 @@ from zcc.clock import Clock
 from zcc.connector import packets
 from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Ruled, Silent
 from zcc.connector.dns_gateways import Gateways
-from zcc.connector.ports import Datapath, Punt
+from zcc.connector.ports import Datapath, Place, Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.sessions import Exchange, Labels, Records, dns_fields
 from zcc.connector.sharing import Sharing
@@ -204,7 +204,7 @@ class DnsService:
         until_s = self._resolver.fresh_s(namespace, question.text)
         wire = question.name.canonicalize().to_wire()
         if until_s > 0 and wire is not None and self._control.always_owned(question.text):
-            self._datapath.own(namespace, wire, address, self._interceptor.ttl, until_s)
+            self._datapath.own(Place(namespace, origin.location), wire, address, self._interceptor.ttl, until_s)
 
     # ---- shared with DNS over TCP ----
 

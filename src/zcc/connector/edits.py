@@ -18,13 +18,15 @@ from typing import Any
 from zcc.clock import Clock
 from zcc.connector.datapath import Datapath
 from zcc.connector.preview import Side, preview
+from zcc.connector.routes import routes_of
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels
 from zcc.connector.settings import ConnectorSettings
 from zcc.errors import FeedError, ZccError
 from zcc.feeds.watch import Watch
+from zcc.itunnel.gateways import Route
 from zcc.policy.places import Places
-from zcc.policy.stances import Failure, effective
+from zcc.policy.stances import Failure, Trouble, effective
 
 __all__ = ["Edits"]
 
@@ -33,7 +35,7 @@ LASTS_LOOKS = 2  # so many in a row before it counts, so that a tunnel that chan
 log = logging.getLogger(__name__)
 
 Parse = Callable[[bytes], ConnectorSettings]
-Seen = Callable[[], frozenset[Failure]]
+Seen = Callable[[], frozenset[Trouble]]
 
 
 class Edits:
@@ -50,7 +52,8 @@ class Edits:
     ) -> None:
         self._datapath, self._labels = datapath, labels
         self.settings = settings
-        self.failures: frozenset[Failure] = frozenset()
+        self.failures: frozenset[Trouble] = frozenset()
+        self.steer: Callable[[Mapping[str, Route]], None] = lambda routes: None  # has flows follow the rules' gateways
         self._rulebook, self._watch, self._clock = rulebook, watch, clock
         self._endpoints, self._numbers = settings.endpoints, numbers_of(settings)
         self._one = asyncio.Lock()
@@ -72,9 +75,10 @@ class Edits:
                            "for that")  # fmt: skip
         return kept
 
-    async def _put(self, settings: ConnectorSettings, failures: frozenset[Failure]) -> None:
+    async def _put(self, settings: ConnectorSettings, failures: frozenset[Trouble]) -> None:
         prepared = await asyncio.to_thread(self._rulebook.prepare, settings, self._watch.world, failures)
         rules = self._rulebook.adopt(prepared)
+        self.steer(routes_of(settings, prepared.gateways))
         await self._datapath.exchange_rules(rules)
         self.settings, self.failures = settings, failures
         self._labels.rules = self._rulebook.rule_names
@@ -113,19 +117,15 @@ class Edits:
                 async with self._one:
                     await self._try(self.failures)
 
-    async def _take_stance(self, now: frozenset[Failure]) -> None:
+    async def _take_stance(self, now: frozenset[Trouble]) -> None:
         before, self.failures = self.failures, now
-        if effective(self.settings.rules, before, self._fail_open) == effective(self.settings.rules, now, self._fail_open):
+        if effective(self.settings.rules, before) == effective(self.settings.rules, now):
             return
-        for failure in sorted(now ^ before):
+        for failure in sorted(now ^ before, key=str):
             log.warning("%s: %s", failure, "stances of rules count" if failure in now else "over")
         await self._try(now)
 
-    @property
-    def _fail_open(self) -> bool:
-        return self.settings.zia is not None and self.settings.zia.fail == "open"
-
-    async def _try(self, failures: frozenset[Failure]) -> None:
+    async def _try(self, failures: frozenset[Trouble]) -> None:
         try:
             await self._put(self.settings, failures)
         except ZccError as error:

@@ -8,7 +8,7 @@ All of it runs on the control plane's one thread. It holds no behaviour and know
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 TCP = 6  # IANA protocol numbers
 UDP = 17
@@ -75,6 +75,13 @@ class Counters:
     heartbeat_ns: int  # monotonic, of the worker's last turn
 
 
+class Place(NamedTuple):
+    """Where a client is, by the data plane's numbers."""
+
+    namespace: int
+    location: int
+
+
 class Datapath(Protocol):
     """Commands to the worker, carried out in the order given."""
 
@@ -86,17 +93,18 @@ class Datapath(Protocol):
         Effective before whatever is queued after it.
         """
 
-    def own(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
+    def own(self, place: Place, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
         """Answer queries for a name with its address in the data plane.
 
         Args:
+            place: of the clients; the location counts iff pools go by location.
             name: wire form, lower case.
             ttl: seconds, of answers.
             until_s: seconds from now for which that holds.
         """
 
-    def disown(self, namespace: int, name: bytes) -> None:
-        """Have queries for a name punted again; an empty one: for every name of every namespace."""
+    def disown_all(self) -> None:
+        """Have queries for every name punted again."""
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""

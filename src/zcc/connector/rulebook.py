@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from threading import Lock
 
+from zcc.connector.routes import numbered
 from zcc.connector.ruleset import NameBinder, RuleSet, build_ruleset, tables_of
 from zcc.connector.settings import ConnectorSettings
 from zcc.policy.compile import CompiledPolicy, compile_policy
@@ -17,7 +18,7 @@ from zcc.policy.model import Method, Rule
 from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.places import Places
-from zcc.policy.stances import Failure, effective
+from zcc.policy.stances import Trouble, effective
 from zcc.policy.world import World
 
 __all__ = ["Prepared", "Rulebook"]
@@ -32,6 +33,7 @@ class Prepared:
     written: tuple[Rule, ...]  # with the methods that the file gives them
     compiled: CompiledPolicy
     rules: RuleSet
+    gateways: dict[str, int]  # those that rules name, with the data plane's numbers
 
 
 class Rulebook:
@@ -46,15 +48,16 @@ class Rulebook:
         self.names = NameBook(settings.applications)
         self._categories, self._one = NameCategories(), Lock()
         self.generation = 0
+        self.gateways: dict[str, int] = {}
         self._places = Places(settings.policy())
         first = self.prepare(settings, world)
-        self.compiled, self.rules, self._written = first.compiled, first.rules, first.written
+        self.compiled, self.rules, self._written, self.gateways = first.compiled, first.rules, first.written, first.gateways
         self._binder = NameBinder(self.names, first.compiled, first.rules, first.world)
         self.names.announce = self._binder
         self.generation = first.rules.generation
 
     def prepare(self, settings: ConnectorSettings, world: World | None = None,
-                failures: frozenset[Failure] = frozenset()) -> Prepared:
+                failures: frozenset[Trouble] = frozenset()) -> Prepared:
         """Compile another policy, for `adopt`; in any thread, and nothing is changed.
 
         Args:
@@ -66,10 +69,10 @@ class Rulebook:
         world = world or World()
         with self._one:
             compiled = compile_policy(settings.policy(), settings.group, self.names, world, self._categories)
-        fail_open = settings.zia is not None and settings.zia.fail == "open"
-        written, compiled = compiled.rules, replace(compiled, rules=effective(compiled.rules, failures, fail_open))
-        rules = build_ruleset(compiled, self.generation + 1, tables_of(compiled, world))
-        return Prepared(settings, world, written, compiled, rules)
+        written, compiled = compiled.rules, replace(compiled, rules=effective(compiled.rules, failures))
+        gateways = numbered((rule.gateway for rule in written if rule.gateway is not None), self.gateways)
+        rules = build_ruleset(compiled, self.generation + 1, tables_of(compiled, world), gateways)
+        return Prepared(settings, world, written, compiled, rules, gateways)
 
     def adopt(self, prepared: Prepared) -> RuleSet:
         """Put a prepared policy in force and return its rule set.
@@ -82,6 +85,7 @@ class Rulebook:
                              "prepare it again")
         self.generation += 1
         self.compiled, self.rules, self._written = prepared.compiled, prepared.rules, prepared.written
+        self.gateways = prepared.gateways
         self.names.adopt(prepared.settings.applications)
         self._binder.adopt(prepared.compiled, prepared.rules, prepared.world)
         return self.rules

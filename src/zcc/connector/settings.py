@@ -170,8 +170,13 @@ class ConnectorSettings(Catalogue):
                 section = f"{rule.method.lower()}:"
                 yield ("rules", i, "method"), f"method {rule.method} needs the section {section}"
 
-        if self.zia is not None and self.zia.fail == "open" and self.direct is None:
-            yield ("zia", "fail"), "open forwards as DIRECT and needs the section direct:"
+        if self.direct is None:
+            needs = "open forwards as DIRECT and needs the section direct:"
+            if self.zia is not None and self.zia.fail == "open":
+                yield ("zia", "fail"), needs
+            for i, gateway in enumerate(self.gateways):
+                if gateway.fail == "open":
+                    yield ("gateways", i, "fail"), needs
 
     def _network_problems(self) -> Iterator[tuple[Place, str]]:
         internal = self.kernel.internal
@@ -196,6 +201,11 @@ class ConnectorSettings(Catalogue):
         return Policy().pool if self.zpa is None else self.zpa.pool
 
     @property
+    def pool_networks(self) -> tuple[IPv4Network, ...]:
+        """All networks of synthetic addresses, that of `zpa.pool` first."""
+        return (self.pool, *(pool.network for pool in self.pools))
+
+    @property
     def edges(self) -> tuple[str, ...]:
         """Names of the internet edges."""
         return () if self.zia is None else tuple(edge.name for edge in self.zia.edges)
@@ -203,7 +213,8 @@ class ConnectorSettings(Catalogue):
     def policy(self) -> Policy:
         """Make the policy that the rules are compiled from."""
         shared = {field: getattr(self, field) for field in (*Catalogue.model_fields, "rules", "endpoints")}
-        return Policy(**shared, pool=self.pool, edges=self.edges)
+        fail_open = self.zia is not None and self.zia.fail == "open"
+        return Policy(**shared, pool=self.pool, edges=self.edges, fail_open=fail_open)
 
 
 def _problem(place: Place, message: str) -> InitErrorDetails:

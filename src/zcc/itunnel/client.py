@@ -2,7 +2,7 @@
 them.
 
     per edge:  connect ─▶ handshake ─▶ peer check ─▶ attach to the data plane ─▶ probes ─▶ lost: detach, again
-    all edges: Choice says which one takes new flows; the data plane is told when that changes
+    all edges: Gateways says which one takes new flows of which gateway; the data plane is told when that changes
 
 Sessions to all edges stay up, so that moving is one command and not a handshake. Once attached, a session
 and its socket belong to the worker; control packets come back through on_control and on_closed, called by
@@ -17,7 +17,7 @@ import contextlib
 import logging
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from OpenSSL import SSL
 from zcc.clock import Clock, SystemClock
 from zcc.errors import PeerRefused
 from zcc.itunnel import wire
-from zcc.itunnel.choice import Choice
+from zcc.itunnel.gateways import EVERY_EDGE, Gateways, Route
 from zcc.itunnel.handshake import Handshake, HandshakeFailed, use_fixed_mtu
 from zcc.itunnel.session import ProbeSession
 from zcc.itunnel.settings import EdgeSettings, TunnelSettings
@@ -53,8 +53,8 @@ class Datapath(Protocol):
     def send_control(self, slot: int, packet: bytes) -> None:
         """Seal a Geneve packet and send it."""
 
-    def activate_tunnel(self, slot: int | None) -> None:
-        """Send new flows by that slot."""
+    def activate_tunnel(self, gateway: int, slot: int | None, edges: Iterable[int]) -> None:
+        """Send new flows of a gateway by that slot, and let those that have one of these slots stay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,21 @@ class TunnelClient:
         self._datapath, self._make_session, self._report = datapath, make_session, report
         self._clock, self._jitter = clock or SystemClock(), jitter
         self._edges = [_Edge(slot, edge) for slot, edge in enumerate(settings.edges)]
-        self._choice = Choice(len(self._edges), _ns(settings.hold_down))
+        self._gateways = Gateways(len(self._edges), _ns(settings.hold_down))
 
-    @property
-    def active(self) -> str | None:
-        """Name of the edge that takes new flows."""
-        slot = self._choice.active
+    def steer(self, routes: Mapping[str, Route]) -> None:
+        """Have each gateway's new flows go by the first of its edges that is up, from now on; see Gateways."""
+        self._gateways.steer(routes)
+        self._choose()
+
+    def active(self, gateway: str = EVERY_EDGE) -> str | None:
+        """Name of the edge that takes new flows of a gateway; None = none of its edges is up."""
+        slot = self._gateways.active(gateway)
         return None if slot is None else self._edges[slot].settings.name
+
+    def gateways(self) -> dict[str, tuple[str, ...]]:
+        """Return the edges of every gateway by name, in the order in which they are tried."""
+        return {name: tuple(self._edges[slot].settings.name for slot in route.edges) for name, route in self._gateways}
 
     @property
     def up(self) -> bool:
@@ -259,11 +267,10 @@ class TunnelClient:
 
     def _choose(self) -> None:
         now_ns = self._clock.monotonic_ns()
-        before = self._choice.active
-        active = self._choice.update([edge.up for edge in self._edges], now_ns)
-        if active != before:
-            self._datapath.activate_tunnel(active)
-            log.info("internet tunnel: new flows go by %s", self.active or "no edge: none is up")
+        for move in self._gateways.update([edge.up for edge in self._edges], now_ns):
+            self._datapath.activate_tunnel(move.route.number, move.slot, move.route.edges)
+            of = f" of gateway {move.gateway}" if move.gateway else ""
+            log.info("internet tunnel: new flows%s go by %s", of, self.active(move.gateway) or "no edge: none is up")
         for edge in self._edges:
             if edge.up != edge.was_up:
                 edge.was_up = edge.up
@@ -289,7 +296,7 @@ class TunnelClient:
             state = "up" if edge.up else "probing"
         return EdgeStatus(
             name=edge.settings.name, address=str(edge.settings.address), state=state,
-            active=edge.slot == self._choice.active,
+            active=edge.slot == self._gateways.active(),
             rtt_ms=probes.rtt_ns / 1e6 if probes is not None else 0.0,
             probes_sent=probes.sent if probes is not None else 0,
             probes_answered=probes.answered if probes is not None else 0, reason=edge.reason)

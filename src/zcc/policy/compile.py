@@ -23,6 +23,7 @@ from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.places import Places
 from zcc.policy.resolve import clauses_of
+from zcc.policy.stances import fails_open
 from zcc.policy.world import World
 
 __all__ = ["CATEGORIES_NONE", "CompiledPolicy", "compile_policy", "country_number"]
@@ -42,6 +43,7 @@ class CompiledPolicy:
 
     rules: tuple[Rule, ...]  # all, by rule index; their methods are the actions
     rule_of: npt.NDArray[np.int32]  # rule index of each clause
+    opens: npt.NDArray[np.uint8]  # by rule index: 1 = ZIA that goes DIRECT while no edge of its gateway is up
     location_ids: dict[str, int]  # of the places, from 1; 0 = none
     criteria: dict[str, Columns]  # by criterion and column, as in fastpath.criteria; only those that a clause uses
     countries: frozenset[str]  # that a clause speaks of
@@ -89,6 +91,7 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None, wo
     return CompiledPolicy(
         rules=policy.ordered(),
         rule_of=np.array([clause.index for clause in clauses], np.int32),
+        opens=np.array([fails_open(rule, policy) for rule in policy.ordered()], np.uint8),
         location_ids=ids,
         criteria={name: columns for name, columns in _criteria(policy, clauses, carried) if columns is not None},
         countries=_all([c.countries for c in clauses] + [t.countries for c in clauses if (t := c.destinations)]),

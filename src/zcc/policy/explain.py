@@ -18,11 +18,12 @@ from rich.text import Text
 from zcc.fields import format_duration, parse_dns_name
 from zcc.policy.criteria import TCP, UDP, Service
 from zcc.policy.decide import Decider, Decision, Flow
-from zcc.policy.model import CRITERIA, Policy, Rule
+from zcc.policy.model import CRITERIA, Method, Policy, Rule
 from zcc.policy.names import application_map
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.stance import Cause
 from zcc.policy.places import sublocation_of
+from zcc.policy.stances import fails_open
 from zcc.policy.world import World
 
 __all__ = ["Explanation", "explain", "parse_flow", "wanted"]
@@ -63,6 +64,8 @@ class Explanation:
     rules: tuple[Rule, ...]
     known: dict[str, Any]  # what the policy and its files know of the flow: application, country, workload …
     notes: tuple[str, ...]
+    edges: tuple[str, ...] = ()  # valid iff the method is ZIA: the internet edges to try, in order
+    opens: bool = False  # valid likewise: DIRECT at once when none of them is up
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -81,6 +84,8 @@ class Explanation:
             "rule": {"index": decision.index, "name": decision.rule.name},
             "method": str(decision.rule.method),
             "gateway": decision.rule.gateway,
+            "edges": list(self.edges),
+            "opens": self.opens,
             "on_failure": stances(decision.rule),
             "matched": {criterion: wanted(decision.rule, criterion)
                         for criterion in CRITERIA if wanted(decision.rule, criterion)},
@@ -105,6 +110,8 @@ class Explanation:
         if decision.rule.gateway:
             verdict.append(f" by gateway {decision.rule.gateway}")
         parts.append(verdict)
+        if self.edges:
+            parts.append(Text(f"  edges: {', then '.join(self.edges)}; none up: {'DIRECT' if self.opens else 'dropped'}"))
         parts += [Text(f"  if {cause.replace('_', ' ')}: {stance}") for cause, stance in stances(decision.rule).items()]
         parts += [Text(f"note: {note}", style="yellow") for note in self.notes]
         return Group(*parts)
@@ -158,7 +165,16 @@ def explain(policy: Policy, flow: Flow, world: World | None = None) -> Explanati
         world: what is known beside the policy; None = nothing.
     """
     decider = Decider(policy, world)
-    return Explanation(flow, decider.decide(flow), policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)))
+    decision = decider.decide(flow)
+    edges, opens = _way(policy, decision.rule)
+    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)), edges, opens)
+
+
+def _way(policy: Policy, rule: Rule) -> tuple[tuple[str, ...], bool]:
+    if rule.method is not Method.ZIA:
+        return (), False
+    gateway = policy.gateway_by_name.get(rule.gateway or "")
+    return policy.edges if gateway is None else gateway.order(policy.edges), fails_open(rule, policy)
 
 
 def _known(decider: Decider, flow: Flow) -> dict[str, Any]:

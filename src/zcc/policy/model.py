@@ -172,7 +172,8 @@ class Policy(Catalogue):
     endpoints: tuple[Endpoint, ...] = ()
     rules: tuple[Rule, ...] = ()
     pool: IPv4Network = IPv4Network("10.254.0.0/19")
-    edges: tuple[str, ...] = ()  # internet edges that gateways may name
+    edges: tuple[str, ...] = ()  # internet edges that gateways may name, in order of preference
+    fail_open: bool = False  # of ZIA rules without a gateway: DIRECT while no edge is up
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> Self:

@@ -1,18 +1,24 @@
 """Stances: the methods of rules while something that they need has failed.
 
 Journey: the connector sees what has failed → effective → compiled and exchanged like an edit. Criteria stay as they are, so
-that the same rule decides a flow as before; only what becomes of the flow changes. Pure.
+that the same rule decides a flow as before; only what becomes of the flow changes. What a ZIA rule without a stance does while
+its gateway is down the data plane knows by itself (fails_open). Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from zcc.policy.model import Method, Rule
 from zcc.policy.objects.stance import Cause, Stance
 
-__all__ = ["Failure", "effective", "states_edges"]
+if TYPE_CHECKING:
+    from zcc.policy.model import Policy
+
+__all__ = ["Failure", "GatewayDown", "Trouble", "effective", "fails_open"]
 
 WORKLOADS = ("source_workload_groups", "destination_workload_groups", "tags_older_than", "tags_newer_than")
 
@@ -25,33 +31,48 @@ class Failure(StrEnum):
     TAGS_STALE = "the workloads have not been confirmed for too long"
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayDown:
+    """A ZIA gateway, by its name, without an edge that is up."""
+
+    gateway: str
+
+    def __str__(self) -> str:
+        return f"no edge of gateway {self.gateway} is up"
+
+
+Trouble = Failure | GatewayDown
 _EDGE = {Method.ZIA: Failure.ZIA_DOWN, Method.ZPA: Failure.ZPA_DOWN}
 _INSTEAD = {Stance.OPEN: Method.DIRECT, Stance.CLOSED: Method.DROP}
 
 
-def effective(rules: Sequence[Rule], failures: frozenset[Failure], fail_open: bool = False) -> tuple[Rule, ...]:
-    """Return the rules with the methods that their stances give them; in their order.
-
-    Args:
-        fail_open: what zia.fail says for ZIA rules that say nothing.
-    """
-    # While no rule says anything, the worker knows by itself what zia.fail says.
-    otherwise = Stance.OPEN if fail_open and states_edges(rules) else None
-    methods = [_method(rule, failures, otherwise) for rule in rules]
+def effective(rules: Sequence[Rule], failures: frozenset[Trouble]) -> tuple[Rule, ...]:
+    """Return the rules with the methods that their stances give them; in their order."""
+    methods = [_method(rule, failures) for rule in rules]
     return tuple(rule if rule.method is method else rule.model_copy(update={"method": method})
                  for rule, method in zip(rules, methods, strict=True))  # fmt: skip
 
 
-def _method(rule: Rule, failures: frozenset[Failure], otherwise: Stance | None) -> Method:
+def _method(rule: Rule, failures: frozenset[Trouble]) -> Method:
     looks_at_tags = any(getattr(rule, field) for field in WORKLOADS)
     if looks_at_tags and Failure.TAGS_STALE in failures and rule.on_failure.of(Cause.TAGS_STALE) is Stance.CLOSED:
         return Method.DROP
-    stance = rule.on_failure.of(Cause.EDGE_DOWN) or (otherwise if rule.method is Method.ZIA else None)
-    if stance is None or _EDGE.get(rule.method) not in failures:
+    stance = rule.on_failure.of(Cause.EDGE_DOWN)
+    if stance is None or not failures.intersection(_needs(rule)):
         return rule.method
     return _INSTEAD.get(stance, rule.method)
 
 
-def states_edges(rules: Sequence[Rule]) -> bool:
-    """Tell whether a ZIA rule says what happens when no edge is up, so that zia.fail is not for all of them."""
-    return any(rule.method is Method.ZIA and rule.on_failure.edge_down is not None for rule in rules if rule.enabled)
+def _needs(rule: Rule) -> tuple[Trouble, ...]:
+    """The failures of edges that a rule suffers from."""
+    found = _EDGE.get(rule.method)
+    gateway = () if rule.gateway is None else (GatewayDown(rule.gateway),)
+    return gateway if found is None else (found, *gateway)
+
+
+def fails_open(rule: Rule, policy: Policy) -> bool:
+    """Tell whether a ZIA rule's flows go DIRECT at once when no edge of its gateway is up: its stances say nothing else."""
+    if rule.method is not Method.ZIA or rule.on_failure.edge_down is not None:
+        return False
+    gateway = policy.gateway_by_name.get(rule.gateway or "")
+    return policy.fail_open if gateway is None else gateway.fail == "open"

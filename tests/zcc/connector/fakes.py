@@ -32,10 +32,10 @@ class FakeDatapath:
     def learn(self, namespace, address, name_id, ttl_s) -> None:
         self.said.append(("learn", namespace, str(address), name_id, ttl_s))
 
-    def own(self, namespace, name, address, ttl, until_s) -> None:
-        self.owned[namespace, name] = (str(address), ttl, until_s)
+    def own(self, place, name, address, ttl, until_s) -> None:
+        self.owned[place.namespace, name] = (str(address), ttl, until_s)
 
-    def disown(self, namespace, name) -> None:
+    def disown_all(self) -> None:
         self.owned.clear()
 
     def reply(self, punt: Punt, packet: bytes) -> None:

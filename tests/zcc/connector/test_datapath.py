@@ -16,7 +16,8 @@ from pyroute2 import IPRoute
 
 from fastpath import gwlb
 from fastpath.action import PuntReason
-from zcc.connector.datapath import Datapath, Plan
+from zcc.connector.datapath import Datapath
+from zcc.connector.plan import Plan
 from zcc.connector.ruleset import build_ruleset
 from zcc.doorway import DeviceSettings, Doorway
 from zcc.lab.namespaces import isolate
@@ -87,13 +88,12 @@ class Rig:
             self.doorway.kind,
             1024,
             idle,
-            POOL,
+            (POOL,),
             INTERNAL,
             (TCP_PORT, UDP_PORT, DNS_PORT),
             (ipaddress.ip_address("198.51.100.9"),),
             1400,
             1500,
-            False,
         )
         self.path = Datapath(plan, build_ruleset(compiled, 1))
         self.punts = []

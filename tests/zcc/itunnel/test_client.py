@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from zcc.errors import PeerRefused
 from zcc.fields import HostPort
 from zcc.itunnel import wire
 from zcc.itunnel.client import TunnelClient
+from zcc.itunnel.gateways import Route
 from zcc.itunnel.handshake import Handshake, use_fixed_mtu
 from zcc.itunnel.settings import EdgeSettings, TunnelSettings
 from zcc.pki.context import dtls_client, dtls_server
@@ -68,6 +69,7 @@ class Plane:
         self.client: TunnelClient
         self.slots: dict[int, tuple[Any, socket.socket]] = {}
         self.active: list[int | None] = []
+        self.of_gateway: dict[int, tuple[int | None, set[int]]] = {}
 
     def attach_tunnel(self, slot: int, session: Any, sock_fd: int) -> None:
         sock = socket.socket(fileno=socket.dup(sock_fd))
@@ -93,8 +95,9 @@ class Plane:
         with contextlib.suppress(OSError):
             sock.send(session.seal(packet) or b"")
 
-    def activate_tunnel(self, slot: int | None) -> None:
+    def activate_tunnel(self, gateway: int, slot: int | None, edges: Iterable[int]) -> None:
         self.active.append(slot)
+        self.of_gateway[gateway] = slot, set(edges)
 
 
 class World:
@@ -150,7 +153,7 @@ def play(folder: Path, scene: Callable[[World], Any], verify: Callable[[bytes], 
 def test_it_keeps_sessions_to_both_and_prefers_the_first(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
         await world.until(lambda: all(status.state == "up" for status in world.client.status()))
-        await world.until(lambda: world.client.active == "ie-1")
+        await world.until(lambda: world.client.active() == "ie-1")
         assert [status.active for status in world.client.status()] == [True, False]
         assert world.client.status()[0].rtt_ms > 0
 
@@ -161,12 +164,12 @@ def test_it_keeps_sessions_to_both_and_prefers_the_first(tmp_path: Path) -> None
 
 def test_a_dead_edge_is_left_and_taken_again_when_it_is_back(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
-        await world.until(lambda: world.client.active == "ie-1" and world.client.status()[1].state == "up")
+        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[1].state == "up")
         world.edges[0].alive = False
-        await world.until(lambda: world.client.active == "ie-2")
+        await world.until(lambda: world.client.active() == "ie-2")
         assert "not answered" in world.client.status()[0].reason or world.client.status()[0].state == "probing"
         world.edges[0].alive = True
-        await world.until(lambda: world.client.active == "ie-1")
+        await world.until(lambda: world.client.active() == "ie-1")
 
     world = play(tmp_path, scene)
     assert ("ie-1", "DOWN") in world.told
@@ -175,10 +178,10 @@ def test_a_dead_edge_is_left_and_taken_again_when_it_is_back(tmp_path: Path) -> 
 
 def test_an_edge_that_says_goodbye_is_left_at_once(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
-        await world.until(lambda: world.client.active == "ie-1" and world.client.status()[1].state == "up")
+        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[1].state == "up")
         world.edges[0].say(wire.Goodbye())
         world.edges[0].alive = False
-        await world.until(lambda: world.client.active == "ie-2")
+        await world.until(lambda: world.client.active() == "ie-2")
         assert ("ie-1", "DOWN") in world.told
 
     play(tmp_path, scene)
@@ -190,7 +193,7 @@ def test_without_any_edge_nobody_is_active(tmp_path: Path) -> None:
         for edge in world.edges:
             edge.alive = False
         await world.until(lambda: not world.client.up)
-        assert world.client.active is None
+        assert world.client.active() is None
         assert world.plane.active[-1] is None
 
     play(tmp_path, scene)
@@ -206,3 +209,18 @@ def test_an_edge_that_may_not_be_one_is_never_attached(tmp_path: Path) -> None:
         assert not world.client.up
 
     play(tmp_path, scene, refuse)
+
+
+def test_each_gateway_is_told_to_the_data_plane_with_its_own_edges(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        world.client.steer({"near": Route(1, (1, 0)), "lone": Route(2, (1,))})
+        await world.until(lambda: world.client.active("near") == "ie-2" and world.client.active() == "ie-1")
+        assert world.client.gateways() == {"": ("ie-1", "ie-2"), "near": ("ie-2", "ie-1"), "lone": ("ie-2",)}
+        world.edges[1].alive = False
+        await world.until(lambda: world.client.active("near") == "ie-1")
+        assert world.client.active("lone") is None
+        assert world.plane.of_gateway == {0: (0, {0, 1}), 1: (0, {0, 1}), 2: (None, {1})}
+        world.client.steer({})
+        assert world.client.gateways() == {"": ("ie-1", "ie-2")}
+
+    play(tmp_path, scene)

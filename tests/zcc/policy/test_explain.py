@@ -56,6 +56,21 @@ def test_a_packet_is_told_with_all_that_is_known_of_it():
     json.dumps(told)
 
 
+def test_the_edges_of_a_rule_are_told_in_order_and_what_happens_without_one():
+    policy = Policy.model_validate({
+        "edges": ["ie-1", "ie-2", "ie-3"], "fail_open": True,
+        "gateways": [{"name": "far", "primary": "ie-3", "secondary": "AUTO"},
+                     {"name": "lone", "primary": "ie-2", "fail": "open"}],
+        "rules": [{"name": "far", "method": "ZIA", "gateway": "far", "destinations": ["192.0.2.1"]},
+                  {"name": "lone", "method": "ZIA", "gateway": "lone", "destinations": ["192.0.2.2"]},
+                  {"name": "out", "method": "DIRECT", "destinations": ["192.0.2.3"]}]})  # fmt: skip
+    told = {there: explain(policy, parse_flow("10.8.6.4", there)) for there in (f"192.0.2.{last}" for last in range(1, 5))}
+    assert {there: (found.to_dict()["edges"], found.to_dict()["opens"]) for there, found in told.items()} == {
+        "192.0.2.1": (["ie-3", "ie-1", "ie-2"], False), "192.0.2.2": (["ie-2"], True), "192.0.2.3": ([], False),
+        "192.0.2.4": (["ie-1", "ie-2", "ie-3"], True)}  # fmt: skip
+    assert "by gateway far\n  edges: ie-3, then ie-1, then ie-2; none up: dropped" in printed(told["192.0.2.1"])
+
+
 def test_an_endpoint_tells_the_sublocation():
     endpoint = endpoint_of(POLICY, 0x0AAAAAAAAAAAAAAA1)
     flow = parse_flow("10.8.6.4", "203.0.113.9", "udp/1", name="a.partner.example", namespace="blue", location="l1")

@@ -161,11 +161,6 @@ def test_a_zpa_rule_that_catches_an_app_connector_is_told_of():
     assert found([zpa | {"sources": ["10.8.0.0/16"]}], **servers) == []
 
 
-def test_a_gateway_that_nobody_follows_is_told_of():
-    gateway = {"gateways": [{"name": "near"}]}
-    assert found([rule("a", "ZIA", gateway="near")], **gateway) == [("not-followed", ("rules", 0, "gateway"))]
-
-
 def test_every_code_is_in_the_manual():
     manual = (Path(__file__).parents[3] / "docs" / "check.md").read_text()
     sources = (Path(__file__).parents[3] / "src" / "zcc" / "policy" / "lint").glob("*.py")

@@ -3,15 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
-from zcc.policy.model import Method, Rule
-from zcc.policy.stances import Failure, effective
+from zcc.policy.model import Method, Policy, Rule
+from zcc.policy.stances import Failure, GatewayDown, effective, fails_open
 
 GROUPS = {"source_workload_groups": ["g"]}
 
 
-def methods(rules, *failures, fail_open=False):
+def methods(rules, *failures):
     listed = [Rule.model_validate({"name": f"r{n}", **rule}) for n, rule in enumerate(rules)]
-    return [str(rule.method) for rule in effective(listed, frozenset(failures), fail_open)]
+    return [str(rule.method) for rule in effective(listed, frozenset(failures))]
 
 
 def zia(stance):
@@ -30,11 +30,24 @@ def test_a_stance_counts_while_no_private_edge_is_up(stance, method):
     assert methods([rule], Failure.ZPA_DOWN) == [method] and methods([rule], Failure.ZIA_DOWN) == ["ZPA"]
 
 
-def test_what_the_file_says_for_all_counts_for_rules_that_say_nothing():
-    rules = [zia("closed"), zia(None)]
-    assert methods(rules, Failure.ZIA_DOWN, fail_open=True) == ["DROP", "DIRECT"]
-    assert methods(rules, Failure.ZIA_DOWN) == ["DROP", "ZIA"]
-    assert methods([zia(None)], Failure.ZIA_DOWN, fail_open=True) == ["ZIA"]  # the worker does it by itself
+def test_a_stance_counts_while_the_rule_s_own_gateway_is_down_and_no_other():
+    near, all_edges = {**zia("closed"), "gateway": "near"}, zia("closed")
+    assert methods([near, all_edges], GatewayDown("near")) == ["DROP", "ZIA"]
+    assert methods([near, all_edges], GatewayDown("far")) == ["ZIA", "ZIA"]
+    assert methods([near, all_edges], Failure.ZIA_DOWN, GatewayDown("near")) == ["DROP", "DROP"]
+
+
+@pytest.mark.parametrize("for_all", [False, True])
+@pytest.mark.parametrize(("gateway", "stance", "opens"), [
+    (None, None, None), ("near", None, True), ("far", None, False), ("near", "hold", False), (None, "open", False)])
+def test_without_a_stance_the_gateway_says_what_the_data_plane_does_and_without_one_the_file(for_all, gateway, stance, opens):
+    rule = {"name": "r", **zia(stance), "gateway": gateway}
+    policy = Policy.model_validate({
+        "rules": [rule], "fail_open": for_all, "edges": ["ie-1"],
+        "gateways": [{"name": "near", "primary": "ie-1", "fail": "open"}, {"name": "far", "primary": "ie-1"}]})
+    assert fails_open(policy.rules[0], policy) == (for_all if opens is None else opens)
+    assert fails_open(policy.ordered()[-1], policy) == for_all      # the default rule
+    assert not fails_open(policy.ordered()[-2], policy)             # DROP
 
 
 @pytest.mark.parametrize(("stance", "method"), [("open", "LOCAL"), ("closed", "DROP")])

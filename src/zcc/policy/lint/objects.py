@@ -113,9 +113,6 @@ def rules_before_zpa(policy: Policy) -> Iterator[Finding]:
 def not_followed(policy: Policy) -> Iterator[Finding]:
     """Find what is understood and not carried out."""
     for i, rule in enumerate(policy.rules):
-        if rule.gateway is not None:
-            yield Finding("not-followed", ("rules", i, "gateway"), f"rule {rule.name!r}: the data plane takes the best edge "
-                          "that is up for all ZIA rules and does not follow a rule's gateway yet")  # fmt: skip
         if rule.on_failure.pool_full is not None:
             yield Finding("not-followed", ("rules", i, "on_failure", "pool_full"), f"rule {rule.name!r}: a query that no "
                           "synthetic address is left for is answered with SERVFAIL whatever is said here")  # fmt: skip

@@ -1,10 +1,12 @@
 """Gateway, DnsGateway: where ZIA flows and redirected DNS queries go.
 
-Journey: a ZIA rule may name a gateway; a DNS rule names a DNS gateway. An edge is one of the file's zia.edges.
+Journey: a ZIA rule may name a gateway, and its flows go by the first of that gateway's edges that is up; a DNS rule names a DNS
+gateway. An edge is one of the file's zia.edges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Literal, Self
@@ -27,13 +29,25 @@ class Gateway(Settings):
     primary: str = Field(default=AUTO, description="an edge, or AUTO for the best one")
     secondary: str | None = None
     tertiary: str | None = None
-    fail: Literal["closed", "open"] = "closed"  # open: DIRECT
+    fail: Literal["closed", "open"] = "closed"  # when none of them is up; open: DIRECT
 
     @property
     def edges(self) -> tuple[str, ...]:
         """Return the edges by name, in order."""
-        named = (self.primary, self.secondary, self.tertiary)
-        return tuple(edge for edge in named if edge is not None and edge != AUTO)
+        return tuple(edge for edge in self._choices() if edge != AUTO)
+
+    def order(self, edges: Sequence[str]) -> tuple[str, ...]:
+        """Return the edges to try, in order; AUTO stands for all that the gateway does not name.
+
+        Args:
+            edges: those there are, in order of preference.
+        """
+        others = [edge for edge in edges if edge not in self.edges]
+        tried = (edge for choice in self._choices() for edge in (others if choice == AUTO else [choice]))
+        return tuple(dict.fromkeys(tried))
+
+    def _choices(self) -> tuple[str, ...]:
+        return tuple(edge for edge in (self.primary, self.secondary, self.tertiary) if edge is not None)
 
     @model_validator(mode="after")
     def _edges_differ(self) -> Self:

@@ -1,0 +1,84 @@
+"""Plan: what a worker is built for, as its numbers; final once it runs.
+
+Journey: settings and rulebook → here → Datapath. It opens nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT
+from zcc.connector.rulebook import Rulebook
+from zcc.connector.settings import ConnectorSettings, IoSettings
+from zcc.dns.intercept import ONLY_ADDRESSES
+from zcc.errors import ZccError
+
+__all__ = ["Plan", "plan_of"]
+
+ANY_WAY = IoSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker is built for."""
+
+    address: IPv4Address  # service address: GWLB's packets come here
+    port: int
+    endpoints: tuple[tuple[int, int, int], ...]  # (endpoint id, namespace id, location id)
+    device: str  # name and kind of the device that the doorway made
+    device_kind: str
+    flows: int
+    idle: dict[str, float]  # seconds, by timeout class: tcp, tcp_opening, tcp_closing, udp, icmp, other
+    pools: tuple[IPv4Network, ...]  # of synthetic addresses
+    internal: IPv4Network
+    ports: tuple[int, int, int]  # listeners: ZPA TCP, ZPA UDP, DNS TCP
+    egress: tuple[IPv4Address | IPv6Address, ...]
+    zia_mtu: int
+    direct_mtu: int
+    io: IoSettings = ANY_WAY
+    dns_text: str = ""  # why a private name has no record but A
+    dns_by_location: bool = False  # whether an owned name's address depends on the client's location
+    dns_listen: tuple[str, int, int, int] | None = None  # address, port; namespace and location id of its clients
+
+
+def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
+    """Make the plan of a connector's file.
+
+    Args:
+        device, kind: as the doorway made it.
+    Raises:
+        ZccError: the file has no internal network.
+    """
+    namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
+    idle, direct, zia, listen = settings.ingress.idle, settings.direct, settings.zia, settings.dns.listen
+    if settings.kernel.internal is None:
+        raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
+    egress = () if direct is None else tuple(a for a in (direct.address, direct.address6) if a is not None)
+    return Plan(
+        address=settings.ingress.address,
+        port=settings.ingress.port,
+        io=settings.io,
+        endpoints=tuple(
+            (endpoint.id, namespaces[endpoint.namespace], rulebook.location_of(endpoint.id))
+            for endpoint in settings.endpoints
+        ),
+        device=device,
+        device_kind=kind,
+        flows=settings.ingress.flows,
+        idle={name: getattr(idle, name).total_seconds() for name in type(idle).model_fields},
+        pools=settings.pool_networks,
+        internal=settings.kernel.internal,
+        ports=(RELAY_TCP_PORT, RELAY_UDP_PORT, DNS_TCP_PORT),
+        egress=egress,
+        zia_mtu=1400 if zia is None else zia.inner_mtu,
+        direct_mtu=1500 if direct is None else direct.mtu,
+        dns_text=ONLY_ADDRESSES,
+        dns_by_location=any(pool.locations or pool.location_groups for pool in settings.pools),
+        dns_listen=None if listen is None else (
+            str(listen.address.address),
+            listen.address.port,
+            namespaces[listen.namespace or settings.namespaces[0].name],
+            rulebook.location_ids[listen.location or settings.location_names[0]],
+        ),
+    )
