@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from zcc import config as configuration
-from zcc.document import Document, field_name
+from zcc.document import Document, collection_paused, field_name
 from zcc.errors import ConfigurationError, FeedError, Problem
 from zcc.feeds.watch import Watch
 from zcc.policy.lint.all import Severity, lint
@@ -45,8 +45,9 @@ def check_command(
             raise typer.BadParameter(str(error), param_hint="--schema") from None
         return
     try:
-        document, settings = configuration.read(config)
-        problems = list(_lints(document, settings))
+        with collection_paused():
+            document, settings = configuration.read(config)
+            problems = _lints(document, settings)
     except ConfigurationError as error:
         if not as_json:
             raise

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from zcc.document import Document, Location, read_document
+from zcc.document import Document, Location, collection_paused, read_document
 from zcc.errors import ConfigurationError, Problem
 from zcc.fields import HostPort, PortRange, Settings, format_duration
 
@@ -69,10 +69,11 @@ def read(
         data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError([Problem(str(path), 1, "", f"cannot be read: {error.strerror}")]) from None
-    document = read_document(data, str(path))
-    if override and isinstance(document.value, dict):
-        document.value = _merged(document.value, override)
-    return document, _settings(document, role)
+    with collection_paused():
+        document = read_document(data, str(path))
+        if override and isinstance(document.value, dict):
+            document.value = _merged(document.value, override)
+        return document, _settings(document, role)
 
 
 def _merged(value: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

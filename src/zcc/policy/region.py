@@ -7,15 +7,17 @@ a country nothing is known but its code, so that a network is never taken to lie
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zcc.policy.clauses import Clause, Targets
 from zcc.policy.names import patterns_of
-from zcc.policy.spans import ADDRESSES, SERVICES, Spans, of_addresses, of_services
+from zcc.policy.spans import ADDRESSES, SERVICES, V6, Spans, of_addresses, of_services
 
-__all__ = ["CRITERIA", "Region", "bounds", "marks", "region_of", "union"]
+__all__ = ["CRITERIA", "Region", "region_of", "traits", "union"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class Where:
 
 Criterion = Labels | Ages | Line | Where
 NAMED = ("patterns", "applications", "countries", "categories")
-EVERY_MARK = (1 << 64) - 1
+EVERY_BIT = (1 << 64) - 1
+GOLDEN = 0x9E3779B1  # neighbours get bits far apart
 CRITERIA = ("locations", "namespaces", "sources", "source_groups", "tag_age", "destinations", "destination_groups",
             "countries", "categories", "services")  # fmt: skip
 
@@ -181,14 +184,25 @@ def union(sets: Sequence[Criterion]) -> Criterion:
     return joined
 
 
-def bounds(region: Region) -> tuple[float, ...]:
-    """Return numbers by which most pairs of regions are told apart: lowest and highest source, destination and service.
+def traits(region: Region) -> Iterator[tuple[int, float, float]]:
+    """Yield three numbers for each criterion by which most pairs of regions are told apart: 64 bits and two ends.
 
-    Floats, rounded outwards; places of a criterion that holds names only are nowhere (inf, -inf).
+    A set that covers another has all its bits, and its ends are around the other's. Two sets of addresses, ports or names that
+    share something have a bit in common. Ends are rounded outwards; without addresses they are nowhere (inf, -inf).
     """
-    sources, where, services = region.sets[2], region.sets[5], region.sets[9]
-    assert isinstance(sources, Line) and isinstance(where, Where) and isinstance(services, Line)
-    return (*_ends(sources.spans), *_ends(where.addresses), *_ends(services.spans))
+    for found in region.sets:
+        if isinstance(found, Labels):
+            yield (EVERY_BIT if found.labels is None else _bits(found.labels)), 0.0, 0.0
+        elif isinstance(found, Ages):
+            yield EVERY_BIT, found.least, found.below
+        elif isinstance(found, Line):
+            yield _cells(found.spans, of_addresses=found.whole is ADDRESSES), *_ends(found.spans)
+        else:
+            yield _names(found.targets) | _cells(found.addresses, of_addresses=True), *_ends(found.addresses)
+
+
+def _bits(labels: Iterable[object]) -> int:
+    return functools.reduce(operator.or_, (1 << hash(label) % 64 for label in labels), 0)
 
 
 def _ends(spans: Spans) -> tuple[float, float]:
@@ -198,19 +212,30 @@ def _ends(spans: Spans) -> tuple[float, float]:
     return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
 
 
-def marks(region: Region) -> int:
-    """Return 64 bits such that regions whose destinations share a name share a bit; all of them for any destination."""
-    where = region.sets[5]
-    assert isinstance(where, Where)
-    if where.targets is None:
-        return EVERY_MARK
+def _cells(spans: Spans, *, of_addresses: bool) -> int:
+    """A bit for every cell of the line that is touched: an IPv4 /16, an IPv6 /32, a port; many cells share a bit."""
     bits = 0
-    for pattern in where.targets.patterns:
+    for begin, end in spans.parts:
+        if of_addresses:
+            shift = 16 if end <= V6 else 96
+            begin, end = begin >> shift, ((end - 1) >> shift) + 1  # noqa: PLW2901
+            if shift == 96 and begin == 0:
+                return EVERY_BIT  # IPv4 addresses and IPv6 ones
+        if end - begin >= 64:
+            return EVERY_BIT
+        for cell in range(begin, end):
+            bits |= 1 << (cell * GOLDEN >> 26) % 64
+    return bits
+
+
+def _names(targets: Targets | None) -> int:
+    """The bits of a destination's names: of the last two labels of a pattern, since wider ones end alike."""
+    if targets is None:
+        return EVERY_BIT
+    bits = 0
+    for pattern in targets.patterns:
         ends = pattern.rsplit(".", 2)[-2:]
         if ends[0] == "*":  # *.com is above names of every second label
-            return EVERY_MARK
+            return EVERY_BIT
         bits |= 1 << hash(tuple(ends)) % 64
-    for name in NAMED[1:]:
-        for label in getattr(where.targets, name):
-            bits |= 1 << hash((name, label)) % 64
-    return bits
+    return bits | _bits((name, label) for name in NAMED[1:] for label in getattr(targets, name))

@@ -138,7 +138,8 @@ def applications_of(policy: Policy, rule: Rule) -> list[Application]:
         return list(policy.applications)
     named = set(rule.applications)
     named.update(name for group in rule.segment_groups for name in policy.segment_group_by_name[group].applications)
-    return [application for application in policy.applications if application.name in named]
+    place = policy.application_place
+    return [policy.applications[i] for i in sorted(place[name] for name in named)]
 
 
 def targets_of(policy: Policy, rule: Rule) -> Targets | None:

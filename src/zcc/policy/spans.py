@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from zcc.policy.clauses import Reach
 from zcc.policy.criteria import AddressRange
 
-__all__ = ["ADDRESSES", "BLOCK", "SERVICES", "Spans", "address_at", "of_addresses", "of_services", "place_of"]
+__all__ = ["ADDRESSES", "BLOCK", "SERVICES", "V6", "Spans", "address_at", "of_addresses", "of_services", "place_of"]
 
 V6 = 1 << 32
 BLOCK = 65_537

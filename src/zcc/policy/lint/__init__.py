@@ -3,6 +3,7 @@
     finding   one lint with its place and severity
     shadow    rules that never decide because of those above them, or of themselves
     objects   groups that are empty, segments that overlap, pools on top of workloads
+    above     which rules above leave nothing for one; rows: the columns of numbers by which
     world     what the files say: categories and countries that are not there, groups without a workload
     loops     ZPA rules that catch the app connectors' own flows
     all       every lint

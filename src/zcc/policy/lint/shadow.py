@@ -13,22 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
+from zcc.policy.lint.above import PAIRS_LIMIT, Above, Weighed
 from zcc.policy.lint.finding import Finding
 from zcc.policy.model import Policy, Rule
 from zcc.policy.places import Places
-from zcc.policy.region import Region, bounds, marks, region_of, union
+from zcc.policy.region import region_of
 from zcc.policy.resolve import clauses_of_rule
 
 __all__ = ["shadow"]
 
-PAIRS_LIMIT = 2_000_000  # of clauses that are compared one by one: some ten seconds
-
 
 def shadow(policy: Policy) -> Iterator[Finding]:
     """Find the enabled rules that never decide."""
-    seen = _Above(policy)
+    seen = Above()
     places = Places(policy)
     for index, rule in enumerate(policy.rules):
         if not rule.enabled:
@@ -42,11 +39,12 @@ def shadow(policy: Policy) -> Iterator[Finding]:
             else:
                 yield _finding("never", index, rule, "matches nothing: a criterion of it holds no value; see its groups")
             continue
-        found = seen.shadow_of(rule, regions)
+        weighed = [Weighed(region) for region in regions]
+        found = _shadow_of(seen, policy, rule, weighed)
         if found is not None:
             yield _finding(found[0], index, rule, found[1])
-        seen.add(index, regions)
-    if seen.pairs > PAIRS_LIMIT:
+        seen.add(index, rule.connector_groups, weighed)
+    if seen.is_tired:
         yield Finding("not-compared", ("rules",), f"the rules overlap so much that only {PAIRS_LIMIT} pairs were compared")
 
 
@@ -59,77 +57,16 @@ def _finding(code: str, index: int, rule: Rule, message: str) -> Finding:
     return Finding(code, ("rules", index), f"rule {rule.name!r} {message}")
 
 
-class _Above:
-    """The rules above, by their regions."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._regions: list[Region] = []
-        self._rules: list[int] = []
-        self._masks = np.zeros(64, np.uint32)
-        self._marks = np.zeros(64, np.uint64)
-        self._bounds = np.zeros((6, 64))
-        self.pairs = 0
-
-    def add(self, index: int, regions: Sequence[Region]) -> None:
-        """Take in a rule that is looked at."""
-        for region in regions:
-            number = len(self._regions)
-            if number == len(self._masks):
-                self._masks, self._marks = (np.concatenate([a, np.zeros_like(a)]) for a in (self._masks, self._marks))
-                self._bounds = np.concatenate([self._bounds, np.zeros_like(self._bounds)], axis=1)
-            self._masks[number], self._marks[number] = region.mask, marks(region)
-            self._bounds[:, number] = bounds(region)
-            self._regions.append(region)
-            self._rules.append(index)
-
-    def shadow_of(self, rule: Rule, regions: Sequence[Region]) -> tuple[str, str] | None:
-        """Return the code and message of a rule in the shadow, or None."""
-        blamed: set[int] = set()
-        for region in regions:
-            above = self._above(rule, region)
-            if above is None:
-                return None
-            blamed |= above
-        names = [repr(self._policy.rules[index].name) for index in sorted(blamed)]
-        if len(names) == 1:
-            return "shadowed", f"never decides: {names[0]} above it matches all that it matches; move it up, or remove it"
-        listed = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
-        return "unreachable", f"never decides: {listed} above it together match all that it matches; move it up, or remove it"
-
-    def _above(self, rule: Rule, region: Region) -> set[int] | None:
-        """The rules that cover a region, alone or together in one criterion."""
-        candidates = self._candidates(rule, region)
-        self.pairs += len(candidates)
-        if self.pairs > PAIRS_LIMIT:
+def _shadow_of(seen: Above, policy: Policy, rule: Rule, regions: Sequence[Weighed]) -> tuple[str, str] | None:
+    """Return the code and message of a rule in the shadow, or None."""
+    blamed: set[int] = set()
+    for region in regions:
+        above = seen.covering(rule.connector_groups, region)
+        if above is None:
             return None
-        parts: dict[int, list[int]] = {}  # regions that cover this one but for one criterion, by that criterion
-        for n in candidates:
-            missed = self._regions[n].misses(region)
-            if not missed:
-                return {self._rules[n]}
-            if len(missed) == 1:
-                parts.setdefault(missed[0], []).append(n)
-        for number, part in parts.items():
-            if len(part) > 1:
-                together = union([self._regions[n].sets[number] for n in part])
-                if together.covers(region.sets[number]):  # type: ignore[arg-type]
-                    return {self._rules[n] for n in part}
-        return None
-
-    def _candidates(self, rule: Rule, region: Region) -> list[int]:
-        """Regions above that share something with one, found by numbers, since there may be millions of pairs."""
-        n = len(self._regions)
-        wider = self._masks[:n] & ~np.uint32(region.mask)
-        low, high = self._bounds[0::2, :n], self._bounds[1::2, :n]
-        own = bounds(region)
-        meets = [(low[k] < own[2 * k + 1]) & (own[2 * k] < high[k]) for k in range(3)]
-        meets[1] |= (self._marks[:n] & np.uint64(marks(region))) != 0
-        # A criterion that is set above and not here: one may be, if others make up for it.
-        kept = meets[0] & meets[1] & meets[2] & (wider & (wider - np.uint32(1)) == 0)
-        return [int(number) for number in np.flatnonzero(kept) if self._is_there(int(number), rule)]
-
-    def _is_there(self, number: int, rule: Rule) -> bool:
-        """Whether a rule above is on every connector that has this one."""
-        groups = self._policy.rules[self._rules[number]].connector_groups
-        return not groups or (bool(rule.connector_groups) and set(rule.connector_groups) <= set(groups))
+        blamed |= above
+    names = [repr(policy.rules[index].name) for index in sorted(blamed)]
+    if len(names) == 1:
+        return "shadowed", f"never decides: {names[0]} above it matches all that it matches; move it up, or remove it"
+    listed = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
+    return "unreachable", f"never decides: {listed} above it together match all that it matches; move it up, or remove it"

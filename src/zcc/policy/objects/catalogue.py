@@ -103,6 +103,11 @@ class Catalogue(Settings):
         return by_name(self.workload_groups)
 
     @cached_property
+    def application_place(self) -> dict[str, int]:
+        """Return the places of the applications in their order, by name."""
+        return {application.name: place for place, application in enumerate(self.applications)}
+
+    @cached_property
     def segment_group_by_name(self) -> dict[str, SegmentGroup]:
         """Return the segment groups by name."""
         return by_name(self.segment_groups)

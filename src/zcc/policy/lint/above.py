@@ -1,0 +1,131 @@
+"""Above: the rules above a rule, and which of them leave nothing for it.
+
+Journey: zcc.policy.lint.shadow goes down the rules and asks here of each. Ten thousand rules are fifty million pairs, so most
+pairs are told apart by three numbers of each criterion, in arrays (zcc.policy.region.traits); these prove that something is
+not covered, never that it is. What is left is compared by the regions themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zcc.policy.lint.rows import Rows
+from zcc.policy.region import CRITERIA, Region, traits, union
+
+__all__ = ["PAIRS_LIMIT", "Above", "Weighed"]
+
+PAIRS_LIMIT = 2_000_000  # of regions that are compared one by one: some ten seconds
+MEETING = tuple(map(CRITERIA.index, ("destinations", "sources", "services")))  # whose bits tell what shares nothing
+EVERY = len(CRITERIA)
+COLUMNS = np.dtype([("mask", np.uint32), ("group", np.uint32), ("bits", np.uint64, EVERY),
+                    ("low", np.float64, EVERY), ("high", np.float64, EVERY)])  # fmt: skip
+PLACES = np.uint32(1) << np.arange(EVERY, dtype=np.uint32)
+Numbers = npt.NDArray[np.intp]
+
+
+class Weighed:
+    """A region with its numbers, criterion by criterion."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        bits, low, high = zip(*traits(region), strict=True)
+        self.bits, self.low, self.high = np.array(bits, np.uint64), np.array(low), np.array(high)
+
+
+class Above:
+    """Regions of rules, in the order of the rules."""
+
+    def __init__(self) -> None:
+        self._regions: list[Region] = []
+        self._rules: list[int] = []
+        self._groups: dict[frozenset[str], int] = {}
+        self._rows = Rows(COLUMNS)
+        self.pairs = 0  # regions that were compared one by one
+
+    @property
+    def is_tired(self) -> bool:
+        """Whether so much was compared that the rest is not."""
+        return self.pairs > PAIRS_LIMIT
+
+    def add(self, index: int, groups: Sequence[str], regions: Sequence[Weighed]) -> None:
+        """Take in a rule.
+
+        Args:
+            groups: connector groups that it is for; none = all.
+        """
+        group = self._groups.setdefault(frozenset(groups), len(self._groups))
+        for own in regions:
+            self._rows.add(mask=own.region.mask, group=group, bits=own.bits, low=own.low, high=own.high)
+            self._regions.append(own.region)
+            self._rules.append(index)
+
+    def covering(self, groups: Sequence[str], own: Weighed) -> set[int] | None:
+        """Return the rules that cover a region: one alone, or some that do so together in one criterion; None = none do.
+
+        Args:
+            groups: connector groups of the region's rule; a rule above counts if it is in all of them.
+        """
+        region = own.region
+        near = self._candidates(groups, own)
+        missed = self._missed(near, own)
+        count = missed.sum(axis=0)
+        parts: dict[int, list[int]] = {}  # regions that cover this one but for one criterion, by that criterion
+        for n in near[count == 0].tolist():
+            found = self._compare(n, region)
+            if not found:
+                return {self._rules[n]}
+            if len(found) == 1:
+                parts.setdefault(found[0], []).append(n)
+        once = near[count == 1]
+        which = missed[:, count == 1].argmax(axis=0)
+        sure: list[list[int]] = []
+        for criterion in {*parts, *which.tolist()}:
+            known, unsure = parts.get(criterion, []), once[which == criterion].tolist()
+            if self._may_cover([*known, *unsure], criterion, own) and self._cover([*known, *unsure], criterion, region):
+                part = sorted([*known, *(n for n in unsure if self._compare(n, region) == [criterion])])
+                sure += [part] if self._cover(part, criterion, region) else []
+        return {self._rules[n] for n in min(sure)} if sure else None
+
+    def _cover(self, part: Sequence[int], criterion: int, region: Region) -> bool:
+        """Whether some regions, two or more, cover one together in a criterion."""
+        if len(part) < 2:
+            return False
+        joined = union([self._regions[n].sets[criterion] for n in part])
+        return joined.covers(region.sets[criterion])  # type: ignore[arg-type]
+
+    def _compare(self, n: int, region: Region) -> list[int]:
+        """The criteria in which a region above misses one; two at most, which is as good as all."""
+        self.pairs += 1
+        return [0, 0] if self.is_tired else self._regions[n].misses(region)
+
+    def _candidates(self, groups: Sequence[str], own: Weighed) -> Numbers:
+        """Regions above that share something with one and are on every connector that has its rule."""
+        rows = self._rows
+        # A criterion that is set above and not here: one may be, if others make up for it.
+        wider = rows["mask"] & ~np.uint32(own.region.mask)
+        near = np.flatnonzero(wider & (wider - np.uint32(1)) == 0)
+        for k in MEETING:
+            near = near[(rows["bits"][k][near] & own.bits[k]) != 0]
+        there = np.array([not held or (bool(groups) and set(groups) <= held) for held in self._groups], np.bool_)
+        return near[there[rows["group"][near]]] if len(near) else near
+
+    def _missed(self, near: Numbers, own: Weighed) -> npt.NDArray[np.bool_]:
+        """In which criteria regions above surely do not cover one: [criterion, candidate]."""
+        rows = self._rows
+        lacks: npt.NDArray[np.bool_] = (~rows["bits"].take(near, axis=1) & own.bits[:, None]) != 0
+        lacks |= rows["low"].take(near, axis=1) > own.low[:, None]
+        lacks |= rows["high"].take(near, axis=1) < own.high[:, None]
+        lacks &= (rows["mask"].take(near) & PLACES[:, None]) != 0
+        return lacks
+
+    def _may_cover(self, numbers: list[int], criterion: int, own: Weighed) -> bool:
+        """Whether some regions may cover one together in a criterion."""
+        if len(numbers) < 2:
+            return False
+        held: Any = np.bitwise_or.reduce(self._rows["bits"][criterion][numbers])
+        begin, end = self._rows["low"][criterion][numbers].min(), self._rows["high"][criterion][numbers].max()
+        return bool(own.bits[criterion] & ~held == 0 and begin <= own.low[criterion] and own.high[criterion] <= end)
