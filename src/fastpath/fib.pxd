@@ -21,7 +21,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath.gather cimport PATH_AVX2, PATH_SCALAR, gather4_avx2, gather4_avx512, lowest, ones, rarely
 from fastpath.memory cimport load_word, prefetch
-from fastpath.search cimport rank8, rank16, search6, search6_avx2
+from fastpath.search cimport rank8, rank16, search6, search6_avx2, search6_avx512
 from fastpath.wire cimport load_be64
 
 cdef enum:
@@ -189,8 +189,10 @@ cdef inline void find_all6(const Fib* fib, int path, const uint8_t* addresses, u
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
             undone = search6(fib.cells, fib.starts, addresses + 16 * i, out + i)
-        else:
+        elif path == PATH_AVX2:
             undone = search6_avx2(fib.cells, fib.starts, addresses + 16 * i, out + i)
+        else:
+            undone = search6_avx512(fib.cells, fib.starts, addresses + 16 * i, out + i)
         while undone:
             k = i + lowest(undone)
             out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))

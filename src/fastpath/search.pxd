@@ -133,25 +133,30 @@ cdef extern from *:
         return line[7 + fastpath_rank8_v3(line, key)];
     }
 
-    /* Addresses that stand before a leap of at most 64 bits take it, one by one. Returns the vectors with such an address. */
-    FASTPATH_V3 static uint32_t fastpath_leap6(const uint64_t *cells, const uint8_t *addresses, __m256i *link, __m256i *ahead) {
-        uint64_t leaps = 0;
-        uint32_t vectors = 0;
-        for (int i = 0; i < 16; i++) leaps |= (fastpath_bits4(link[i], 41) & ~fastpath_bits4(link[i], 40)) << 4 * i;
+    /* Those of 64 addresses that stand before a leap of at most 64 bits take it, one by one; 64 links and 64 words of bits. */
+    FASTPATH_V3 static void fastpath_leap6(const uint64_t *cells, const uint8_t *addresses, uint64_t leaps, char *links, char *ahead) {
         for (; leaps; leaps &= leaps - 1) {
             int k = __builtin_ctzll(leaps);
             uint64_t high, next, bits;
-            memcpy(&next, (char *) link + 8 * k, 8);
+            memcpy(&next, links + 8 * k, 8);
             memcpy(&high, addresses + 16 * k, 8);
             high = __builtin_bswap64(high);
             const uint64_t *leap = &cells[(uint32_t) next];      /* prefix, prefix, target, otherwise and length */
             uint32_t length = (uint32_t) (leap[3] >> 32);
             next = (high ^ leap[0]) >> (64 - length) ? (uint64_t) 63 << 32 | (uint32_t) leap[3] : leap[2];
             bits = length < 64 ? high << length : 0;
-            memcpy((char *) link + 8 * k, &next, 8);
-            memcpy((char *) ahead + 8 * k, &bits, 8);
-            vectors |= (uint32_t) 1 << k / 4;
+            memcpy(links + 8 * k, &next, 8);
+            memcpy(ahead + 8 * k, &bits, 8);
         }
+    }
+
+    /* The vectors with an address that took a leap. */
+    FASTPATH_V3 static uint32_t fastpath_leaps4(const uint64_t *cells, const uint8_t *addresses, __m256i *link, __m256i *ahead) {
+        uint64_t leaps = 0;
+        uint32_t vectors = 0;
+        for (int i = 0; i < 16; i++) leaps |= (fastpath_bits4(link[i], 41) & ~fastpath_bits4(link[i], 40)) << 4 * i;
+        for (int i = 0; i < 16; i++) vectors |= (uint32_t) ((leaps >> 4 * i & 15) != 0) << i;
+        fastpath_leap6(cells, addresses, leaps, (char *) link, (char *) ahead);
         return vectors;
     }
 
@@ -174,14 +179,14 @@ cdef extern from *:
         for (int step = 0; step < 2; step++)
             for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
         for (int i = 0; i < 16; i++) open |= fastpath_going4(link[i]) << i;
-        if (!open) open = fastpath_leap6(cells, addresses, link, ahead);
+        if (!open) open = fastpath_leaps4(cells, addresses, link, ahead);
         while (open) {
             for (uint32_t left = open; left; left &= left - 1) {
                 int i = __builtin_ctz(left);
                 fastpath_step4(cells, &link[i], &ahead[i]);
                 open &= ~((uint32_t) !fastpath_going4(link[i]) << i);
             }
-            if (!open) open = fastpath_leap6(cells, addresses, link, ahead);
+            if (!open) open = fastpath_leaps4(cells, addresses, link, ahead);
         }
         for (int i = 0; i < 16; i++) {
             _mm256_storeu_si256((__m256i *) links + i, link[i]);
@@ -206,8 +211,97 @@ cdef extern from *:
         }
         return undone;
     }
+
+    #define FASTPATH_V4 __attribute__((target("avx2,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
+    #define FASTPATH_KIND8(kind) _mm512_set1_epi64((long long) (kind) << 32)
+    FASTPATH_V4 static inline __m512i fastpath_highs8(const uint8_t *at) {      /* the upper halves of eight addresses */
+        const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi8(7,6,5,4,3,2,1,0,15,14,13,12,11,10,9,8));
+        const __m512i evens = _mm512_setr_epi64(0,2,4,6,8,10,12,14);
+        __m512i high = _mm512_permutex2var_epi64(_mm512_loadu_si512(at), evens, _mm512_loadu_si512(at + 64));
+        return _mm512_shuffle_epi8(high, swap);
+    }
+
+    /* Eight addresses take one step, their links gathered, each whole; those that are in no group stay. */
+    FASTPATH_V4 static inline void fastpath_step8(const uint64_t *cells, __m512i *link, __m512i *ahead) {
+        __mmask8 on = _mm512_cmplt_epu64_mask(*link, FASTPATH_KIND8(63));
+        __m512i kind = _mm512_srli_epi64(*link, 32);
+        __m512i at = _mm512_and_si512(*link, _mm512_set1_epi64(0xFFFFFFFF));
+        at = _mm512_add_epi64(at, _mm512_srlv_epi64(_mm512_srli_epi64(*ahead, 1), kind));
+        *ahead = _mm512_mask_sllv_epi64(*ahead, on, *ahead, _mm512_sub_epi64(_mm512_set1_epi64(63), kind));
+        *link = _mm512_mask_i64gather_epi64(*link, on, at, cells, 8);
+    }
+
+    FASTPATH_V4 static inline uint64_t fastpath_going8(const __m512i *link) {
+        uint64_t going = 0;
+        for (int i = 0; i < 8; i++) going |= (uint64_t) _mm512_cmplt_epu64_mask(link[i], FASTPATH_KIND8(63)) << 8 * i;
+        return going;
+    }
+
+    FASTPATH_V4 static inline uint64_t fastpath_kinds8(const __m512i *link, uint64_t kind) {
+        uint64_t found = 0;
+        for (int i = 0; i < 8; i++) found |= (uint64_t) _mm512_test_epi64_mask(link[i], FASTPATH_KIND8(kind)) << 8 * i;
+        return found;
+    }
+
+    /* Groups and leaps until nobody is in one. */
+    FASTPATH_V4 static inline void fastpath_walk8(const uint64_t *cells, const uint8_t *addresses, __m512i *link, __m512i *ahead) {
+        for (int i = 0; i < 8; i++) fastpath_step8(cells, &link[i], &ahead[i]);
+        while (1) {
+            uint64_t going = fastpath_going8(link), leaps;
+            if (__builtin_popcountll(going) >= 16)               /* a step for all is cheaper than to ask each */
+                for (int i = 0; i < 8; i++) fastpath_step8(cells, &link[i], &ahead[i]);
+            else if (going) {
+                for (int i = 0; i < 8; i++)
+                    if (going >> 8 * i & 255) fastpath_step8(cells, &link[i], &ahead[i]);
+            } else {
+                leaps = fastpath_kinds8(link, 512) & ~fastpath_kinds8(link, 256);
+                if (!leaps) return;
+                fastpath_leap6(cells, addresses, leaps, (char *) link, (char *) ahead);
+            }
+        }
+    }
+
+    FASTPATH_V4 static inline unsigned fastpath_rank16_v4(const uint32_t *keys, uint32_t x) {
+        __mmask16 at_most = _mm512_cmple_epu32_mask(_mm512_load_si512(keys), _mm512_set1_epi32((int) x));
+        return (unsigned) __builtin_popcount(at_most);
+    }
+
+    FASTPATH_V4 static uint64_t fastpath_search6_v4(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
+                                                    uint32_t *out) {
+        const __m512i first = _mm512_loadu_si512(starts);
+        __m512i link[8], ahead[8];
+        uint32_t at[64], key[64];
+        for (int i = 0; i < 8; i++) {
+            __m512i high = fastpath_highs8(addresses + 128 * i);
+            __builtin_prefetch(addresses + 1024 + 128 * i);
+            __builtin_prefetch(addresses + 1088 + 128 * i);
+            link[i] = _mm512_permutexvar_epi64(_mm512_srli_epi64(high, 61), first);
+            ahead[i] = _mm512_slli_epi64(high, 3);
+        }
+        fastpath_walk8(cells, addresses, link, ahead);
+        for (int i = 0; i < 8; i++) {
+            __m256i place = _mm512_cvtepi64_epi32(link[i]);
+            _mm256_storeu_si256((__m256i *) (at + 8 * i), place);
+            _mm256_storeu_si256((__m256i *) (out + 8 * i), place);
+            _mm256_storeu_si256((__m256i *) (key + 8 * i), _mm512_cvtepi64_epi32(_mm512_srli_epi64(ahead[i], 34)));
+        }
+        uint64_t undone = fastpath_kinds8(link, 256);
+        uint64_t trees = fastpath_kinds8(link, 128) & ~undone, leaves = (fastpath_kinds8(link, 64) & ~undone) | trees;
+        for (uint64_t left = leaves; left; left &= left - 1) __builtin_prefetch(&cells[at[__builtin_ctzll(left)]]);
+        for (; trees; trees &= trees - 1) {
+            int k = __builtin_ctzll(trees);
+            at[k] += 8 * fastpath_rank16_v4((const uint32_t *) &cells[at[k]], key[k]);
+            __builtin_prefetch(&cells[at[k]]);
+        }
+        for (; leaves; leaves &= leaves - 1) {
+            int k = __builtin_ctzll(leaves);
+            out[k] = fastpath_leaf6(cells, at[k], key[k]);
+        }
+        return undone;
+    }
     #else
     #define fastpath_search6_v3 fastpath_search6
+    #define fastpath_search6_v4 fastpath_search6
     #endif
     """
     unsigned rank8 "fastpath_rank8" (const uint32_t* keys, uint32_t x) noexcept nogil
@@ -216,4 +310,6 @@ cdef extern from *:
     uint64_t search6 "fastpath_search6" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
                                          uint32_t* out) noexcept nogil
     uint64_t search6_avx2 "fastpath_search6_v3" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
+                                                   uint32_t* out) noexcept nogil
+    uint64_t search6_avx512 "fastpath_search6_v4" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
                                                    uint32_t* out) noexcept nogil
