@@ -1,17 +1,12 @@
-"""Network namespaces for tests: @isolated runs a test in a child with a network of its own, gone when it ends.
+"""Network namespaces for tests; `isolation.isolated` runs a test in one of its own.
 
 Root is enough; so is a user namespace. Where neither is allowed the test fails and says so: it is never skipped.
 """
 
 import contextlib
 import ctypes
-import functools
 import os
-import select
-import signal
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +14,8 @@ from pyroute2 import IPRoute
 
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 IFA_F_NODAD = 0x02
-CHILD_S = 300
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def isolated(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a forked child inside a new network namespace, loopback up; its failure fails the test."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **fixtures: Any) -> None:
-        reading, writing = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)      # fork beside other tests' threads
-            child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                enter()
-                test(*arguments, **fixtures)
-                status = 0
-            except BaseException:
-                os.write(writing, traceback.format_exc().encode()[-60_000:])
-            finally:
-                os._exit(status)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            # Forked while another thread was inside the sanitizer's allocator, a child waits for its lock for ever.
-            if not select.select([pipe], [], [], CHILD_S)[0]:
-                os.kill(child, signal.SIGKILL)
-            failure = pipe.read()
-        _, status = os.waitpid(child, 0)
-        assert status == 0, failure or f"the isolated child ended with wait status {status}"
-
-    return run
 
 
 def enter() -> None:

@@ -1,6 +1,6 @@
 """A worker taken turn by turn, for tests: GWLB's end, the kernel's end and an internet edge's end are all in the test's hands.
 
-The clock is a number, a turn is a call. Needs a network namespace of its own (`namespaces.isolated`).
+The clock is a number, a turn is a call. Needs a network namespace of its own (`isolation.isolated`).
 """
 
 import contextlib

@@ -20,6 +20,9 @@ LEFT_OUT = {
     "tests/bench": "measures ratios of time, which the sanitizers change",
     "tests/meta": "reads sources and runs nothing that is compiled",
 }
+PARALLEL = ("--numprocesses=auto", "--dist=worksteal", "--durations=15")
+# Whether everything was closed is asked by `make test`; here everything is so slow that ends overtake beginnings.
+UNCLOSED = ("-W", "ignore::ResourceWarning")
 CHECK = """
 import ctypes, fastpath.lpm, pathlib, sys
 assert pathlib.Path(fastpath.lpm.__file__).is_relative_to(sys.argv[1]), fastpath.lpm.__file__
@@ -77,10 +80,11 @@ def library(name: str) -> str:
 
 
 def tests() -> list[str]:
-    """The command that runs the suite; says what it leaves out."""
+    """The command that runs the suite, a process a core; says what it leaves out."""
     for path, reason in LEFT_OUT.items():
         print(f"sanitize: {path} is not run: it {reason}", flush=True)
-    return [sys.executable, "-m", "pytest", "tests", *(f"--ignore={path}" for path in LEFT_OUT)]
+    print("sanitize: what a test leaves open is not looked for: `make test` does,", flush=True)
+    return [sys.executable, "-m", "pytest", "tests", *(f"--ignore={path}" for path in LEFT_OUT), *PARALLEL, *UNCLOSED]
 
 
 if __name__ == "__main__":

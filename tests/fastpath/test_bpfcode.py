@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-import namespaces
 from fastpath import bpf, redirect
 from fastpath.bpfcode import Code
+from isolation import isolated
 
 
 def instruction(opcode: int, to: int = 0, source: int = 0, offset: int = 0, imm: int = 0) -> bytes:
@@ -68,7 +68,7 @@ def test_program_that_carries_flows_is_the_same_bytes_everywhere() -> None:
     assert hashlib.sha256(made).hexdigest() == "8146a554384b08a5666bacb40db625587786da6b271e01c4e66227e963a0075d"
 
 
-@namespaces.isolated
+@isolated
 def test_redirect_judges_each_frame_as_the_drawing_says() -> None:
     if os.geteuid() != 0:
         with pytest.raises(PermissionError):

@@ -7,6 +7,7 @@ entry there, and flowkey reads columns only: of these two, the batches alone are
 
 import ctypes
 import mmap
+import signal
 import subprocess
 import sys
 
@@ -103,7 +104,8 @@ def test_the_edge_is_one():
     program = ("import sys; sys.path.insert(0, 'tests'); sys.path.insert(0, 'tests/fastpath')\n"
                "import ctypes, test_decoder_bounds as t; print('ready', flush=True); ctypes.string_at(t.EDGE.end, 1)")
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert (ended.returncode, ended.stdout) == (-11, b"ready\n"), ended.stderr
+    assert ended.stdout == b"ready\n"
+    assert ended.returncode == -signal.SIGSEGV or b"AddressSanitizer: SEGV" in ended.stderr
 
 
 @pytest.mark.parametrize("data", [*FRAMES, *PACKETS, HEADER, QUERY], ids=lambda data: data[:4].hex() + str(len(data)))

@@ -23,6 +23,7 @@ from fastpath.packetio import GenevePort, GeneveSocket
 from fastpath.packetring import PacketRing
 from fastpath.xsk import XskPort
 from gateway_site import GATEWAY, OURS, SOURCE_PORT, Site, bound
+from isolation import isolated
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
     "udp": lambda: GeneveSocket(OURS), "packet": lambda: PacketRing(OURS), "xdp": lambda: XskPort(OURS)}
@@ -35,9 +36,9 @@ def each_kind(test: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(kind: str) -> None:
         if kind == "xdp" and os.geteuid() != 0:
-            namespaces.isolated(refused)()
+            isolated(refused)()
         else:
-            namespaces.isolated(test)(kind)
+            isolated(test)(kind)
 
     return run
 
@@ -286,7 +287,7 @@ def test_wrong_addresses_are_named() -> None:
         PacketRing("127.0.0.1", fanout=70000)
 
 
-@namespaces.isolated
+@isolated
 def test_rings_of_a_fanout_group_share_the_packets() -> None:
     site, batch = Site(), PacketBatch(256)
     with PacketRing(OURS, fanout=7) as one, PacketRing(OURS, fanout=7) as two:

@@ -16,6 +16,7 @@ from fastpath.kernelflows import KernelFlows
 from fastpath.xsk import XskPort
 from gateway_site import GATEWAY, OURS, bound
 from inner_packets import WORKLOAD, WORKLOAD6, pieces, tcp, udp
+from isolation import isolated
 from worker_rig import RULES, WorkerRig
 
 LOCAL_PEER, EVIL = "10.8.7.4", "203.0.113.66"
@@ -27,7 +28,7 @@ def carried(test: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(test)
     def run() -> None:
-        namespaces.isolated(test if os.geteuid() == 0 else refused)()
+        isolated(test if os.geteuid() == 0 else refused)()
 
     return run
 

@@ -21,6 +21,7 @@ import namespaces
 from fastpath import packetio as compiled
 from fastpath.action import DropReason
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
+from isolation import isolated
 from model import packetio as reference
 from zcc.doorway import DeviceSettings, Doorway
 
@@ -186,7 +187,7 @@ def test_any_datagrams_arrive_alike_in_both(datagrams: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("name", ["fastpath", "model"])
-@namespaces.isolated
+@isolated
 def test_geneve_reply_carries_the_peers_source_port_and_ours_as_destination(name: str) -> None:
     impl = compiled if name == "fastpath" else reference
     other = namespaces.another()
@@ -232,7 +233,7 @@ def device_pair(impl: ModuleType, kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["veth", "auto"])
 @pytest.mark.parametrize("name", ["fastpath", "model"])
-@namespaces.isolated
+@isolated
 def test_device_brings_finished_packets_and_takes_ours(name: str, kind: str) -> None:
     device = device_pair(compiled if name == "fastpath" else reference, kind)
     batch = PacketBatch(8)
@@ -255,7 +256,7 @@ def test_device_brings_finished_packets_and_takes_ours(name: str, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["veth", "auto"])
-@namespaces.isolated
+@isolated
 def test_device_drops_a_packet_longer_than_a_row(kind: str) -> None:
     device = device_pair(compiled, kind)
     batch = PacketBatch(8, 512)
@@ -266,7 +267,7 @@ def test_device_drops_a_packet_longer_than_a_row(kind: str) -> None:
     assert batch.reason[:2].tolist() == [DropReason.DROP_IO_TRUNCATED, 0]
 
 
-@namespaces.isolated
+@isolated
 def test_first_tcp_packet_of_the_kernel_is_whole_on_a_veth() -> None:
     device = device_pair(compiled, "veth")
     batch = PacketBatch(8)
@@ -282,7 +283,7 @@ def test_first_tcp_packet_of_the_kernel_is_whole_on_a_veth() -> None:
     assert bytes(again) == batch.frame(0)
 
 
-@namespaces.isolated
+@isolated
 def test_device_names_what_is_wrong() -> None:
     with pytest.raises(OSError, match="no interface"):
         compiled.Device.veth("nosuch0")
@@ -345,7 +346,7 @@ def test_segments_of_a_dead_row_and_of_two_peers_stay_apart() -> None:
     assert port
 
 
-@namespaces.isolated
+@isolated
 def test_rows_that_the_kernel_will_not_cut_go_one_by_one() -> None:
     other = namespaces.another()
     namespaces.link("v0", ["10.1.0.1/24"], other, "v1", ["10.1.0.2/24"])

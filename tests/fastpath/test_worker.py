@@ -6,7 +6,7 @@ from fastpath import gwlb
 from fastpath.action import Action, PuntReason
 from fastpath.message import Command
 from inner_packets import WORKLOAD, WORKLOAD6, echo, pieces, read, tcp, udp
-from namespaces import isolated
+from isolation import isolated
 from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, REMOTE6, WorkerRig, tunnelled
 
 

@@ -16,7 +16,7 @@ from fastpath.dnslistener import DnsListener
 from fastpath.message import Command
 from fastpath.packetio import UdpSocket
 from inner_packets import WORKLOAD, read, udp
-from namespaces import isolated
+from isolation import isolated
 from worker_rig import SECOND, WorkerRig
 
 SERVER, ADDRESS = "192.0.2.53", IPv4Address("10.254.0.7")

@@ -8,7 +8,7 @@ from fastpath.batch import PacketBatch
 from fastpath.message import Command
 from fastpath.tunnels import Tunnels
 from inner_packets import DNS_PORT, WORKLOAD, pieces, read, tcp, udp
-from namespaces import isolated
+from isolation import isolated
 from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, RULES, WorkerRig, tunnelled
 
 ANYWHERE, SERVER = "192.0.2.1", "192.0.2.53"

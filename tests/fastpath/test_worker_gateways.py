@@ -5,7 +5,7 @@ import pytest
 from fastpath.action import Action
 from fastpath.message import Command
 from inner_packets import WORKLOAD, read, udp
-from namespaces import isolated
+from isolation import isolated
 from worker_rig import EGRESS4, WorkerRig
 
 NEAR, FAR, ANYWHERE = "192.0.2.1", "192.0.2.2", "192.0.2.3"

@@ -2,18 +2,16 @@
 
 import select
 import socket
-import sys
-import traceback
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from pyroute2 import IPRoute
 
+from isolation import isolated
 from zcc.connector import packets
 from zcc.connector.aliases import PRIORITY, Aliases
 from zcc.doorway import DeviceSettings, Doorway
 from zcc.errors import DeviceError
-from zcc.lab.namespaces import isolate
 
 INTERNAL = IPv4Network("198.18.0.0/16")
 ALIAS, SERVER = IPv4Address("198.18.0.77"), "192.0.2.53"
@@ -43,19 +41,8 @@ class Wire:
         self._socket.sendto(packet, (self._name, IPV4, 0, 0, self._kernel))
 
 
-def in_namespace(body) -> None:
-    def world() -> int:
-        try:
-            with IPRoute() as ip:
-                ip.link("set", index=1, state="up")
-            with Doorway(DeviceSettings(device="veth", internal=INTERNAL)) as doorway:
-                body(doorway)
-        except BaseException:
-            traceback.print_exc(file=sys.stderr)
-            return 1
-        return 0
-
-    assert isolate(world) == 0
+def opened() -> Doorway:
+    return Doorway(DeviceSettings(device="veth", internal=INTERNAL))
 
 
 def rules() -> int:
@@ -63,8 +50,9 @@ def rules() -> int:
         return sum(rule.get_attr("FRA_PRIORITY") == PRIORITY for rule in ip.get_rules(family=socket.AF_INET))
 
 
+@isolated
 def test_socket_speaks_as_the_alias_and_hears_the_answer():
-    def body(doorway):
+    with opened() as doorway:
         aliases = Aliases(doorway.name, INTERNAL)
         aliases.open()
         aliases.open()
@@ -82,11 +70,10 @@ def test_socket_speaks_as_the_alias_and_hears_the_answer():
         aliases.close()
         assert rules() == 0
 
-    in_namespace(body)
 
-
+@isolated
 def test_listeners_still_reach_the_alias_through_the_device():
-    def body(doorway):
+    with opened() as doorway:
         aliases = Aliases(doorway.name, INTERNAL)
         aliases.open()
         wire = Wire(doorway)
@@ -102,12 +89,8 @@ def test_listeners_still_reach_the_alias_through_the_device():
             assert (answer.payload, answer.destination, answer.destination_port) == (b"answer", ALIAS, 40_000)
         aliases.close()
 
-    in_namespace(body)
 
-
+@isolated
 def test_device_that_is_not_there_is_told():
-    def body(doorway):
-        with pytest.raises(DeviceError, match="zcc9"):
-            Aliases("zcc9", INTERNAL).open()
-
-    in_namespace(body)
+    with opened(), pytest.raises(DeviceError, match="zcc9"):
+        Aliases("zcc9", INTERNAL).open()

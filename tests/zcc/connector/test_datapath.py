@@ -1,6 +1,7 @@
 """The data path with a real kernel: every method, and what Python is asked, in a network namespace of its own."""
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import ipaddress
@@ -9,18 +10,16 @@ import socket
 import struct
 import sys
 import time
-import traceback
 
 import pytest
-from pyroute2 import IPRoute
 
 from fastpath import gwlb
 from fastpath.action import PuntReason
+from isolation import isolated
 from zcc.connector.datapath import Datapath
 from zcc.connector.plan import Plan
 from zcc.connector.ruleset import build_ruleset
 from zcc.doorway import DeviceSettings, Doorway
-from zcc.lab.namespaces import isolate
 from zcc.policy.compile import compile_policy
 from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
@@ -69,8 +68,6 @@ class Rig:
     """GWLB's end of the wire, and the data path under test."""
 
     def __init__(self, loop):
-        with IPRoute() as ip:
-            ip.link("set", index=1, state="up")
         self.doorway = Doorway(DeviceSettings(device="auto", name="zcc0", mtu=8500, internal=INTERNAL))
         device = self.doorway.open()
         self.gwlb = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -116,38 +113,28 @@ class Rig:
         return next(p for p in self.punts if p.reason == reason)
 
 
-def in_namespace(body):
-    """Run body(rig) in a namespace of its own; a failure there fails here."""
-
-    def world():
-        loop = asyncio.new_event_loop()
-        try:
-            rig = Rig(loop)
-            body(rig)
-            rig.path.stop(loop)
-            rig.doorway.close()
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            return 1
-        return 0
-
-    assert isolate(world) == 0
+@contextlib.contextmanager
+def running():
+    loop = asyncio.new_event_loop()
+    rig = Rig(loop)
+    yield rig
+    rig.path.stop(loop)
+    rig.doorway.close()
 
 
+@isolated
 def test_local_packet_comes_back_under_its_own_header():
-    def body(rig):
+    with running() as rig:
         packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
         rig.send(packet, cookie=99)
         answer, sender = rig.gwlb.recvfrom(9000)
         assert answer == gwlb.header(ENDPOINT, 2, 99, 4) + packet
         assert sender[0] == SERVICE
 
-    in_namespace(body)
 
-
+@isolated
 def test_drop_and_unknown_endpoint_and_hostile_bytes_are_counted():
-    def body(rig):
+    with running() as rig:
         rig.send(udp4("10.8.6.4", "203.0.113.66", 1, 2))
         rig.send(udp4("10.8.6.4", "10.8.7.4", 1, 2), endpoint=5)
         rig.gwlb.sendto(b"\x00", (SERVICE, 6081))
@@ -156,19 +143,17 @@ def test_drop_and_unknown_endpoint_and_hostile_bytes_are_counted():
         drops = {name: n for name, n in rig.path.counters().drops.items() if n}
         assert drops == {"policy": 1, "gwlb_endpoint_unknown": 1, "geneve_short": 1, "packet_short": 1}
 
-    in_namespace(body)
 
-
+@isolated
 def test_zia_without_an_edge_is_dropped_and_counted():
-    def body(rig):
+    with running() as rig:
         rig.send(udp4("10.8.6.4", "192.0.2.1", 1, 2))
         rig.wait(lambda: rig.path.counters().drops["zia_down"] == 1)
 
-    in_namespace(body)
 
-
+@isolated
 def test_dns_query_is_punted_and_answered_under_its_header():
-    def body(rig):
+    with running() as rig:
         rig.send(udp4("10.8.6.4", "192.0.2.53", 4000, 53, b"query"), cookie=5)
         punt = rig.punt(PuntReason.PUNT_DNS_QUERY)
         assert (punt.namespace, punt.endpoint, punt.packet[-5:]) == (1, ENDPOINT, b"query")
@@ -177,11 +162,10 @@ def test_dns_query_is_punted_and_answered_under_its_header():
         assert answer[:40] == gwlb.header(ENDPOINT, 2, 5, 4)
         assert answer.endswith(b"answer")
 
-    in_namespace(body)
 
-
+@isolated
 def test_unknown_synthetic_address_is_asked_for_then_goes_to_the_kernel_listener():
-    def body(rig):
+    with running() as rig:
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind((str(INTERNAL[1]), UDP_PORT))
         listener.settimeout(3)
@@ -204,11 +188,10 @@ def test_unknown_synthetic_address_is_asked_for_then_goes_to_the_kernel_listener
         assert answer[20:24] == struct.pack(">HH", 7, 3000)
         assert answer.endswith(b"pong")
 
-    in_namespace(body)
 
-
+@isolated
 def test_policy_edit_reaches_a_live_flow_on_its_next_packet():
-    def body(rig):
+    with running() as rig:
         packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
         rig.send(packet)
         assert rig.gwlb.recv(9000)[40:] == packet
@@ -218,11 +201,10 @@ def test_policy_edit_reaches_a_live_flow_on_its_next_packet():
         rig.send(packet)
         rig.wait(lambda: rig.path.counters().drops["policy"] == 1)
 
-    in_namespace(body)
 
-
+@isolated
 def test_draining_refuses_new_flows_and_keeps_old_ones():
-    def body(rig):
+    with running() as rig:
         old = udp4("10.8.6.4", "10.8.7.4", 1, 2)
         ports = itertools.count(1000)    # a flow that came before the command took effect goes on, so each is another
         rig.send(old)
@@ -239,11 +221,10 @@ def test_draining_refuses_new_flows_and_keeps_old_ones():
         rig.send(old)
         assert rig.gwlb.recv(9000)[40:] == old
 
-    in_namespace(body)
 
-
+@isolated
 def test_loop_allocates_nothing():
-    def body(rig):
+    with running() as rig:
         packet = udp4("10.8.6.4", "10.8.7.4", 1000, 2000)
         rig.send(packet)
         rig.gwlb.recv(9000)
@@ -254,20 +235,18 @@ def test_loop_allocates_nothing():
             rig.gwlb.recv(9000)
         assert abs(sys.getallocatedblocks() - before) < 50
 
-    in_namespace(body)
 
-
+@isolated
 def test_ipv4_address_in_the_disguise_of_an_ipv6_one_is_not_learned():
-    def body(rig):
+    with running() as rig:
         rig.path.learn(1, ipaddress.ip_address(f"::ffff:{APPLICATION}"), rig.names.id_of("evil.example"), 60)
         rig.path.learn(1, ipaddress.ip_address("2001:db8::1"), rig.names.id_of("good.example"), 60)
         rig.wait(lambda: rig.path._worker.counters()["names"] == 1)
 
-    in_namespace(body)
 
-
+@isolated
 def test_handler_that_fails_costs_no_other_event():
-    def body(rig):
+    with running() as rig:
         def fail(punt):
             raise ValueError("a handler's own fault")
 
@@ -276,11 +255,10 @@ def test_handler_that_fails_costs_no_other_event():
         rig.send(udp4("10.8.6.4", str(APPLICATION), 3000, 7))
         rig.punt(PuntReason.PUNT_UNKNOWN_SYNTHETIC)
 
-    in_namespace(body)
 
-
+@isolated
 def test_exchange_that_fails_does_not_end_the_worker():
-    def body(rig):
+    with running() as rig:
         rig.path._exchange(lambda: rig.path._tunnels.release(99))
         rules = build_ruleset(compile_policy(policy(), "group", rig.names), 2)
         rig.loop.run_until_complete(asyncio.wait_for(rig.path.exchange_rules(rules), 3))
@@ -288,16 +266,13 @@ def test_exchange_that_fails_does_not_end_the_worker():
         rig.send(packet)
         assert rig.gwlb.recv(9000)[40:] == packet
 
-    in_namespace(body)
 
-
+@isolated
 def test_data_path_that_was_never_started_can_be_stopped():
-    def body(rig):
+    with running() as rig:
         rig.path.stop(rig.loop)
         plan = dataclasses.replace(rig.path._plan, port=6082)
         Datapath(plan, build_ruleset(compile_policy(policy(), "group", rig.names), 2)).stop(rig.loop)
-
-    in_namespace(body)
 
 
 @pytest.mark.parametrize("ip_version", [4, 6])

@@ -11,6 +11,7 @@ from fastpath import bpf
 from fastpath.bpfcode import Code
 from fastpath.packetio import GeneveSocket
 from fastpath.packetring import PacketRing
+from isolation import isolated
 from zcc import privileges
 from zcc.connector.ingress import open_ingress
 from zcc.connector.settings import IoSettings
@@ -36,7 +37,7 @@ def cable() -> None:
     namespaces.link("g0", [f"{ADDRESS}/24"], namespaces.another(), "g1", ["10.1.0.2/24"])
 
 
-@namespaces.isolated
+@isolated
 def test_auto_takes_the_best_and_says_which() -> None:
     cable()
     heard = Heard()
@@ -49,7 +50,7 @@ def test_auto_takes_the_best_and_says_which() -> None:
             assert "not by xdp: Operation not permitted: a capability is missing" in line
 
 
-@namespaces.isolated
+@isolated
 def test_flows_in_the_kernel_are_xdps_alone() -> None:
     cable()
     heard = Heard()
@@ -61,7 +62,7 @@ def test_flows_in_the_kernel_are_xdps_alone() -> None:
         assert "decided flows in the kernel" in heard.lines[-1]
 
 
-@namespaces.isolated
+@isolated
 def test_auto_passes_over_an_interface_that_another_program_has() -> None:
     cable()
     if os.geteuid() != 0:
@@ -78,7 +79,7 @@ def test_auto_passes_over_an_interface_that_another_program_has() -> None:
     os.close(link)
 
 
-@namespaces.isolated
+@isolated
 def test_auto_ends_at_sockets_where_there_is_no_ethernet() -> None:
     heard = Heard()
     with open_ingress(IoSettings(), "127.0.0.1", 6081) as port:
@@ -87,7 +88,7 @@ def test_auto_ends_at_sockets_where_there_is_no_ethernet() -> None:
     assert "not by packet: lo is no Ethernet interface" in heard.lines[0]
 
 
-@namespaces.isolated
+@isolated
 def test_the_way_asked_for_is_taken_or_refused() -> None:
     cable()
     for kind, made in (("udp", GeneveSocket), ("packet", PacketRing)):
@@ -107,7 +108,7 @@ def test_a_word_is_short_for_the_kind() -> None:
         IoSettings.model_validate({"busy_poll": -1})
 
 
-@namespaces.isolated
+@isolated
 def test_capabilities_given_up_are_gone_and_an_open_port_works_on() -> None:
     cable()
     with open_ingress(IoSettings(), ADDRESS, 6081):

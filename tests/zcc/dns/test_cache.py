@@ -40,6 +40,7 @@ def answer(*lines: str, authority: str = "", rcode: int = 0, edns: bool = True, 
         (answer("a.example. 60 IN A 192.0.2.1", flags=dns.flags.TC), None),
         (b"\0" * 12, None),
     ],
+    ids=["chain", "long", "zero", "no data", "no name", "empty", "failed", "cut", "no response"],
 )  # fmt: skip
 def test_for_how_long_an_answer_holds(wire: bytes, ttl: int | None) -> None:
     assert lifetime(wire) == ttl

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pyroute2 import IPRoute
 
 import namespaces
+from isolation import isolated
 from zcc.doorway import DeviceSettings, Doorway
 from zcc.errors import DeviceError
 
@@ -79,7 +80,7 @@ def wired() -> int:
     return other
 
 
-@namespaces.isolated
+@isolated
 def test_open_makes_the_device_with_address_mtu_and_routes() -> None:
     with Doorway(settings(mtu=8500)) as doorway:
         assert (doorway.kind, doorway.device) == ("veth", "zcc0-fp")
@@ -96,7 +97,7 @@ def test_open_makes_the_device_with_address_mtu_and_routes() -> None:
     assert names() == set()
 
 
-@namespaces.isolated
+@isolated
 def test_auto_takes_a_tun_exactly_where_it_may_be_opened() -> None:
     with Doorway(settings(device="auto")) as doorway:
         may = os.access("/dev/net/tun", os.R_OK | os.W_OK)
@@ -104,7 +105,7 @@ def test_auto_takes_a_tun_exactly_where_it_may_be_opened() -> None:
         assert doorway.device in names()
 
 
-@namespaces.isolated
+@isolated
 def test_a_device_left_by_a_crash_is_made_anew() -> None:
     Doorway(settings()).open()
     with Doorway(settings(mtu=9000)) as doorway:
@@ -113,7 +114,7 @@ def test_a_device_left_by_a_crash_is_made_anew() -> None:
     assert names() == set()
 
 
-@namespaces.isolated
+@isolated
 def test_egress_addresses_are_routed_to_the_device_and_answered_on_the_wire() -> None:
     other = wired()
     doorway = Doorway(settings())
@@ -132,7 +133,7 @@ def test_egress_addresses_are_routed_to_the_device_and_answered_on_the_wire() ->
     assert names() == {"eth0"}
 
 
-@namespaces.isolated
+@isolated
 def test_an_address_that_a_router_sends_here_needs_no_answer() -> None:
     wired()
     with Doorway(settings()) as doorway:
@@ -143,14 +144,14 @@ def test_an_address_that_a_router_sends_here_needs_no_answer() -> None:
     assert proxies() == set()
 
 
-@namespaces.isolated
+@isolated
 def test_the_hosts_own_address_is_refused() -> None:
     wired()
     with Doorway(settings()) as doorway, pytest.raises(DeviceError, match="own address"):
         doorway.own(ip_address("10.9.0.1"))
 
 
-@namespaces.isolated
+@isolated
 def test_an_interface_of_another_kind_is_not_removed() -> None:
     with IPRoute() as ip:
         ip.link("add", ifname="zcc0", kind="bridge")
@@ -159,7 +160,7 @@ def test_an_interface_of_another_kind_is_not_removed() -> None:
     assert names() == {"zcc0"}
 
 
-@namespaces.isolated
+@isolated
 def test_it_works_where_an_event_loop_runs() -> None:
     async def main() -> None:
         with Doorway(settings()) as doorway:
@@ -168,7 +169,7 @@ def test_it_works_where_an_event_loop_runs() -> None:
     asyncio.run(main())
 
 
-@namespaces.isolated
+@isolated
 def test_without_the_right_the_message_says_what_is_needed() -> None:
     # capset(2), version 3: no capability left, whoever we are.
     header, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)

@@ -10,12 +10,13 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 import namespaces
+from isolation import isolated
 from zcc.itunnel import wire
 
 from .world import EDGE, EGRESS, EGRESS6, SERVER, SERVER6, WORKLOAD, WORKLOAD6, World, inner, valid
 
 
-@namespaces.isolated
+@isolated
 def test_udp_goes_out_with_the_edges_address_and_comes_back_to_the_workload(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -37,7 +38,7 @@ def test_udp_goes_out_with_the_edges_address_and_comes_back_to_the_workload(tmp_
     assert [record["event"] for record in world.records("tunnel")] == ["UP", "DOWN"]
 
 
-@namespaces.isolated
+@isolated
 def test_two_workloads_with_one_address_and_port_do_not_meet(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -49,7 +50,7 @@ def test_two_workloads_with_one_address_and_port_do_not_meet(tmp_path: Path) -> 
             assert (got, bytes(IP(packet)[UDP].payload)[-1:]) == (vni, said)
 
 
-@namespaces.isolated
+@isolated
 def test_ping_and_ttl(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -60,7 +61,7 @@ def test_ping_and_ttl(tmp_path: Path) -> None:
         assert (answer[ICMP].type, answer[ICMP].id, answer[ICMP].seq) == (0, 77, 2)
 
 
-@namespaces.isolated
+@isolated
 def test_probes_are_answered_and_goodbye_ends_the_session(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -74,7 +75,7 @@ def test_probes_are_answered_and_goodbye_ends_the_session(tmp_path: Path) -> Non
             client.receive()
 
 
-@namespaces.isolated
+@isolated
 def test_the_edges_own_kernel_is_closed_to_tunnels(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -90,7 +91,7 @@ def test_the_edges_own_kernel_is_closed_to_tunnels(tmp_path: Path) -> None:
             own.recv(100)
 
 
-@namespaces.isolated
+@isolated
 def test_an_agent_of_another_role_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
@@ -103,7 +104,7 @@ def test_an_agent_of_another_role_is_refused(tmp_path: Path) -> None:
         assert wire.decode(client.receive()) == wire.ProbeAnswer(1, 1)
 
 
-@namespaces.isolated
+@isolated
 def test_garbage_from_strangers_and_in_a_session_changes_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():

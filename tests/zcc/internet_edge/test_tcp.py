@@ -13,6 +13,7 @@ import pytest
 import namespaces
 from fastpath.batch import PacketBatch
 from fastpath.packetio import Device
+from isolation import isolated
 from tunnel_client import SmallClient
 from zcc.doorway import DeviceSettings, Doorway
 
@@ -67,7 +68,7 @@ class Pump:
 
 
 @pytest.mark.parametrize("kind", ["veth", "auto"])
-@namespaces.isolated
+@isolated
 def test_tcp_both_ways_arrives_whole(kind: str, tmp_path: Path) -> None:
     world = World(tmp_path)
     payload = os.urandom(SIZE)
