@@ -1,6 +1,7 @@
 """The engine under test: a worker with its real tables and a policy, LOCAL for every flow, by one of its three back ends.
 
-Run as a program inside the namespace that holds DEVICE: `engine KIND CORE`; it ends with its input.
+Run as a program inside the namespace that holds DEVICE: `engine KIND CORE`. For every line of input it takes its log, and
+says how many records of each kind there were, how many were lost and how many flows there are now; it ends with its input.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import json
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 from pyroute2 import IPRoute
 
 from bench.gwlb_rig.load import DEVICE, ENDPOINT
+from fastpath.action import PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable
+from fastpath.message import drain
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.packetio import Device, GenevePort, GeneveSocket
@@ -36,6 +40,7 @@ KINDS: dict[str, Callable[[], GenevePort]] = {
     "udp": lambda: GeneveSocket(DEVICE), "packet": lambda: PacketRing(DEVICE), "xdp": lambda: XskPort(DEVICE),
     "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS)}
 FLOWS = 1 << 16
+LOG_BYTES = 1 << 27     # for all that happens between two lines of input
 RULES = [{"name": "bad", "method": "DROP", "destinations": ["203.0.113.66"]},
          {"name": "east-west", "method": "LOCAL", "destinations": ["172.16.0.0/12"]}]
 
@@ -48,7 +53,7 @@ def made(kind: str) -> Worker:
     internal = ip_network("198.18.0.0/16")
     admission = Admission(
         FlowTable(FLOWS, dict(enumerate(idle.values()))), NatTable(FLOWS, (1024, 65535), os.urandom(32)),
-        NameTable(1024, os.urandom(32)), AliasTable(internal[2], 16), rules, Tunnels(), Ring(1 << 20),
+        NameTable(1024, os.urandom(32)), AliasTable(internal[2], 16), rules, Tunnels(), Ring(LOG_BYTES),
         secret=os.urandom(32), pools=[ip_network("10.254.0.0/19")], internal=internal, ports=(5080, 5080, 5353),
         egress=(ip_address("198.51.100.9"),))
     port = KINDS[kind]()
@@ -70,9 +75,19 @@ def serve(worker: Worker) -> None:
     thread = threading.Thread(target=worker.run)
     thread.start()
     print("ready", flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        print(json.dumps(taken(worker)), flush=True)
     worker.stop()
     thread.join()
+
+
+def taken(worker: Worker) -> dict[str, int]:
+    """Empty the log."""
+    events = worker.admission.events
+    kinds: Counter[str] = Counter()
+    while some := drain(events, 1 << 16):
+        kinds.update(PuntReason(event.reason).name for event in some)
+    return {**kinds, "lost": events.lost, "flows": worker.counters()["flows"]}
 
 
 def main() -> None:

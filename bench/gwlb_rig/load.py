@@ -2,9 +2,11 @@
 
     bpf(2) run ─▶ source (XDP) ─▶ g0 ═ veth ═ d0 ─▶ the device under test ─▶ d0 ═ veth ═ g0 ─▶ sink (tcx): counted, dropped
 
-A closed loop: at most `window` packets are on their way, so nothing is lost and the rate found is the device's own. Frames lie
-in pages, as a network card's do. Run as a program it reads lines "SECONDS WINDOW" and answers each with a JSON object; it
-ends with its input. Every trial ends by time, whatever comes back.
+A closed loop: at most `window` packets are on their way, so nothing is lost and the rate found is the device's own. Or, with a
+gap, an open one: a packet each `gap_ns`, which carries the time when it left, so that the sink can tell how long it took. With
+`distinct`, no two packets are of one flow. Frames lie in pages, as a network card's do. Run as a program it reads lines of
+JSON, the arguments of `Load.trial`, and answers each with a JSON object; it ends with its input. Every trial ends by time,
+whatever comes back.
 """
 
 from __future__ import annotations
@@ -29,9 +31,13 @@ XDP_ABORTED, XDP_DROP, XDP_PASS, TC_OK, TC_SHOT = 0, 1, 2, 0, 2
 LOOKUP, TIME_NS, REDIRECT, SKB_LOAD = 1, 5, 23, 26       # bpf helpers
 GIVEN_UP_NS = 30_000_000
 # The one element of the map `state`: eight bytes each.
-NAMES = ("received", "bad", "sent", "lost", "last_received", "last_ns", "window", "room", "full", "flow", "interface")
+NAMES = ("received", "bad", "sent", "lost", "last_received", "last_ns", "window", "room", "full", "flow", "interface", "gap",
+         "next", "step", "round")
 AT = {name: 8 * number for number, name in enumerate(NAMES)}
 HELD = -78            # where the sink keeps a packet, from its byte 12 on, so that its words lie even on the stack
+STAMP = 110           # where the inner payload begins
+TICK_BITS, TICKS = 7, 1 << 14      # delays are counted by 128 ns, up to 2.1 ms
+LATE_NS = 1_000_000   # a source that falls so far behind does not catch up
 FLOW_BYTES = 24      # source, destination, ports, cookie, outer port, IPv4 checksum, padding
 
 
@@ -50,16 +56,26 @@ def source(state: int, flows: int) -> bytes:
     code.load(4, "r7", "r1", 0)
     code.load(4, "r8", "r1", 4)
     code.alu("mov", "r2", "r7")
-    code.alu("add", "r2", 110)
+    code.alu("add", "r2", STAMP + 8)
     code.jump("gt", "r2", "r8", "abort")
     code.store(4, "r10", -4, 0)
     find(code, state, "abort")
     code.alu("mov", "r9", "r0")
+    code.load(8, "r1", "r9", AT["gap"])
+    code.jump("ne", "r1", 0, "paced")
     wait_for_window(code)
+    code.go("send")
+    code.label("paced")
+    wait_for_time(code)
+    code.label("send")
     code.load(8, "r1", "r9", AT["flow"])
     code.store(4, "r10", -4, "r1")
     code.alu("add", "r1", 1)
     code.jump("lt", "r1", FLOWS, "in range")
+    code.load(8, "r1", "r9", AT["round"])
+    code.load(8, "r2", "r9", AT["step"])
+    code.alu("add", "r1", "r2")
+    code.store(8, "r9", AT["round"], "r1")
     code.alu("mov", "r1", 0)
     code.label("in range")
     code.store(8, "r9", AT["flow"], "r1")
@@ -111,11 +127,26 @@ def wait_for_window(code: Code) -> None:
     code.load(8, "r2", "r9", AT["lost"])
     code.alu("add", "r2", "r1")
     code.store(8, "r9", AT["lost"], "r2")
-    code.label("send")
+
+
+def wait_for_time(code: Code) -> None:
+    """Drop until the next packet's time has come; write the time into the packet. r1 = gap, r7 = frame, r9 = state."""
+    code.call(TIME_NS)
+    code.load(8, "r1", "r9", AT["next"])
+    code.jump("gt", "r1", "r0", "drop")
+    code.alu("mov", "r2", "r1")
+    code.alu("add", "r2", LATE_NS)
+    code.jump("gt", "r2", "r0", "on time")
+    code.alu("mov", "r1", "r0")
+    code.label("on time")
+    code.load(8, "r2", "r9", AT["gap"])
+    code.alu("add", "r1", "r2")
+    code.store(8, "r9", AT["next"], "r1")
+    code.store(8, "r7", STAMP, "r0")
 
 
 def write_packet(code: Code) -> None:
-    """Write what tells flows apart, and what a reflector may have changed in the page. r7 = frame, r0 = flow."""
+    """Write what tells flows apart, and what a reflector may have changed in the page. r7 = frame, r0 = flow, r9 = state."""
     fixed = DEVICE_MAC + GATEWAY_MAC
     for at in range(0, 12, 4):
         code.store(4, "r7", at, int.from_bytes(fixed[at:at + 4], "little"))
@@ -125,11 +156,16 @@ def write_packet(code: Code) -> None:
     for size, of_flow, at in ((4, 0, 94), (4, 4, 98), (2, 8, 102), (2, 10, 104), (4, 12, 78), (2, 16, 34), (2, 18, 92)):
         code.load(size, "r1", "r0", of_flow)
         code.store(size, "r7", at, "r1")
+    code.load(2, "r1", "r0", 8)
+    code.load(8, "r2", "r9", AT["round"])
+    code.alu("add", "r1", "r2")
+    code.store(2, "r7", 102, "r1")         # the source port: no checksum covers it
 
 
-def sink(state: int) -> bytes:
+def sink(state: int, delays: int) -> bytes:
     """Assemble the sink: an answer has the outer addresses swapped, port 6081 and the three options; all of it ends here."""
     code = Code()
+    code.alu("mov", "r7", "r1")
     code.alu("mov", "r6", "r1")
     code.alu("mov", "r2", 12)
     code.alu("mov", "r3", "r10")
@@ -148,6 +184,10 @@ def sink(state: int) -> bytes:
     for size, at, wanted in ((2, 36, (6081).to_bytes(2, "big")), (1, 42, b"\x08"), (4, 50, b"\x01\x08\x01\x02"),
                              (4, 62, b"\x01\x08\x02\x02"), (4, 74, b"\x01\x08\x03\x01")):
         expect(code, size, at, wanted, "bad")
+    code.load(8, "r1", "r0", AT["gap"])
+    code.jump("eq", "r1", 0, "counted")
+    count_delay(code, delays)
+    code.label("counted")
     count(code, "received")
     code.label("bad")
     count(code, "bad")
@@ -161,6 +201,35 @@ def expect(code: Code, size: int, at: int, wanted: bytes, other: str) -> None:
     """Go on only if the packet holds the bytes; the stack holds it from its byte 12 on."""
     code.load(size, "r1", "r10", at - 12 + HELD)
     code.jump("ne", "r1", int.from_bytes(wanted, "little"), other, bits=32)
+
+
+def count_delay(code: Code, delays: int) -> None:
+    """Count how long the packet took. r7 = context, r0 = state, both kept (r0 in r6, and back)."""
+    code.alu("mov", "r6", "r0")
+    code.alu("mov", "r1", "r7")
+    code.alu("mov", "r2", STAMP)
+    code.alu("mov", "r3", "r10")
+    code.alu("add", "r3", -96)
+    code.alu("mov", "r4", 8)
+    code.call(SKB_LOAD)
+    code.jump("ne", "r0", 0, "other")
+    code.call(TIME_NS)
+    code.load(8, "r1", "r10", -96)
+    code.alu("sub", "r0", "r1")
+    code.alu("rsh", "r0", TICK_BITS)
+    code.jump("lt", "r0", TICKS, "in time")
+    code.alu("mov", "r0", TICKS - 1)
+    code.label("in time")
+    code.store(4, "r10", -84, "r0")
+    code.map("r1", delays)
+    code.alu("mov", "r2", "r10")
+    code.alu("add", "r2", -84)
+    code.call(LOOKUP)
+    code.jump("eq", "r0", 0, "other")
+    code.load(8, "r1", "r0", 0)
+    code.alu("add", "r1", 1)
+    code.store(8, "r0", 0, "r1")
+    code.alu("mov", "r0", "r6")
 
 
 def count(code: Code, name: str) -> None:
@@ -218,7 +287,8 @@ class Load:
         for number in range(FLOWS):
             bpf.map_update(flows, number.to_bytes(4, "little"), flow(number, payload))
         self.source = bpf.program_load(bpf.PROGRAM_XDP, source(self.state, flows), attach=bpf.ATTACH_XDP)
-        sinking = bpf.program_load(bpf.PROGRAM_SCHED_CLS, sink(self.state), attach=bpf.ATTACH_TCX_INGRESS)
+        self.delays = bpf.map_create(bpf.MAP_ARRAY, 4, 8, TICKS)
+        sinking = bpf.program_load(bpf.PROGRAM_SCHED_CLS, sink(self.state, self.delays), attach=bpf.ATTACH_TCX_INGRESS)
         self.link = bpf.link_create(sinking, index, bpf.ATTACH_TCX_INGRESS)
         if takes_frames:
             passing = Code()
@@ -226,25 +296,38 @@ class Load:
             passing.exit()
             loaded = bpf.program_load(bpf.PROGRAM_XDP, passing.assemble(), attach=bpf.ATTACH_XDP)
             self.frames = bpf.link_create(loaded, index, bpf.ATTACH_XDP, bpf.XDP_DRIVER)
-        self.frame, self.index = frame(payload), index
+        self.frame, self.index, self.round = frame(payload), index, 0
 
     def read(self) -> dict[str, int]:
         """The state as it is."""
         element = bpf.map_lookup(self.state, bytes(4), 8 * len(NAMES)) or bytes(8 * len(NAMES))
         return dict(zip(NAMES, struct.unpack(f"<{len(NAMES)}Q", element), strict=True))
 
-    def trial(self, seconds: float, window: int) -> dict[str, float]:
-        """Send for so long; return what was received, what was lost and the seconds it took."""
+    def trial(self, seconds: float, window: int = 0, gap_ns: int = 0, distinct: bool = False) -> dict[str, object]:
+        """Send for so long; return what was sent, received and lost, the seconds it took and, by a gap, delays by tick."""
+        now = time.monotonic_ns()
         start = {**dict.fromkeys(NAMES, 0), "window": window, "room": max(window - BATCH, 0), "interface": self.index,
-                 "last_ns": time.monotonic_ns()}
+                 "last_ns": now, "gap": gap_ns, "next": now, "step": int(distinct), "round": self.round}
         bpf.map_update(self.state, bytes(4), struct.pack(f"<{len(NAMES)}Q", *start.values()))
         begun = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, seconds)      # one run for all of it: to begin and end one takes milliseconds
         with contextlib.suppress(InterruptedError):
-            bpf.run(self.source, self.frame, RUNS, batch=BATCH, flags=bpf.LIVE_FRAMES)
+            bpf.run(self.source, self.frame, RUNS, batch=1 if gap_ns else BATCH, flags=bpf.LIVE_FRAMES)
         took, state = time.monotonic() - begun, self.read()
         time.sleep(0.05)       # what is still on its way must not count for the next trial
-        return {"received": state["received"], "bad": state["bad"], "lost": state["lost"], "seconds": took}
+        self.round = state["round"]
+        return {"received": state["received"], "bad": state["bad"], "lost": state["lost"], "seconds": took,
+                "sent": state["sent"], "delays": self.delays_of_last() if gap_ns else {}}
+
+    def delays_of_last(self) -> dict[int, int]:
+        """Take the delays counted since they were taken: packets by tick of 2^TICK_BITS ns, the last tick for all above."""
+        found = {}
+        for tick in range(TICKS):
+            number = tick.to_bytes(4, "little")
+            if count := int.from_bytes(bpf.map_lookup(self.delays, number, 8) or b"", "little"):
+                found[tick] = count
+                bpf.map_update(self.delays, number, bytes(8))
+        return found
 
 
 def main() -> None:
@@ -255,8 +338,7 @@ def main() -> None:
     load = Load(interface, payload, sys.argv[4] == "xdp")
     print("ready", flush=True)
     for line in sys.stdin:
-        seconds, window = line.split()
-        print(json.dumps(load.trial(float(seconds), int(window))), flush=True)
+        print(json.dumps(load.trial(**json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

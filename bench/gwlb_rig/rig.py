@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pyroute2 import IPRoute
 
@@ -66,18 +67,22 @@ class Rig:
         self._undo.callback(end, made)
         return made
 
-    def trial(self, device: subprocess.Popen[str], seconds: float, window: int) -> tuple[float, float]:
+    def trial(self, device: subprocess.Popen[str], seconds: float, window: int, **more: float) -> tuple[float, float]:
         """Measure once: (kpps that came back, microseconds of CPU time of the device's core a packet)."""
         busy = [*tasks(device.pid), self.napi["d0"], *softirq_threads()]
         before = run_ns(busy)
-        assert self._load.stdin is not None
-        self._load.stdin.write(f"{seconds} {window}\n")
-        self._load.stdin.flush()
-        found = json.loads(answer(self._load))
+        found = self.send(seconds=seconds, window=window, **more)
         used = run_ns(busy) - before
         if found["bad"] or not found["received"]:
             raise RuntimeError(f"the device under test answered wrongly or not at all: {found}")
         return found["received"] / found["seconds"] / 1e3, used / found["received"] / 1e3
+
+    def send(self, **trial: float) -> dict[str, Any]:
+        """Have the load send as `Load.trial` says, and return what it found."""
+        assert self._load.stdin is not None
+        self._load.stdin.write(json.dumps(trial) + "\n")
+        self._load.stdin.flush()
+        return json.loads(answer(self._load))
 
     def close(self) -> None:
         """End every program and forget the namespaces."""
