@@ -68,17 +68,7 @@ def source(state: int, flows: int) -> bytes:
     code.label("paced")
     wait_for_time(code)
     code.label("send")
-    code.load(8, "r1", "r9", AT["flow"])
-    code.store(4, "r10", -4, "r1")
-    code.alu("add", "r1", 1)
-    code.jump("lt", "r1", FLOWS, "in range")
-    code.load(8, "r1", "r9", AT["round"])
-    code.load(8, "r2", "r9", AT["step"])
-    code.alu("add", "r1", "r2")
-    code.store(8, "r9", AT["round"], "r1")
-    code.alu("mov", "r1", 0)
-    code.label("in range")
-    code.store(8, "r9", AT["flow"], "r1")
+    next_flow(code)
     find(code, flows, "abort")
     write_packet(code)
     code.load(8, "r1", "r9", AT["sent"])
@@ -93,6 +83,21 @@ def source(state: int, flows: int) -> bytes:
         code.alu("mov", "r0", verdict)
         code.exit()
     return code.assemble()
+
+
+def next_flow(code: Code) -> None:
+    """Leave the flow's number at r10-4 and go on to the next; after the last one comes the next round. r9 = state."""
+    code.load(8, "r1", "r9", AT["flow"])
+    code.store(4, "r10", -4, "r1")
+    code.alu("add", "r1", 1)
+    code.jump("lt", "r1", FLOWS, "in range")
+    code.load(8, "r1", "r9", AT["round"])
+    code.load(8, "r2", "r9", AT["step"])
+    code.alu("add", "r1", "r2")
+    code.store(8, "r9", AT["round"], "r1")
+    code.alu("mov", "r1", 0)
+    code.label("in range")
+    code.store(8, "r9", AT["flow"], "r1")
 
 
 def wait_for_window(code: Code) -> None:
