@@ -6,7 +6,7 @@
                                 ──▶ NeedName  ──▶ resolver   reply
                                 ──▶ Redirect  ──▶ gateways   data plane learns, then reply
                                 ──▶ Forward             noted as pending, resume
-    answer ──▶ pending? ──▶ learning ──▶ data plane learns, then resume
+    answer ──▶ rules ──▶ pending? ──▶ learning ──▶ data plane learns, then resume, or reply with another
 
 Journey: the worker holds the packet until it is answered or resumed; commands are carried out in order,
 so what is learned before an answer leaves is in force when the workload's next packet comes. One thread,
@@ -23,7 +23,7 @@ from ipaddress import IPv4Address
 
 from zcc.clock import Clock
 from zcc.connector import packets
-from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Ruled, Silent
+from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Reviewed, Ruled, Silent
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.ports import Datapath, Place, Punt
 from zcc.connector.resolver import Resolver
@@ -46,6 +46,7 @@ LOOKUPS_OF_NAMESPACE_LIMIT = 512
 NO_APPLICATION = "no application of this namespace has this name"
 OVERLOADED = "too many queries wait for an address"
 NO_GATEWAY = (-1, "")
+NO_REVIEW = ("", "")
 NO_SERVER = IPv4Address(0)  # the connector itself was asked
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Outcome:
     action: str
     ruling: Ruling = NO_RULING
     gateway: tuple[int, str] = NO_GATEWAY
+    review: tuple[str, str] = NO_REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Completed:
 
     message: bytes | None
     gateway: tuple[int, str] = NO_GATEWAY
+    review: tuple[str, str] = NO_REVIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer as the client may have it, and what it taught."""
+
+    message: bytes
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ class Journal:
             namespace=asker.namespace, location=origin.location, client=asker.client, port=asker.port,
             server=asker.server, protocol=origin.protocol, asked=said.asked, action=outcome.action,
             rcode=said.rcode, addresses=said.addresses, sizes=sizes, seconds=seconds,
-            rule=outcome.ruling.rule, score=outcome.ruling.score, gateway=outcome.gateway,
+            rule=outcome.ruling.rule, score=outcome.ruling.score, gateway=outcome.gateway, review=outcome.review,
         )  # fmt: skip
         self.records.dns(**dns_fields(exchange, self.labels))
 
@@ -151,28 +162,37 @@ class DnsService:
             self.forwarded(origin, verdict.question, ruled.ruling)
             self._datapath.resume(punt)
         elif isinstance(verdict, Silent):
-            self._record(origin, ruled, wire, verdict.over_tcp, self._now_s())
+            self._record(origin, ruled, wire, Completed(verdict.over_tcp), self._now_s())
         elif isinstance(verdict, Answer):
             self._teach_own(origin, ruled, verdict.message)
             self._datapath.reply(punt, packets.udp_reply(inner, verdict.message))
-            self._record(origin, ruled, wire, verdict.message, self._now_s())
+            self._record(origin, ruled, wire, Completed(verdict.message), self._now_s())
         else:
             self._begin(self._finish(punt, inner, origin, ruled))
 
     def answer(self, punt: Punt) -> None:
         """Take a UDP packet from port 53 towards a workload."""
         inner = packets.parse(punt.packet)
-        if inner is not None and inner.protocol == packets.UDP and not inner.fragment:
-            asker = Asker(punt.namespace, inner.destination, inner.destination_port, inner.source)
-            learned = self.learn_from(Origin(asker, punt.location, "UDP"), inner.payload)
-            if learned is not None and self._sharing is not None and self._sharing.concerns(learned):
-                self._begin(self._tell_and_resume(punt, learned))
-                return
-        self._datapath.resume(punt)
+        if inner is None or inner.protocol != packets.UDP or inner.fragment:
+            self._datapath.resume(punt)
+            return
+        asker = Asker(punt.namespace, inner.destination, inner.destination_port, inner.source)
+        heard = self.hear(Origin(asker, punt.location, "UDP"), inner.payload)
+        if self._sharing is not None and heard.learned is not None and self._sharing.concerns(heard.learned):
+            self._begin(self._tell_and_pass(punt, inner, heard))
+        else:
+            self._pass(punt, inner, heard)
 
-    async def _tell_and_resume(self, punt: Punt, learned: Learned) -> None:
-        await self.tell_group(punt.namespace, learned)
-        self._datapath.resume(punt)
+    async def _tell_and_pass(self, punt: Punt, inner: packets.Inner, heard: Heard) -> None:
+        if heard.learned is not None:
+            await self.tell_group(punt.namespace, heard.learned)
+        self._pass(punt, inner, heard)
+
+    def _pass(self, punt: Punt, inner: packets.Inner, heard: Heard) -> None:
+        if heard.message == inner.payload:
+            self._datapath.resume(punt)
+        else:
+            self._datapath.reply(punt, packets.udp_again(inner, heard.message))
 
     async def _finish(self, punt: Punt, inner: packets.Inner, origin: Origin, ruled: Ruled) -> None:
         since_s = self._now_s()
@@ -184,7 +204,7 @@ class DnsService:
             return
         fits = len(done.message) <= question.payload
         self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
-        self._record(origin, ruled, inner.payload, done.message, since_s, done.gateway)
+        self._record(origin, ruled, inner.payload, done, since_s)
 
     def answered(self, punt: Punt) -> None:
         """Take the answer that the data plane gave to a query for an owned name, for the log."""
@@ -229,7 +249,7 @@ class DnsService:
         if done.message is None:
             self.forwarded(origin, verdict.question, ruled.ruling)
         else:
-            self._record(origin, ruled, wire, done.message, since_s, done.gateway)
+            self._record(origin, ruled, wire, done, since_s)
         return done.message
 
     def forwarded(self, origin: Origin, question: Question | None, ruling: Ruling = NO_RULING) -> None:
@@ -244,20 +264,32 @@ class DnsService:
         if name is not None and self._sharing is not None:
             await self._sharing.tell(namespace, name, learned)
 
-    def learn_from(self, origin: Origin, wire: bytes) -> Learned | None:
-        """Let an answer teach the data plane, if it was asked for; return what it taught."""
+    def hear(self, origin: Origin, wire: bytes) -> Heard:
+        """Put an answer under the rules, and let it teach the data plane if it was asked for."""
         learned = learn(wire, self._floor, self._ceiling)
         if learned is None:
             self.counts["answer_unreadable"] += 1
-            return None
-        matched = self._pending.take(origin.asker, learned.id, learned.asked, self._now_s())
-        if matched is None:
-            self.counts["answer_unasked"] += 1
-            return None
+        now_s = self._now_s()
+        matched = None if learned is None else self._pending.take(origin.asker, learned.id, learned.asked, now_s)
+        ruling = NO_RULING if matched is None else matched.ruling
+        reviewed = self._review(origin, wire, ruling)
+        if reviewed is not None:
+            wire = reviewed.message
+            learned = learn(wire, self._floor, self._ceiling)
+        if learned is None or matched is None:
+            self.counts["answer_unasked"] += learned is not None
+            return Heard(wire)
         self._teacher.teach(origin.asker.namespace, learned)
-        outcome = Outcome(ACTIONS[DnsAction.ALLOW], matched.ruling)
+        outcome = Outcome(ACTIONS[DnsAction.ALLOW], ruling, review=said_of(reviewed))
         self._journal.write(origin, learned, outcome, (0, len(wire)), matched.waited_s)
-        return learned
+        return Heard(wire, learned)
+
+    def _review(self, origin: Origin, wire: bytes, ruling: Ruling) -> Reviewed | None:
+        asker, labels = origin.asker, self._journal.labels
+        place = labels.location(origin.location)
+        found = self._control.review(wire, asker, labels.namespace(asker.namespace), place, ruling.score)
+        self.counts["answer_changed"] += found is not None
+        return found
 
     async def complete(self, origin: Origin, ruled: Ruled, wire: bytes) -> Completed:
         """Fetch what a verdict needs and make the answer; SERVFAIL with the reason when it can not be had."""
@@ -270,7 +302,7 @@ class DnsService:
         self._lookups[namespace] += 1
         try:
             if isinstance(verdict, Redirect):
-                return await self._redirected(origin, verdict, wire)
+                return await self._redirected(origin, verdict, wire, ruled.ruling)
             if isinstance(verdict, NeedName):
                 return Completed(await self._pointer(namespace, verdict))
             return Completed(await self._address(namespace, verdict))
@@ -281,18 +313,20 @@ class DnsService:
         finally:
             self._lookups[namespace] -= 1
 
-    async def _redirected(self, origin: Origin, verdict: Redirect, wire: bytes) -> Completed:
+    async def _redirected(self, origin: Origin, verdict: Redirect, wire: bytes, ruling: Ruling) -> Completed:
         found = await self._gateways.answer(verdict.gateway, wire, verdict.question)
         if found is None:
             if self._gateways.failure(verdict.gateway) is DnsFailure.ORIGINAL:
                 return Completed(None)
             why = f"no server of DNS gateway {verdict.gateway} answers"
             return Completed(answers.failure(verdict.question, why), (0, "FO_DEST_ERR"))
-        learned = learn(found.message, self._floor, self._ceiling)
+        reviewed = self._review(origin, found.message, ruling)
+        message = found.message if reviewed is None else reviewed.message
+        learned = learn(message, self._floor, self._ceiling)
         if learned is not None:
             self._teacher.teach(origin.asker.namespace, learned)
             await self.tell_group(origin.asker.namespace, learned)
-        return Completed(found.message, (found.slot, found.flags))
+        return Completed(message, (found.slot, found.flags), said_of(reviewed))
 
     async def _address(self, namespace: int, verdict: NeedLease) -> bytes:
         question, ttl = verdict.question, self._interceptor.ttl
@@ -336,20 +370,22 @@ class DnsService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _record(
-        self, origin: Origin, ruled: Ruled, wire: bytes, message: bytes, since_s: float,
-        gateway: tuple[int, str] = NO_GATEWAY,
-    ) -> None:
+    def _record(self, origin: Origin, ruled: Ruled, wire: bytes, done: Completed, since_s: float) -> None:
+        assert done.message is not None, "what goes on to its server is recorded when its answer comes"
         self.counts["answered"] += 1
-        said = learn(message, 0, 0)
+        said = learn(done.message, 0, 0)
         if ruled.verdict.question is not None and said is not None:
             self._hand_over(origin, ruled, said)
-            outcome = Outcome(ruled.action, ruled.ruling, gateway)
-            sizes = (len(wire), len(message))
-            self._journal.write(origin, said, outcome, sizes, self._now_s() - since_s)
+            outcome = Outcome(ruled.action, ruled.ruling, done.gateway, done.review)
+            self._journal.write(origin, said, outcome, (len(wire), len(done.message)), self._now_s() - since_s)
 
     def _now_s(self) -> float:
         return self._journal.clock.monotonic_ns() / 1e9
+
+
+def said_of(reviewed: Reviewed | None) -> tuple[str, str]:
+    """Return the rule and action that the log names of a review."""
+    return NO_REVIEW if reviewed is None else (reviewed.rule, reviewed.action)
 
 
 def whom(punt: Punt) -> tuple[Asker | None, bytes]:

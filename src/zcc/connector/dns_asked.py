@@ -84,7 +84,7 @@ class DnsAsked:
         found = await self._gateways.answer(self._gateway, wire, question)
         if found is None:
             return answers.failure(question, SILENCE)
-        learned = self._service.learn_from(origin, found.message)
-        if learned is not None:
-            await self._service.tell_group(origin.asker.namespace, learned)
-        return found.message
+        heard = self._service.hear(origin, found.message)
+        if heard.learned is not None:
+            await self._service.tell_group(origin.asker.namespace, heard.learned)
+        return heard.message

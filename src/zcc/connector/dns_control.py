@@ -5,13 +5,14 @@
                                  ─▶ ZPA        intercept's verdict
                                  ─▶ REDIRECT   Redirect
                                  ─▶ OVERWRITE  Answer
+    an answer ─▶ rules with answer_countries, what the query's rule hides ─▶ Reviewed, or as it is
 
 Journey: between `zcc.dns.intercept`, which knows DNS and no rules, and `zcc.policy.dns_decide`, which knows rules and no
 messages. Names of the pool's addresses and messages that can not be read are not asked about. One thread.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dns.rcode
 import dns.rdataclass
@@ -19,6 +20,7 @@ import dns.rdataclass
 from zcc.clock import Clock
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns import answers
+from zcc.dns.amending import KEYS, read_answer, stripped
 from zcc.dns.intercept import Answer, Forward, NeedName, Verdict, below_service_labels
 from zcc.dns.pending import NO_RULING, Asker, Ruling
 from zcc.dns.question import Question
@@ -28,13 +30,15 @@ from zcc.policy.dns_rule import BlockAnswer, DnsAction, DnsRule
 from zcc.policy.places import Places
 from zcc.policy.world import World
 
-__all__ = ["ACTIONS", "DnsControl", "Redirect", "Ruled", "Silent"]
+__all__ = ["ACTIONS", "DnsControl", "Redirect", "Reviewed", "Ruled", "Silent"]
 
 # As the DNS log names them; those of the reference product where it has them.
 ACTIONS = {
     DnsAction.ALLOW: "REQ_ALLOW", DnsAction.BLOCK: "REQ_BLOCK", DnsAction.ZPA: "REDIR_ZPA",
     DnsAction.REDIRECT: "REDIR_REQ", DnsAction.OVERWRITE: "REQ_OVERWRITE",
 }  # fmt: skip
+RESPONSES = {DnsAction.BLOCK: "RES_BLOCK", DnsAction.OVERWRITE: "RES_OVERWRITE"}
+UNREADABLE = "the server's answer can not be read to its end"
 _RCODES = {
     BlockAnswer.NXDOMAIN: dns.rcode.NXDOMAIN, BlockAnswer.NODATA: dns.rcode.NOERROR,
     BlockAnswer.REFUSED: dns.rcode.REFUSED, BlockAnswer.SILENT: dns.rcode.REFUSED,
@@ -66,6 +70,15 @@ class Ruled:
     ruling: Ruling
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a client gets instead of an answer, and how the log tells it; "" = no rule decided: stripped, or unreadable."""
+
+    message: bytes
+    rule: str
+    action: str
+
+
 class DnsControl:
     """The DNS rules of one connector."""
 
@@ -84,7 +97,7 @@ class DnsControl:
         """Go on with the rules of other settings."""
         policy = settings.policy()
         places = Places(policy)
-        self._decider = DnsDecider(settings.dns_rules, policy, self._world)
+        self.decider = DnsDecider(settings.dns_rules, policy, self._world)
         self._group = settings.group
         self._ttl = int(settings.dns.ttl.total_seconds())
         self._location_of = {
@@ -101,29 +114,63 @@ class DnsControl:
         if question is None or question.broken or not _is_ruled(verdict, question):
             return Ruled(verdict, _unruled(verdict), NO_RULING)
         score = self._watch.score((asker.namespace, asker.client), question.text, self._clock.monotonic_ns() / 1e9)
+        rule = self.decider.decide(self.query(question, asker, namespace, place, score)).rule
+        return Ruled(self._carried_out(rule, question, verdict), ACTIONS[rule.action], Ruling(rule.name, score))
+
+    def query(self, question: Question, asker: Asker, namespace: str, place: str, score: int) -> DnsQuery:
+        """Put a question into the words of the rules."""
         owned = below_service_labels(question.name).canonicalize().to_text(omit_final_dot=True)
-        decision = self._decider.decide(DnsQuery(
+        return DnsQuery(
             name=question.text, type=question.type, source=asker.client, owned=owned, namespace=namespace,
             location=self._location_of.get(place), group=self._group, tunnel_score=score,
-        ))  # fmt: skip
-        rule = decision.rule
-        return Ruled(self._carried_out(rule, question, verdict), ACTIONS[rule.action], Ruling(rule.name, score))
+        )  # fmt: skip
+
+    def review(self, wire: bytes, asker: Asker, namespace: str, place: str, score: int) -> Reviewed | None:
+        """Put an answer that was let through or fetched under the rules.
+
+        Args:
+            score: of its query; 0 = not known.
+
+        Returns:
+            What the client gets instead; None = the answer as it is.
+        """
+        if not self.decider.reviews and not self.decider.hides:
+            return None
+        answered = read_answer(wire)
+        if answered is None or answered.question.klass != dns.rdataclass.IN:
+            return None
+        question = answered.question
+        query = self.query(question, asker, namespace, place, score)
+        if answered.broken and self.decider.may_review(query):
+            return Reviewed(answers.failure(question, UNREADABLE), "", "")
+        found = self.decider.review(replace(query, answers=answered.addresses))
+        if found is not None and found.rule.action is not DnsAction.ALLOW:
+            return Reviewed(self._instead(found.rule, question), found.rule.name, RESPONSES[found.rule.action])
+        hidden = self.decider.decide(query).rule.hide
+        if hidden and answered.broken:
+            return Reviewed(answers.failure(question, UNREADABLE), "", "")
+        without = stripped(answered, (KEYS[key] for key in hidden)) if hidden else None
+        return None if without is None else Reviewed(without, "", "")
 
     def always_owned(self, name: str) -> bool:
         """Tell whether every query for a name of an application is answered with its address: no rule can say otherwise."""
-        return not self._decider.speaks_of(name)
+        return not self.decider.speaks_of(name)
 
     def _carried_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:
         if rule.action is DnsAction.ALLOW:
             return Forward(question)
         if rule.action is DnsAction.REDIRECT and rule.gateway is not None:
             return Redirect(question, rule.gateway)
-        if rule.action is DnsAction.OVERWRITE:
-            return Answer(answers.overwritten(question, rule.addresses, self._ttl, rule.name), question)
-        if rule.action is DnsAction.BLOCK:
-            message = answers.blocked(question, _RCODES[rule.block], self._ttl, rule.name)
+        if rule.action in (DnsAction.OVERWRITE, DnsAction.BLOCK):
+            message = self._instead(rule, question)
             return Silent(question, message) if rule.block is BlockAnswer.SILENT else Answer(message, question)
         return verdict
+
+    def _instead(self, rule: DnsRule, question: Question) -> bytes:
+        """The answer of a rule that blocks or overwrites."""
+        if rule.action is DnsAction.OVERWRITE:
+            return answers.overwritten(question, rule.addresses, self._ttl, rule.name)
+        return answers.blocked(question, _RCODES[rule.block], self._ttl, rule.name)
 
 
 def _is_ruled(verdict: Verdict, question: Question) -> bool:

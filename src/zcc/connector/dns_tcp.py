@@ -230,11 +230,11 @@ class Conversation:
     async def _pass_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (wire := await read_message(reader)) is not None:
-                learned = self._listener.service.learn_from(self._origin, wire)
-                if learned is not None:
-                    await self._listener.service.tell_group(self._flow.namespace, learned)
+                heard = self._listener.service.hear(self._origin, wire)
+                if heard.learned is not None:
+                    await self._listener.service.tell_group(self._flow.namespace, heard.learned)
                 self._settle(wire)
-                await self._send(wire)
+                await self._send(heard.message)
         except (OSError, asyncio.IncompleteReadError) as error:
             log.debug("DNS over TCP to %s ended: %s", self._flow.destination, error)
         finally:

@@ -8,7 +8,7 @@ Spec: RFC 791, RFC 8200, RFC 768, RFC 9293 §3.5.2, RFC 792 and RFC 1812 §4.3.2
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58  # IANA protocol numbers
@@ -120,6 +120,12 @@ def udp_reply(query: Inner, payload: bytes) -> bytes:
     # An all-zero checksum means "none" on the wire, so a computed zero is sent as its complement.
     segment[6:8] = (_transport_sum(query, UDP, segment) or 0xFFFF).to_bytes(2)
     return _ip(query, UDP, segment)
+
+
+def udp_again(answer: Inner, payload: bytes) -> bytes:
+    """Build a UDP packet that goes where another one went, with other contents; see udp_reply."""
+    return udp_reply(replace(answer, source=answer.destination, source_port=answer.destination_port,
+                             destination=answer.source, destination_port=answer.source_port), payload)  # fmt: skip
 
 
 def tcp_reset(offender: Inner) -> bytes | None:

@@ -106,6 +106,7 @@ class Exchange:
     seconds: float = 0.0
     rule: str = ""  # of the DNS policy; "" = none was asked
     score: int = 0  # of the tunnel watch
+    review: tuple[str, str] = ("", "")  # rule that decided on the answer, and its action; "" = none did
     gateway: tuple[int, str] = (-1, "")  # slot of the DNS gateway and what came of it; -1 = none was asked
 
 
@@ -136,6 +137,7 @@ def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
         fields["inbytes"] = exchange.sizes[0]
     if exchange.score:
         fields["tunnel_score"] = exchange.score
+    fields["res_rulename"], fields["res_action"] = exchange.review
     if exchange.gateway[0] >= 0:
         fields["dnsgw_slot"], fields["dnsgw_flags"] = exchange.gateway
     return cast(DnsFields, _without_empty(fields))

@@ -87,13 +87,14 @@ def _addresses(answer: list[dns.rrset.RRset], name: dns.name.Name, ttls: list[in
         if rrset.name != name or rrset.rdclass != dns.rdataclass.IN:
             continue
         before = len(found)
-        found.update(dict.fromkeys(_of_records(rrset)))
+        found.update(dict.fromkeys(addresses_of(rrset)))
         if len(found) > before:
             ttls.append(rrset.ttl)
     return tuple(found)[:ADDRESS_LIMIT]
 
 
-def _of_records(rrset: dns.rrset.RRset) -> Iterable[Address]:
+def addresses_of(rrset: dns.rrset.RRset) -> Iterable[Address]:
+    """Return the addresses that records give, hints included."""
     if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
         return (ip_address(rdata.address) for rdata in rrset)
     if rrset.rdtype in _HINTED:

@@ -28,7 +28,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from zcc.fields import PortRange, parse_dns_pattern
 
-__all__ = ["SERVICES", "TCP", "UDP", "AddressRange", "Destination", "Service", "ServiceField", "Source"]
+__all__ = ["SERVICES", "TCP", "UDP", "AddressRange", "Destination", "Service", "ServiceField", "Source",
+           "parse_destination"]  # fmt: skip
 
 TCP = 6  # IANA protocol numbers
 UDP = 17

@@ -7,10 +7,11 @@ that a rule sets must match; of the values of one criterion, one. Fields in one 
     connector_groups
     namespaces
     sources, source_groups         of the workload that asks
-    names                          a name, or *. and a name: every name below it
+    names, destination_groups      a name, or *. and a name: every name below it; of groups, the names that they hold
     categories                     that list the name or a domain above it
     types                          A, AAAA, HTTPS … or ANY
     tunnel_score                   how much the client's queries below this domain look like a tunnel, at least
+    answer_countries               of the addresses in the answer: such a rule is looked at once the answer has come
 
     action      what becomes of the query
     ALLOW       on to its server along the forwarding rules
@@ -18,6 +19,9 @@ that a rule sets must match; of the values of one criterion, one. Fields in one 
     ZPA         answered with the synthetic address; only names that an application owns match such a rule
     REDIRECT    asked of a DNS gateway instead; the answer comes back under the server's address that was asked
     OVERWRITE   answered here with the rule's addresses
+
+A rule with answer_countries decides on an answer that a rule without let through or fetched: the first that matches says that
+it may pass (ALLOW) or what the client gets instead (BLOCK, OVERWRITE); if none does, it passes. Rules without never see it.
 
 After the operator's rules come two that are always there: names of applications are ZPA, everything else is ALLOW. It does
 not decide.
@@ -37,11 +41,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from zcc.fields import DnsPattern, Settings
 from zcc.policy.criteria import Source
 from zcc.policy.objects.catalogue import Catalogue
+from zcc.policy.objects.country import Country
 from zcc.policy.objects.name import Description
 from zcc.policy.references import Place, repeated, unknown
 
-__all__ = ["APPLICATION_RULE", "DNS_DEFAULT_RULE", "BlockAnswer", "DnsAction", "DnsRule", "dns_rule_problems",
-           "predefined_dns_rules"]  # fmt: skip
+__all__ = ["APPLICATION_RULE", "DNS_DEFAULT_RULE", "BlockAnswer", "DnsAction", "DnsRule", "Hidden",
+           "dns_rule_problems", "predefined_dns_rules"]  # fmt: skip
 
 RULE_NAME_LIMIT = 31
 APPLICATION_RULE = "Names Of Applications"
@@ -56,6 +61,13 @@ class DnsAction(StrEnum):
     ZPA = "ZPA"
     REDIRECT = "REDIRECT"
     OVERWRITE = "OVERWRITE"
+
+
+class Hidden(StrEnum):
+    """What an answer of type HTTPS or SVCB is stripped of, so that clients fall back to what can be seen."""
+
+    ECH = "ech"  # keys to encrypt the name in a ClientHello (RFC 9849)
+    DOHPATH = "dohpath"  # where a resolver takes DNS over HTTPS (RFC 9461)
 
 
 class BlockAnswer(StrEnum):
@@ -107,12 +119,15 @@ class DnsRule(Settings):
     sources: tuple[Source, ...] = ()
     source_groups: tuple[str, ...] = ()
     names: tuple[DnsPattern, ...] = ()
+    destination_groups: tuple[str, ...] = Field(default=(), description="the names in them count, addresses do not")
     categories: tuple[str, ...] = ()
     types: tuple[RecordType, ...] = ()
     tunnel_score: int | None = Field(default=None, ge=1, le=100, description="see docs/dns.md")
+    answer_countries: tuple[Country, ...] = Field(default=(), description="an address of the answer is in one of these")
     gateway: str | None = Field(default=None, description="REDIRECT: one of dns_gateways")
     addresses: tuple[IPv4Address | IPv6Address, ...] = Field(default=(), description="OVERWRITE: the answer")
     block: BlockAnswer = Field(default=BlockAnswer.NXDOMAIN, description="BLOCK: the answer")
+    hide: tuple[Hidden, ...] = Field(default=(), description="ALLOW, REDIRECT: taken out of HTTPS and SVCB records")
 
     @model_validator(mode="after")
     def _fits_action(self) -> Self:
@@ -124,6 +139,18 @@ class DnsRule(Settings):
                 raise ValueError(f"DNS rule {self.name!r}: {field} cannot be used without action {action}")
         if "block" in self.model_fields_set and self.action is not DnsAction.BLOCK:
             raise ValueError(f"DNS rule {self.name!r}: block cannot be used without action BLOCK")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_answer(self) -> Self:
+        if self.hide and (self.answer_countries or self.action not in (DnsAction.ALLOW, DnsAction.REDIRECT)):
+            raise ValueError(f"DNS rule {self.name!r}: hide is for the actions ALLOW and REDIRECT, without answer_countries")
+        if self.answer_countries and self.action in (DnsAction.ZPA, DnsAction.REDIRECT):
+            raise ValueError(f"DNS rule {self.name!r}: action {self.action} comes too late for an answer; "
+                             "allowed with answer_countries: ALLOW, BLOCK, OVERWRITE")
+        if self.answer_countries and self.block is BlockAnswer.SILENT:
+            raise ValueError(f"DNS rule {self.name!r}: block: silent cannot be used with answer_countries; "
+                             "allowed: nxdomain, nodata, refused")
         return self
 
 
@@ -147,6 +174,7 @@ def dns_rule_problems(rules: Sequence[DnsRule], catalogue: Catalogue) -> Iterato
         "location_groups": ("location group", [*catalogue.location_group_by_name]),
         "namespaces": ("namespace", [namespace.name for namespace in catalogue.namespaces]),
         "source_groups": ("source group", [*catalogue.source_group_by_name]),
+        "destination_groups": ("destination group", [*catalogue.destination_group_by_name]),
     }
     if catalogue.connector_groups:
         known["connector_groups"] = ("connector group", catalogue.connector_groups)

@@ -181,7 +181,7 @@ def test_the_pool_s_reverse_names_are_not_the_policy_s_to_hide(make) -> None:
 def test_an_edit_is_in_force_for_the_next_query(make) -> None:
     bench = make(rule("BLOCK", names=["a.example"]))
     other = make(rule("BLOCK", names=["b.example"]))
-    bench.helpers.control._decider = other.helpers.control._decider
+    bench.helpers.control.decider = other.helpers.control.decider
     bench.send(query("a.example"))
     assert bench.datapath.verbs == ["resume"]
 

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from zcc.fields import Settings
 from zcc.policy.objects.address_group import DestinationGroup, SourceGroup
 from zcc.policy.objects.application_service import PREDEFINED_APPLICATION_SERVICES, ApplicationService
+from zcc.policy.objects.encrypted_dns import PREDEFINED_DESTINATION_GROUPS
 from zcc.policy.objects.gateway import DnsGateway, Gateway
 from zcc.policy.objects.limits import Limits
 from zcc.policy.objects.location import LocationField, LocationGroup
@@ -79,8 +80,8 @@ class Catalogue(Settings):
 
     @cached_property
     def destination_group_by_name(self) -> dict[str, DestinationGroup]:
-        """Return the destination groups by name."""
-        return by_name(self.destination_groups)
+        """Return the destination groups by name, predefined ones included."""
+        return by_name((*PREDEFINED_DESTINATION_GROUPS, *self.destination_groups))
 
     @cached_property
     def service_by_name(self) -> dict[str, NetworkService]:

@@ -21,7 +21,7 @@ _SERVICES = {
     "QUIC": "udp/443",
     "HTTP_PROXY": "tcp/3128 tcp/8080",
     "DNS": "udp/53 tcp/53",
-    "DNS_OVER_TLS": "tcp/853 udp/853",
+    "DNS_OVER_TLS": "tcp/853 udp/853",  # udp: DNS over QUIC, or over DTLS
     "MULTICAST_DNS": "udp/5353",
     "LLMNR": "udp/5355 tcp/5355",
     "DHCP": "udp/67 udp/68",
