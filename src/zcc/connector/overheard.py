@@ -1,8 +1,8 @@
 """Overheard: what the DNS messages of a capture teach, as the running connector would learn it.
 
 Journey: `replay` shows every UDP message to or from port 53 → here → names for the rules. The same parts decide as in the
-daemon: Interceptor, Pending, learning, Teacher. One thing differs, because no private edge is asked: an answer that the
-capture holds for an application's name stands for the lease. In the pool it is one. Outside the pool it is what the client
+daemon: Interceptor, DnsControl, Pending, learning, Teacher. One thing differs, because no private edge is asked: an answer that
+the capture holds for an application's name stands for the lease. In the pool it is one. Outside the pool it is what the client
 was told where no connector answered (plain packets), and stands for the synthetic address it would have been told.
 One thread. It knows no packets.
 """
@@ -10,9 +10,11 @@ One thread. It knows no packets.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from typing import cast
+from typing import Any, cast
 
+from zcc.connector.dns_control import DnsControl
 from zcc.connector.ports import Datapath
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
@@ -21,25 +23,57 @@ from zcc.dns.intercept import Forward, Interceptor
 from zcc.dns.learning import Address, Learned, learn
 from zcc.dns.pending import Asker, Pending
 from zcc.dns.question import Question, parse_question
+from zcc.policy.world import World
 
 __all__ = ["Overheard"]
 
+NAMES_SHOWN = 3
 LEASE_S = float(10 * 365 * 86_400)  # a lease is never taken back
 
 # namespace (None = every one), address, number of the name, seconds
 Learn = Callable[[int | None, Address, int, float], None]
 
 
+@dataclass(slots=True)
+class _Asked:
+    """Queries that one rule decided."""
+
+    number: int = 0
+    names: dict[str, None] = field(default_factory=dict)
+
+
+class _CaptureClock:
+    """The time of the capture."""
+
+    now_s = 0.0
+
+    def monotonic_ns(self) -> int:
+        """Return the time of the last packet."""
+        return int(self.now_s * 1e9)
+
+    def time(self) -> float:
+        """Return it in seconds."""
+        return self.now_s
+
+
 class Overheard:
     """The DNS of one capture."""
 
-    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn) -> None:
+    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn, world: World | None = None) -> None:
         """Compose.
 
         Args:
             learn: makes an address belong to a name.
+            world: what is known beside the policy; None = nothing.
         """
         self.answered_here = 0
+        self.rule = ""  # that decided the last query
+        self._tally: dict[tuple[str, str], _Asked] = {}
+        known = world or World()
+        self._clock = _CaptureClock()
+        self._control = DnsControl(settings, self._clock, lambda: known)
+        self._namespaces = {namespace.id: namespace.name for namespace in settings.namespaces}
+        self._places = {number: name for name, number in rulebook.location_ids.items()}
         self._names, self._learn, self._pool = rulebook.names, learn, settings.pool
         self._floor = int(settings.dns.learn_floor.total_seconds())
         self._ceiling = int(settings.dns.learn_ceiling.total_seconds())
@@ -51,29 +85,56 @@ class Overheard:
         self._teacher = Teacher(cast(Datapath, _Learner(learn)), rulebook.names, rulebook.speaks_of, unlearnable)
         self._pending = Pending()
 
-    def query(self, asker: Asker, wire: bytes, now_s: float) -> bool:
-        """Hear a query; return whether the connector answers it itself instead of forwarding it."""
+    def query(self, asker: Asker, wire: bytes, now_s: float, location: int) -> bool:
+        """Hear a query; return whether the connector answers it itself, or asks for the client, instead of forwarding it.
+
+        Args:
+            location: the data plane's number of the client's.
+        """
+        self._clock.now_s = now_s
         verdict = self._interceptor.decide(wire, lambda name: None)
+        ruled = self._control.rule(verdict, asker, self._namespaces.get(asker.namespace, ""), self._places.get(location, ""))
         question = parse_question(wire)
         if isinstance(question, Question):
-            self._pending.note(asker, question, now_s)
-        here = not isinstance(verdict, Forward)
+            self._pending.note(asker, question, now_s, ruled.ruling)
+            self._count(ruled.action, ruled.ruling.rule, question.text)
+        self.rule = ruled.ruling.rule
+        here = not isinstance(ruled.verdict, Forward)
         self.answered_here += here
         return here
 
-    def answer(self, asker: Asker, wire: bytes, now_s: float, stand_in: bool) -> None:
-        """Hear an answer; it teaches if it was asked for.
+    def answer(self, asker: Asker, wire: bytes, now_s: float, location: int, stand_in: bool) -> None:
+        """Hear an answer; it teaches if it was asked for, and what the rules leave of it.
 
         Args:
+            location: as in query().
             stand_in: whether an address outside the pool may stand for a synthetic one.
         """
         learned = learn(wire, self._floor, self._ceiling)
-        if learned is None or self._pending.take(asker, learned.id, learned.asked, now_s) is None:
+        asked = None if learned is None else self._pending.take(asker, learned.id, learned.asked, now_s)
+        if learned is None or asked is None:
             return
-        if self._names.application_of(learned.asked[0]) is None:
-            self._teacher.teach(asker.namespace, learned)
-        else:
+        if self._names.application_of(learned.asked[0]) is not None:
             self._lease(asker.namespace, learned, stand_in)
+            return
+        place = self._places.get(location, "")
+        reviewed = self._control.review(wire, asker, self._namespaces.get(asker.namespace, ""), place, asked.ruling.score)
+        if reviewed is not None:
+            self._count(reviewed.action or "RES_CHANGED", reviewed.rule, learned.asked[0])
+            learned = learn(reviewed.message, self._floor, self._ceiling)
+        if learned is not None:
+            self._teacher.teach(asker.namespace, learned)
+
+    def tally(self) -> list[dict[str, Any]]:
+        """Return what became of queries and answers: how many by action and rule, with some of their names."""
+        return [{"action": action, "rule": rule, "number": asked.number, "names": list(asked.names)}
+                for (action, rule), asked in self._tally.items()]  # fmt: skip
+
+    def _count(self, action: str, rule: str, name: str) -> None:
+        asked = self._tally.setdefault((action, rule), _Asked())
+        asked.number += 1
+        if len(asked.names) < NAMES_SHOWN:
+            asked.names[name] = None
 
     def _lease(self, namespace: int, learned: Learned, stand_in: bool) -> None:
         for address in learned.addresses:

@@ -143,7 +143,7 @@ class Replay:
         })
         self._names = NameTable(NAMES, SEED)
         self._secret = flowkey.Secret(SEED)
-        self._overheard = Overheard(settings, self._rulebook, self._learn)
+        self._overheard = Overheard(settings, self._rulebook, self._learn, world)
         self._batch = PacketBatch(1, ROOM)
         self._one = (np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.zeros(1, np.int32))
         self._due = np.zeros(64, np.int32)
@@ -183,7 +183,7 @@ class Replay:
         summary = Summary(
             flows=len(flows), packets=sum(sum(flow.packets) for flow in flows), bytes=sum(sum(flow.bytes) for flow in flows),
             frames=counts.frames, not_ip=counts.not_ip, outside=counts.outside, echoes=counts.echoes,
-            dns_answered_here=self._overheard.answered_here, link_types=dict(counts.link_types),
+            dns_answered_here=self._overheard.answered_here, dns=self._overheard.tally(), link_types=dict(counts.link_types),
             drops=dict(counts.drops.most_common()),
             unknown_endpoints={gwlb.endpoint_name(id): n for id, n in counts.endpoints.most_common()},
         )  # fmt: skip
@@ -314,6 +314,7 @@ class Replay:
             namespace=self._labels[0][place.namespace], location=self._labels[1].get(place.location, ""),
             protocol=int(batch.protocol[0]), source=self._address(batch.source), destination=self._address(batch.destination),
             source_port=int(batch.source_port[0]), destination_port=int(batch.destination_port[0]),
+            rule="" if forwarded else self._overheard.rule,
         )  # fmt: skip
         if forwarded and not over_tcp:
             flow = replace(flow, **self._decision(place))
@@ -375,7 +376,7 @@ class Replay:
         batch = self._batch
         client, server = self._address(batch.source), self._address(batch.destination)
         asker = Asker(place.namespace, client, int(batch.source_port[0]), server)
-        return self._overheard.query(asker, self._payload(), self._now_ns / 1e9)
+        return self._overheard.query(asker, self._payload(), self._now_ns / 1e9, place.location)
 
     def _hear_answer(self, place: Place) -> None:
         if not self._is_dns(self._batch.source_port):
@@ -383,7 +384,7 @@ class Replay:
         batch = self._batch
         client, server = self._address(batch.destination), self._address(batch.source)
         asker = Asker(place.namespace, client, int(batch.destination_port[0]), server)
-        self._overheard.answer(asker, self._payload(), self._now_ns / 1e9, stand_in=place.plain)
+        self._overheard.answer(asker, self._payload(), self._now_ns / 1e9, place.location, stand_in=place.plain)
 
     def _is_dns(self, ports: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> bool:
         batch = self._batch

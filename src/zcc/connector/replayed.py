@@ -82,6 +82,7 @@ class Summary:
     link_types: dict[int, int] = field(default_factory=dict)  # those not known → frames
     drops: dict[str, int] = field(default_factory=dict)  # reason → packets
     unknown_endpoints: dict[str, int] = field(default_factory=dict)  # vpce-… → packets
+    dns: list[dict[str, Any]] = field(default_factory=list)  # queries and answers by action and rule: number, names
 
     def notes(self) -> Iterator[str]:
         """Yield what is not zero, in words."""
@@ -125,10 +126,23 @@ def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) ->
         for reason, number in summary.drops.items():
             drops.add_row(reason, f"{number:,}")
         console.print(drops)
+    if summary.dns:
+        console.print(table_of_queries(summary.dns))
     for note in summary.notes():
         console.print(Text(f"note: {note}", style="yellow"))
     console.print(f"{summary.flows:,} flows · {summary.packets:,} packets · {summary.bytes:,} bytes · "
                   f"{summary.frames:,} frames · {sum(summary.drops.values()):,} dropped", highlight=False)
+
+
+def table_of_queries(listed: list[dict[str, Any]]) -> Table:
+    """Make a table of DNS queries and answers by what became of them."""
+    table = Table("dns", "rule")
+    table.add_column("number", justify="right")
+    table.add_column("for example")
+    for row in listed:
+        cells = (row["action"], row["rule"], f"{row['number']:,}", ", ".join(row["names"]))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    return table
 
 
 def with_progress(frames: Iterable[Frame], path: Path, out: TextIO) -> Iterator[Frame]:

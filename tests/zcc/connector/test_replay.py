@@ -98,7 +98,7 @@ def test_each_method_is_told_with_its_rule(tmp_path):
     ])  # fmt: skip
     assert [short(flow) for flow in flows] == [
         ("co1", RESOLVER, "Default Forwarding Rule", "ZIA"),
-        ("co1", RESOLVER, "", "DNS"),
+        ("co1", RESOLVER, "Names Of Applications", "DNS"),
         ("co1", "192.0.2.66", "no-evil", "DROP"),
         ("co1", "10.254.0.7", "apps", "ZPA"),
         ("co2", "203.0.113.5", "updates", "DIRECT"),

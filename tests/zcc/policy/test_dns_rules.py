@@ -139,8 +139,10 @@ def test_two_rules_of_one_name_are_told() -> None:
 def test_the_examples_in_the_documentation_are_taken() -> None:
     text = (Path(__file__).parents[3] / "docs" / "dns.md").read_text()
     blocks = re.findall(r"\n\n((?:    .*\n)+)", text)
-    document = read_document(textwrap.dedent("".join(blocks)).encode(), "docs/dns.md")
-    assert document.problems == []
-    places = {"locations": ["blue-production"], "namespaces": [{"name": "blue", "id": 1}]}
-    settings = ConnectorSettings.model_validate({**CONNECTOR, **places, **document.value})
-    assert len(settings.dns_rules) == 5 and settings.dns.listen is not None
+    file = {**CONNECTOR, "locations": ["blue-production"], "namespaces": [{"name": "blue", "id": 1}], "dns_rules": []}
+    for block in blocks:
+        document = read_document(textwrap.dedent(block).encode(), "docs/dns.md")
+        assert document.problems == []
+        file |= {**document.value, "dns_rules": [*file["dns_rules"], *document.value.get("dns_rules", ())]}
+    settings = ConnectorSettings.model_validate(file)
+    assert len(settings.dns_rules) == 7 and settings.dns.listen is not None
