@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -20,8 +21,10 @@ from zcc.feeds.watch import Watch
 from zcc.fields import format_endpoint_id, parse_dns_name, parse_endpoint_id
 from zcc.policy.about import about_name, about_workload
 from zcc.policy.decide import Flow
+from zcc.policy.dns_rule import parse_type
 from zcc.policy.explain import endpoint_of, explain, parse_flow
 from zcc.policy.model import Policy
+from zcc.policy.places import Places
 from zcc.policy.world import World
 
 __all__ = ["explain_command"]
@@ -34,6 +37,10 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
     dst: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where it wants to go.")] = None,
     service: Annotated[str | None, typer.Option(help="tcp/443, udp/53, tcp, udp or icmp.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the destination; alone: what is known of it.")] = None,
+    query: Annotated[str | None, typer.Option(metavar="NAME", help="A DNS query for this name, with --src.")] = None,
+    record: Annotated[str, typer.Option("--type", metavar="TYPE", help="Of the query.")] = "A",
+    answer: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="In the answer; may be given again.")] = None,
+    score: Annotated[int, typer.Option("--tunnel-score", min=0, max=100, help="Of the query.")] = 0,
     workload: Annotated[str | None, typer.Option(metavar="ADDRESS", help="What is known of a workload.")] = None,
     namespace: Annotated[str | None, typer.Option(help="The workload's namespace.")] = None,
     location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
@@ -42,11 +49,13 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The YAML file.")] = Path("zcc.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Say which rule decides a flow, and for each rule above it the criterion that did not match.
+    """Say which rule decides a flow or a DNS query, and for each rule above it the criterion that did not match.
 
     Example of a packet: zcc explain --src 10.8.6.4 --dst 203.0.113.9 --service tcp/443 --name updates.example
 
     Example of a name: zcc explain --name portal.corp.example
+
+    Example of a DNS query: zcc explain --src 10.8.6.4 --query www.example --type AAAA --answer 2001:db8::7
 
     Example of a workload: zcc explain --workload 10.8.6.4 --namespace blue
     """
@@ -54,22 +63,29 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
     policy, world = cast(Policy, settings.policy()), Watch(settings.feeds).world
     try:
         place = _place(policy, namespace, location, endpoint) | {"group": group or settings.group}
-        if workload is not None and src is dst is name is service is None:
-            found: Any = about_workload(policy, ip_address(workload), world, at_s=time.time(),
-                                        **{key: place[key] for key in ("namespace", "location", "group")})  # fmt: skip
+        if query is not None and src is not None and dst is service is name is workload is None:
+            found: Any = _of_query(settings, world, (query, record, src, answer, score), place)
+        elif query is not None or answer:
+            raise ValueError("give --query with --src, and of the others only --type, --answer, --tunnel-score and the place")
+        elif workload is not None and src is dst is name is service is None:
+            found = about_workload(policy, ip_address(workload), world, at_s=time.time(),
+                                   **{key: place[key] for key in ("namespace", "location", "group")})  # fmt: skip
         elif src is not None and workload is None:
             found = _of_flow(policy, world, (src, dst, service, name), place)
         elif name is not None and src is dst is workload is None:
             found = about_name(policy, parse_dns_name(name), world)
         else:
-            raise ValueError("give --src with --dst or --name, or --name alone, or --workload alone")
+            raise ValueError("give --src with --dst or --name, or --name alone, --query with --src, or --workload alone")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    _show(found, as_json)
+
+
+def _show(found: Any, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
     else:
-        console = Console()
-        Console(width=None if console.is_terminal else WIDTH).print(found)
+        Console(width=None if Console().is_terminal else WIDTH).print(found)
 
 
 def _place(policy: Policy, namespace: str | None, location: str | None, endpoint: str | None) -> dict[str, Any]:
@@ -95,6 +111,21 @@ def _of_flow(
     destination = dst or str(_where(policy, parse_dns_name(name)))
     flow = parse_flow(src, destination, service, name=name)
     return explain(policy, Flow(**{**_values(flow), **place, "at_s": time.time()}), world)
+
+
+def _of_query(
+    settings: Any, world: World, given: tuple[str, str, str, list[str] | None, int], place: dict[str, Any]
+) -> Any:
+    """Explain a DNS query by the connector's own objects, which are loaded by name."""
+    name, record, source, answers, score = given
+    module = importlib.import_module("zcc.connector.dns_explained")
+    endpoint = place["endpoint"]
+    where = place["location"] if endpoint is None else Places(settings.policy()).of_endpoint(endpoint.id)
+    return module.explain_query(settings, module.Asking(
+        name=parse_dns_name(name), type=parse_type(record), source=ip_address(source), namespace=place["namespace"],
+        place=where, group=place["group"], score=score,
+        answers=None if answers is None else tuple(map(ip_address, answers)),
+    ), world)  # fmt: skip
 
 
 def _values(flow: Flow) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from zcc.dns.intercept import Answer, Forward, NeedName, Verdict, below_service_
 from zcc.dns.pending import NO_RULING, Asker, Ruling
 from zcc.dns.question import Question
 from zcc.dns.tunnelling import TunnelWatch
-from zcc.policy.dns_decide import DnsDecider, DnsQuery
+from zcc.policy.dns_decide import DnsDecider, DnsDecision, DnsQuery
 from zcc.policy.dns_rule import BlockAnswer, DnsAction, DnsRule
 from zcc.policy.places import Places
 from zcc.policy.world import World
@@ -111,11 +111,17 @@ class DnsControl:
             namespace, place: of the asker, as the log names them.
         """
         question = verdict.question
-        if question is None or question.broken or not _is_ruled(verdict, question):
+        if question is None or not _is_ruled(verdict, question):
             return Ruled(verdict, _unruled(verdict), NO_RULING)
         score = self._watch.score((asker.namespace, asker.client), question.text, self._clock.monotonic_ns() / 1e9)
-        rule = self.decider.decide(self.query(question, asker, namespace, place, score)).rule
-        return Ruled(self._carried_out(rule, question, verdict), ACTIONS[rule.action], Ruling(rule.name, score))
+        found = self.decide(verdict, question, self.query(question, asker, namespace, place, score))
+        assert found is not None, "it is ruled"
+        said = self.carry_out(found.rule, question, verdict)
+        return Ruled(said, ACTIONS[found.rule.action], Ruling(found.rule.name, score))
+
+    def decide(self, verdict: Verdict, question: Question, query: DnsQuery) -> DnsDecision | None:
+        """Find the rule of a query; None = the rules are not asked about such a verdict."""
+        return self.decider.decide(query) if _is_ruled(verdict, question) else None
 
     def query(self, question: Question, asker: Asker, namespace: str, place: str, score: int) -> DnsQuery:
         """Put a question into the words of the rules."""
@@ -156,7 +162,8 @@ class DnsControl:
         """Tell whether every query for a name of an application is answered with its address: no rule can say otherwise."""
         return not self.decider.speaks_of(name)
 
-    def _carried_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:
+    def carry_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:
+        """Turn a rule into what becomes of the query that it decides."""
         if rule.action is DnsAction.ALLOW:
             return Forward(question)
         if rule.action is DnsAction.REDIRECT and rule.gateway is not None:
@@ -175,7 +182,7 @@ class DnsControl:
 
 def _is_ruled(verdict: Verdict, question: Question) -> bool:
     # What says something of the pool's own addresses is not the policy's to hide.
-    return not isinstance(verdict, NeedName) and question.klass == dns.rdataclass.IN
+    return not question.broken and not isinstance(verdict, NeedName) and question.klass == dns.rdataclass.IN
 
 
 def _unruled(verdict: Verdict) -> str:

@@ -46,7 +46,7 @@ from zcc.policy.objects.name import Description
 from zcc.policy.references import Place, repeated, unknown
 
 __all__ = ["APPLICATION_RULE", "DNS_DEFAULT_RULE", "BlockAnswer", "DnsAction", "DnsRule", "Hidden",
-           "dns_rule_problems", "predefined_dns_rules"]  # fmt: skip
+           "dns_rule_problems", "parse_type", "predefined_dns_rules"]  # fmt: skip
 
 RULE_NAME_LIMIT = 31
 APPLICATION_RULE = "Names Of Applications"

@@ -114,3 +114,19 @@ def test_diff_says_what_is_different_and_exits_1(folder):
 def test_help_has_an_example(tmp_path, command):
     done = zcc(*command, "--help", folder=tmp_path)
     assert done.returncode == 0 and "Example" in done.stdout
+
+
+def test_explain_tells_what_becomes_of_a_dns_query(folder):
+    write_mmdb(folder / "c.mmdb", {"192.0.2.0/24": {"country": {"iso_code": "KP"}}})
+    example = EXAMPLE.with_name("connector-for-encrypted-dns.yaml").read_text()
+    (folder / "zcc.yaml").write_text(example.replace("/var/lib/zcc/countries.mmdb", str(folder / "c.mmdb")))
+    done = zcc("explain", "--src", "10.8.6.4", "--query", "use-application-dns.net", folder=folder)
+    assert done.returncode == 0 and "rule 0 'canary' decides: BLOCK" in done.stdout
+    assert "answer: NXDOMAIN, from the connector itself: DNS rule canary" in done.stdout
+    answers = ("--answer", "203.0.113.9", "--answer", "192.0.2.9")
+    done = zcc("explain", "--src", "10.8.6.4", "--query", "www.example", "--type", "HTTPS", *answers, "--json", folder=folder)
+    said = json.loads(done.stdout)
+    assert said["answer"]["gateway"] == "inhouse" and said["rule"]["name"] == "visible"
+    assert said["review"]["rule"] == "no embargoed places" and said["review"]["action"] == "BLOCK"
+    done = zcc("explain", "--query", "www.example", folder=folder)
+    assert done.returncode == 2 and "give --query with --src" in done.stderr.replace("\n", " ").replace("│", "")
