@@ -7,7 +7,8 @@
 #
 # IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
 # links takes the next n bits of an address. The first 3 bits choose a group to start from, since all of the internet lies in
-# 2000::/3; each group is as wide as its routes ask for. Where few routes are left, they end in lines of 64 bytes:
+# 2000::/3, and the bits that all routes there share are compared and skipped at once; each group is as wide as its routes ask
+# for. Where few routes are left, they end in lines of 64 bytes:
 #
 #     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
 #     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
@@ -33,6 +34,7 @@ cdef enum:
     CHUNK = 64                   # addresses looked up side by side
     STARTS = 8                   # groups that an IPv6 address may start from
     START_BITS = 3
+    MOST_SKIPPED = 48
     LINE = 8                     # words, 64 bytes
     LEAF_RUNS = 8
     TREE_LEAVES = 16
@@ -44,6 +46,7 @@ cdef enum:
     KIND_TREE = 128 + 63
     KIND_ALONE = 256             # set also where bits behind the 64th count: batches leave the address to find6
     KIND_LEAP = 512 + 63
+    LENGTH_AT = 16               # from this bit of a leap's kind on: its length, as in the leap itself
 
 cdef extern from *:
     """
@@ -51,11 +54,18 @@ cdef extern from *:
     """
     const uint64_t CELL_PAIRS "FASTPATH_CELL_PAIRS"   # in a cell: its outcomes are pairs
 
+# Where IPv6 addresses start, by their first START_BITS bits.
+cdef struct Starts:
+    uint64_t links[STARTS]       # for those whose first `skipped` bits are the prefix's
+    uint64_t others[STARTS]      # for the rest; both lead to groups
+    uint64_t prefixes[STARTS]
+    uint64_t skipped[STARTS]     # START_BITS … MOST_SKIPPED
+
 # A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_PAIRS.
 cdef struct Fib:
     uint64_t* cells              # IPv6: links and lines
     uint32_t* values             # IPv4: outcomes
-    uint64_t starts[STARTS]      # IPv6: links
+    Starts starts                # IPv6
     uint32_t cells_used, cells_room
     uint32_t values_used, values_room
     uint32_t* shared             # IPv4: SHARED places of outcomes that cells of one run share, by value; the writer's
@@ -99,10 +109,13 @@ cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
-    cdef uint64_t link = fib.starts[high >> (64 - START_BITS)], ahead
-    cdef uint32_t depth = START_BITS, kind = <uint32_t> (link >> 32), key
+    cdef uint32_t branch = <uint32_t> (high >> (64 - START_BITS))
+    cdef uint32_t depth = <uint32_t> fib.starts.skipped[branch], kind, key
+    cdef bint skips = (high ^ fib.starts.prefixes[branch]) >> (64 - depth) == 0
+    cdef uint64_t link = fib.starts.links[branch] if skips else fib.starts.others[branch], ahead
     cdef const Leap* leap
     cdef const uint32_t* line
+    kind = <uint32_t> (link >> 32)
     while kind != KIND_VALUE:
         ahead = window(high, low, depth)
         if kind & KIND_VALUE != KIND_VALUE:
@@ -188,11 +201,11 @@ cdef inline void find_all6(const Fib* fib, int path, const uint8_t* addresses, u
     cdef size_t i = 0, k
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
-            undone = search6(fib.cells, fib.starts, addresses + 16 * i, out + i)
+            undone = search6(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         elif path == PATH_AVX2:
-            undone = search6_avx2(fib.cells, fib.starts, addresses + 16 * i, out + i)
+            undone = search6_avx2(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         else:
-            undone = search6_avx512(fib.cells, fib.starts, addresses + 16 * i, out + i)
+            undone = search6_avx512(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         while undone:
             k = i + lowest(undone)
             out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))

@@ -4,8 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpath.cells cimport FIB_FULL, Build, concerns, fill, remake_cells, take_cells
-from fastpath.fib cimport (KEY_BITS, KIND_ALONE, KIND_LEAF, KIND_LEAP, KIND_TREE, KIND_VALUE, LEAF_RUNS, LINE, NO_KEY,
-                           START_BITS, STARTS, TREE_LEAVES, Fib, Leap, begins)
+from fastpath.fib cimport (KEY_BITS, KIND_ALONE, KIND_LEAF, KIND_LEAP, KIND_TREE, KIND_VALUE, LEAF_RUNS, LENGTH_AT, LINE,
+                           MOST_SKIPPED, NO_KEY, START_BITS, STARTS, TREE_LEAVES, Fib, Leap, Starts, begins)
 from fastpath.routes cimport Route, Routes, bits, routes_below, routes_within
 
 cdef enum:
@@ -13,6 +13,8 @@ cdef enum:
     LEAST_BITS = 4
     SPARE_BITS = 3               # 2^2 links for each route
     MOST_BITS = 24
+    START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
+    START_ENOUGH_BITS = 15       # fewer than these
     LEAP_BITS = 8                # a leap takes at least so many bits
     LEAP_ROUTES = 1024           # and has at most so many routes behind it, since what parts from its path makes all anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
@@ -56,17 +58,28 @@ cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inher
     n = routes_below(build.routes, node, LEAP_ROUTES + 1)
     if build.routes.nodes[node].length - depth >= LEAP_BITS and n <= LEAP_ROUTES:
         return make_leap(build, node, inherited, made)
-    return make_group(build, node, depth, inherited, made)
+    n = routes_below(build.routes, node, 1 << MOST_BITS)
+    return make_group(build, node, depth, width_of(n, SPARE_BITS, MOST_BITS), inherited, made)
 
 
-cdef inline int make_group(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
-    """A group, which nobody sees yet, and the link that leads to it."""
-    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS) if node >= 0 else 0
-    cdef uint32_t kind
+cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:
+    """The bits that a group of n routes takes."""
     cdef int wide = LEAST_BITS
-    cdef int64_t first
-    while wide < MOST_BITS and (n << SPARE_BITS) >> wide > 1:
+    while wide < most and <uint64_t> n << spare >> wide > 1:
         wide += 1
+    return wide
+
+
+cdef inline uint64_t starts_room(uint64_t n) noexcept nogil:
+    """The most cells that groups to start from take beyond those of other groups."""
+    cdef uint64_t most = STARTS << START_ENOUGH_BITS
+    return n << START_SPARE_BITS if n << START_SPARE_BITS < most else most
+
+
+cdef inline int make_group(Build* build, int32_t node, int depth, int wide, uint32_t inherited, uint64_t* made) noexcept nogil:
+    """A group, which nobody sees yet, and the link that leads to it."""
+    cdef uint32_t kind
+    cdef int64_t first
     if depth < 64 < depth + wide:
         wide = 64 - depth                              # batches know 64 bits only
     elif wide > 128 - depth:
@@ -89,7 +102,7 @@ cdef inline int make_leap(Build* build, int32_t node, uint32_t inherited, uint64
         return FIB_FULL
     leap = <Leap*> &build.fib.cells[at]
     leap.high, leap.low, leap.length, leap.otherwise = route.high, route.low, route.length, inherited
-    made[0] = link(KIND_LEAP | (KIND_ALONE if route.length > 64 else 0), <uint32_t> at)
+    made[0] = link(KIND_LEAP | (KIND_ALONE if route.length > 64 else 0) | <uint32_t> route.length << LENGTH_AT, <uint32_t> at)
     return make_below(build, node, route.length, route.value if route.present else inherited, &leap.target)
 
 
@@ -183,17 +196,30 @@ cdef inline bint long_keys(const Runs* runs) noexcept nogil:
 
 cdef inline int make_all6(Build* build) noexcept nogil:
     """All that a new Fib holds."""
-    cdef uint64_t high
-    cdef uint32_t inherited
-    cdef int32_t node
     cdef int branch, outcome
     for branch in range(STARTS):
-        high, inherited = <uint64_t> branch << (64 - START_BITS), build.default
-        node = routes_within(build.routes, high, 0, START_BITS, &inherited)
-        outcome = make_group(build, node, START_BITS, inherited, &build.fib.starts[branch])
+        outcome = make_start(build, branch)
         if outcome:
             return outcome
     return 0
+
+
+cdef inline int make_start(Build* build, int branch) noexcept nogil:
+    """The group that addresses with these first bits start from, behind what all routes there share."""
+    cdef Starts* starts = &build.fib.starts
+    cdef uint64_t high = <uint64_t> branch << (64 - START_BITS)
+    cdef uint32_t inherited = build.default, n = 0
+    cdef int32_t node = routes_within(build.routes, high, 0, START_BITS, &inherited)
+    cdef int depth = START_BITS, wide, outcome
+    if node >= 0:
+        n, high = routes_below(build.routes, node, 1 << MOST_BITS), build.routes.nodes[node].high
+        depth = min(<int> build.routes.nodes[node].length, MOST_SKIPPED)
+    starts.prefixes[branch], starts.skipped[branch] = high, depth
+    outcome = make_group(build, -1, START_BITS, 1, inherited, &starts.others[branch])
+    if outcome:
+        return outcome
+    wide = max(width_of(n, SPARE_BITS, MOST_BITS), width_of(n, START_SPARE_BITS, START_ENOUGH_BITS))
+    return make_group(build, node, depth, wide, inherited, &starts.links[branch])
 
 
 cdef inline int remake6(Build* build) noexcept nogil:
@@ -202,10 +228,11 @@ cdef inline int remake6(Build* build) noexcept nogil:
     cdef uint64_t high = build.change.high, low = build.change.low, group
     cdef uint64_t* first
     cdef const Leap* leap
-    cdef int length = build.change.length, depth = START_BITS, to
-    if length < START_BITS:
-        return FIB_FULL                                # more than one group to start from: the caller makes all anew
-    group = fib.starts[high >> (64 - START_BITS)]
+    cdef int length = build.change.length, branch = <int> (high >> (64 - START_BITS)), depth, to
+    depth = <int> fib.starts.skipped[branch]
+    if length < depth or (high ^ fib.starts.prefixes[branch]) >> (64 - depth):
+        return FIB_FULL                                # not within a group to start from: the caller makes all anew
+    group = fib.starts.links[branch]
     while True:
         to = depth + 63 - <int> (group >> 32 & 63)
         first = &fib.cells[<uint32_t> group + (bits(high, low, depth, to - depth))]

@@ -22,7 +22,7 @@ from libc.stdlib cimport calloc, free
 from fastpath.cells cimport FIB_FULL, FIB_NO_MEMORY, Build, Change, close_fib, make_all4, make_cell, open_fib, remake4
 from fastpath.fib cimport ROOT4_BITS, Fib, find4, find6, find_all4, find_all6
 from fastpath.gather cimport best_path
-from fastpath.groups cimport make_all6, make_link, remake6
+from fastpath.groups cimport make_all6, make_link, remake6, starts_room
 from fastpath.memory cimport load_pointer, store_pointer
 from fastpath.routes cimport Routes, close_routes, exact_route, insert_route, open_routes, provide, remove_route
 from fastpath.wire cimport load_be64
@@ -190,7 +190,7 @@ cdef inline Fib* make_fib(const Table* table, int doubled, int* outcome) noexcep
     cdef Build build
     cdef bint v4 = table.address_bits == 32
     cdef uint64_t n = table.routes.count
-    cdef uint64_t cells = (FIRST_ROOM + (n // 4 + (1 << ROOT4_BITS) if v4 else 32 * n)) << doubled
+    cdef uint64_t cells = (FIRST_ROOM + (n // 4 + (1 << ROOT4_BITS) if v4 else 32 * n + starts_room(n))) << doubled
     cdef uint64_t values = (FIRST_ROOM + 2 * n if v4 else 1) << doubled
     cdef Fib* fib
     outcome[0] = FIB_NO_MEMORY

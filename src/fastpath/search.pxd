@@ -64,9 +64,11 @@ cdef extern from *:
             uint64_t bits; \\
             memcpy(&bits, addresses + 16 * k, 8); \\
             bits = __builtin_bswap64(bits); \\
-            uint64_t link = starts[bits >> 61]; \\
+            int from = (int) (bits >> 61); \\
+            uint64_t skipped = starts[24 + from], other = (bits ^ starts[16 + from]) >> (64 - skipped); \\
+            uint64_t link = starts[from + (other ? 8 : 0)]; \\
             uint32_t kind = (uint32_t) (link >> 32); \\
-            bits <<= 3; \\
+            bits <<= skipped; \\
             at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> kind); \\
             ahead[k] = bits << (~kind & 63); \\
             __builtin_prefetch(&cells[at[k]]); \\
@@ -99,9 +101,23 @@ cdef extern from *:
     }
 
     /* The link of each branch; its halves are looked up by themselves, for lack of a permutation of 64-bit lanes. */
-    FASTPATH_V3 static inline __m256i fastpath_start4(__m256i places, __m256i kinds, __m256i high) {
+    FASTPATH_V3 static inline __m256i fastpath_pick4(const uint64_t *eight, __m256i branch) {     /* of eight words, four */
+        const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6), odds = _mm256_setr_epi32(1,3,5,7,1,3,5,7);
+        __m256i a = _mm256_loadu_si256((const __m256i *) eight), b = _mm256_loadu_si256((const __m256i *) eight + 1);
+        __m256i low = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, evens), _mm256_permutevar8x32_epi32(b, evens), 0xF0);
+        __m256i high = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, odds), _mm256_permutevar8x32_epi32(b, odds), 0xF0);
+        return _mm256_blend_epi32(_mm256_permutevar8x32_epi32(low, branch), _mm256_permutevar8x32_epi32(high, branch), 0xAA);
+    }
+
+    FASTPATH_V3 static inline void fastpath_start4(const uint64_t *starts, const uint8_t *at, __m256i *link, __m256i *ahead) {
+        __m256i high = fastpath_swapped((const __m256i *) at);
         __m256i branch = _mm256_shuffle_epi32(_mm256_srli_epi64(high, 61), 0xA0);
-        return _mm256_blend_epi32(_mm256_permutevar8x32_epi32(places, branch), _mm256_permutevar8x32_epi32(kinds, branch), 0xAA);
+        __m256i skipped = fastpath_pick4(starts + 24, branch);
+        __m256i differing = _mm256_xor_si256(high, fastpath_pick4(starts + 16, branch));
+        __m256i same = _mm256_srlv_epi64(differing, _mm256_sub_epi64(_mm256_set1_epi64x(64), skipped));
+        same = _mm256_cmpeq_epi64(same, _mm256_setzero_si256());
+        *link = _mm256_blendv_epi8(fastpath_pick4(starts + 8, branch), fastpath_pick4(starts, branch), same);
+        *ahead = _mm256_sllv_epi64(high, skipped);
     }
 
     /* Four addresses take one step; those that are in no group stay. Each link is loaded whole, by itself: a gather is no faster
@@ -162,18 +178,13 @@ cdef extern from *:
 
     FASTPATH_V3 static uint64_t fastpath_search6_v3(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
                                                     uint32_t *out) {
-        const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6), odds = _mm256_setr_epi32(1,3,5,7,1,3,5,7);
-        __m256i a = _mm256_loadu_si256((const __m256i *) starts), b = _mm256_loadu_si256((const __m256i *) starts + 1);
-        __m256i places = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, evens), _mm256_permutevar8x32_epi32(b, evens), 0xF0);
-        __m256i kinds = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, odds), _mm256_permutevar8x32_epi32(b, odds), 0xF0);
+        const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6);
         __m256i link[16], ahead[16];
         uint64_t links[64], bits[64], leaves = 0, trees = 0, undone = 0;
         uint32_t open = 0;
         for (int i = 0; i < 16; i++) {
-            __m256i high = fastpath_swapped((const __m256i *) addresses + 2 * i);
             __builtin_prefetch(addresses + 1024 + 64 * i);
-            link[i] = fastpath_start4(places, kinds, high);
-            ahead[i] = _mm256_slli_epi64(high, 3);
+            fastpath_start4(starts, addresses + 64 * i, &link[i], &ahead[i]);
         }
         /* As many steps as nearly all addresses need are cheaper for all than to ask before each. */
         for (int step = 0; step < 2; step++)
@@ -221,6 +232,17 @@ cdef extern from *:
         return _mm512_shuffle_epi8(high, swap);
     }
 
+    FASTPATH_V4 static inline void fastpath_start8(const uint64_t *starts, const uint8_t *at, __m512i *link, __m512i *ahead) {
+        __m512i high = fastpath_highs8(at), branch = _mm512_srli_epi64(high, 61);
+        __m512i skipped = _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts + 24));
+        __m512i differing = _mm512_xor_si512(high, _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts + 16)));
+        differing = _mm512_srlv_epi64(differing, _mm512_sub_epi64(_mm512_set1_epi64(64), skipped));
+        *link = _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts));
+        *link = _mm512_mask_permutexvar_epi64(*link, _mm512_test_epi64_mask(differing, differing), branch,
+                                              _mm512_loadu_si512(starts + 8));
+        *ahead = _mm512_sllv_epi64(high, skipped);
+    }
+
     /* Eight addresses take one step, their links gathered, each whole; those that are in no group stay. */
     FASTPATH_V4 static inline void fastpath_step8(const uint64_t *cells, __m512i *link, __m512i *ahead) {
         __mmask8 on = _mm512_cmplt_epu64_mask(*link, FASTPATH_KIND8(63));
@@ -243,6 +265,23 @@ cdef extern from *:
         return found;
     }
 
+    /* Those of eight addresses that stand before a leap of at most 64 bits take it. Its length is in the link to it. */
+    FASTPATH_V4 static inline void fastpath_leap8(const uint64_t *cells, const uint8_t *addresses, __m512i *link, __m512i *ahead) {
+        __mmask8 on = _mm512_test_epi64_mask(*link, FASTPATH_KIND8(512)) & ~_mm512_test_epi64_mask(*link, FASTPATH_KIND8(256));
+        __m512i at = _mm512_and_si512(*link, _mm512_set1_epi64(0xFFFFFFFF)), length = _mm512_srli_epi64(*link, 48);
+        __m512i high = fastpath_highs8(addresses), zero = _mm512_setzero_si512();
+        __m512i differing = _mm512_xor_si512(high, _mm512_mask_i64gather_epi64(zero, on, at, cells, 8));
+        differing = _mm512_srlv_epi64(differing, _mm512_sub_epi64(_mm512_set1_epi64(64), length));
+        __mmask8 off = _mm512_mask_test_epi64_mask(on, differing, differing);
+        *ahead = _mm512_mask_sllv_epi64(*ahead, on, high, length);
+        *link = _mm512_mask_i64gather_epi64(*link, on, at, cells + 2, 8);
+        if (off) {
+            __m512i other = _mm512_mask_i64gather_epi64(zero, off, at, cells + 3, 8);
+            other = _mm512_or_si512(_mm512_and_si512(other, _mm512_set1_epi64(0xFFFFFFFF)), FASTPATH_KIND8(63));
+            *link = _mm512_mask_mov_epi64(*link, off, other);
+        }
+    }
+
     /* Groups and leaps until nobody is in one. */
     FASTPATH_V4 static inline void fastpath_walk8(const uint64_t *cells, const uint8_t *addresses, __m512i *link, __m512i *ahead) {
         for (int i = 0; i < 8; i++) fastpath_step8(cells, &link[i], &ahead[i]);
@@ -256,7 +295,8 @@ cdef extern from *:
             } else {
                 leaps = fastpath_kinds8(link, 512) & ~fastpath_kinds8(link, 256);
                 if (!leaps) return;
-                fastpath_leap6(cells, addresses, leaps, (char *) link, (char *) ahead);
+                for (int i = 0; i < 8; i++)
+                    if (leaps >> 8 * i & 255) fastpath_leap8(cells, addresses + 128 * i, &link[i], &ahead[i]);
             }
         }
     }
@@ -268,15 +308,12 @@ cdef extern from *:
 
     FASTPATH_V4 static uint64_t fastpath_search6_v4(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
                                                     uint32_t *out) {
-        const __m512i first = _mm512_loadu_si512(starts);
         __m512i link[8], ahead[8];
         uint32_t at[64], key[64];
         for (int i = 0; i < 8; i++) {
-            __m512i high = fastpath_highs8(addresses + 128 * i);
             __builtin_prefetch(addresses + 1024 + 128 * i);
             __builtin_prefetch(addresses + 1088 + 128 * i);
-            link[i] = _mm512_permutexvar_epi64(_mm512_srli_epi64(high, 61), first);
-            ahead[i] = _mm512_slli_epi64(high, 3);
+            fastpath_start8(starts, addresses + 128 * i, &link[i], &ahead[i]);
         }
         fastpath_walk8(cells, addresses, link, ahead);
         for (int i = 0; i < 8; i++) {
