@@ -1,0 +1,58 @@
+"""TCP through the internet tunnel, iperf3 in the lab's networks, one core each end; beside it OpenConnect and ocserv over DTLS.
+
+Both seal with AES-128-GCM over links of 1,500 bytes. Ours carries on the near core what a cloud would: the GWLB emulator,
+between the workload and the connector. Root, iperf3; `ocserv` and `openconnect` where installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.harness import Case
+
+ROUNDS, SECONDS, QUICK_SECONDS = 3, 2, 1
+COLUMNS = {"up-gbit": "Gbit/s", "down-gbit": "Gbit/s", "up-cpu": "CPU s/Gbit", "down-cpu": "CPU s/Gbit"}
+Figures = dict[str, list[dict[str, float]]]
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """Each way and its cost, of both; taken in turns at the first question."""
+    if os.geteuid() != 0 or not shutil.which("iperf3"):
+        print("zia: needs root and iperf3; nothing measured", file=sys.stderr)
+        return
+    measured = functools.cache(lambda: rounds(quick))
+    for impl in programs():
+        for column, unit in COLUMNS.items():
+            yield Case(impl, column, unit, 1, functools.partial(figure, measured, impl, column))
+
+
+def programs() -> dict[str, str]:
+    """What is measured, by the program that does it."""
+    peer = {"ocserv-openconnect": "vpn"} if shutil.which("ocserv") and shutil.which("openconnect") else {}
+    return {"zcc": "ours", **peer}
+
+
+def figure(measured: Callable[[], Figures], impl: str, column: str) -> float:
+    """The median over all rounds."""
+    return statistics.median(trial[column] for trial in measured()[impl])
+
+
+def rounds(quick: bool) -> Figures:
+    """Take both in every round: the machine's pace changes, and must change for both."""
+    found: Figures = {}
+    for _ in range(1 if quick else ROUNDS):
+        for impl, program in programs().items():
+            command = [sys.executable, "-m", f"bench.zia_rig.{program}", str(QUICK_SECONDS if quick else SECONDS), "1"]
+            done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{impl}: {done.stderr[-2000:]}")
+            found.setdefault(impl, []).extend(json.loads(done.stdout))
+    return found
