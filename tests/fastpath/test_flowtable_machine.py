@@ -1,10 +1,12 @@
 """The flow table in any sequence of uses, beside its model."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+import machine_scripts
 from fastpath import flowtable
 from fastpath.flowtable import TimeoutClass
 from flow_rows import UDP, columns, hash_of, key_of, rows
@@ -116,6 +118,11 @@ class Machine(RuleBasedStateMachine):
     def described(self, table, index):
         flow = table.get(index)
         return [(name, flow[name]) for name in flow if name not in ("previous", "next")]
+
+
+@pytest.mark.parametrize("steps", machine_scripts.FLOWS.values(), ids=machine_scripts.FLOWS)
+def test_a_written_sequence_of_uses(steps):
+    machine_scripts.play(Machine, "flows_agree", steps)
 
 
 TestAnyUses = Machine.TestCase

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+import machine_scripts
 from fastpath import lpm
 from model import lpm as reference
 
@@ -304,6 +305,12 @@ class Machine(RuleBasedStateMachine):
 
 class Machine6(Machine):
     bits = 128
+
+
+@pytest.mark.parametrize("machine", [Machine, Machine6])
+@pytest.mark.parametrize("steps", machine_scripts.LPM.values(), ids=machine_scripts.LPM)
+def test_a_written_sequence_of_changes(machine, steps):
+    machine_scripts.play(machine, "answers_agree", steps)
 
 
 SETTINGS = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
