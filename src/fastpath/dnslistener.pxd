@@ -6,11 +6,14 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns
 from fastpath.packetio cimport UdpSocket
 
+cdef enum:
+    LISTENER_ROWS = 4096     # of a batch, at most
+
 cdef class DnsListener:
     cdef readonly UdpSocket socket
     cdef Admission admission
     cdef readonly int namespace
     cdef readonly int location
-    cdef uint16_t[4096] rows
+    cdef uint16_t[LISTENER_ROWS] rows
     # Take what is there, once; the rows taken.
     cdef int turn(self, Columns* b) noexcept nogil

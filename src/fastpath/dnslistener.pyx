@@ -17,6 +17,39 @@ from fastpath.batch cimport Columns, row
 from fastpath.owned cimport OWNED_ROOM
 from fastpath.packetio cimport UdpSocket
 
+cdef enum:
+    GROUPS = 64
+    NO_ROW = 0xFFFF
+
+
+cdef void group_by_peer(Columns* b, uint16_t* rows, int n) noexcept nogil:
+    """Order rows so that those of one peer stand together, each peer's in their order: such leave as one message (segments.pyx).
+
+    That is nearly half of what an answer costs. Two peers may share a group by chance; theirs then leave one by one.
+    """
+    cdef uint16_t[GROUPS] first
+    cdef uint16_t[GROUPS] last
+    cdef uint16_t[LISTENER_ROWS] following
+    cdef int k, group, at = 0
+    cdef uint16_t i
+    for group in range(GROUPS):
+        first[group] = NO_ROW
+    for k in range(n):
+        i = rows[k]
+        group = ((b.peer_address[i] ^ b.peer_port[i]) * 0x9E3779B1u) >> 26
+        following[i] = NO_ROW
+        if first[group] == NO_ROW:
+            first[group] = i
+        else:
+            following[last[group]] = i
+        last[group] = i
+    for group in range(GROUPS):
+        i = first[group]
+        while i != NO_ROW:
+            rows[at] = i
+            at += 1
+            i = following[i]
+
 
 @cython.final
 cdef class DnsListener:
@@ -58,6 +91,7 @@ cdef class DnsListener:
             self.rows[answers] = i
             answers += 1
         if answers:
+            group_by_peer(b, self.rows, answers)
             self.socket.send_rows(b, self.rows, answers)
         for i in range(n):
             if b.reason[i] != DROP_NONE:

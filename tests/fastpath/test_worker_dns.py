@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -106,6 +107,27 @@ def test_a_listener_answers_owned_names_and_hands_over_the_rest() -> None:
         assert (event.peer_address, event.peer_port) == (0x7F000001, client.getsockname()[1])
         assert empty.packet == b""
     assert [one.value for one in events if one.reason == PuntReason.PUNT_DNS_ANSWERED] == [1, 1]
+
+
+@pytest.mark.parametrize("clients", [1, 3, 100])     # 100: more than there are groups
+@isolated
+def test_clients_that_ask_at_once_each_get_their_own_answers_in_order(clients: int) -> None:
+    rig = WorkerRig()
+    own(rig)
+    listener = UdpSocket.bind("127.0.0.1", 0)
+    rig.worker.listen(DnsListener(listener, rig.admission, 1, 0))
+    with contextlib.ExitStack() as undo:
+        port = undo.enter_context(socket.socket(fileno=os.dup(listener.fd))).getsockname()[1]
+        ends = [undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(clients)]
+        for number in range(200):
+            message = dns.message.make_query("portal.corp.example", "AAAA" if number % 7 == 0 else "A", id=number)
+            ends[number % clients].sendto(message.to_wire(), ("127.0.0.1", port))
+        assert select.select([listener], [], [], 5)[0]
+        rig.step()
+        for which, end in enumerate(ends):
+            end.settimeout(5)
+            wanted = list(range(which, 200, clients))
+            assert [dns.message.from_wire(end.recv(2000)).id for _ in wanted] == wanted
 
 
 @isolated
