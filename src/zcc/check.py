@@ -18,6 +18,7 @@ from zcc.document import Document, collection_paused, field_name
 from zcc.errors import ConfigurationError, FeedError, Problem
 from zcc.feeds.watch import Watch
 from zcc.policy.lint.all import Severity, lint
+from zcc.policy.lint.dns_rules import lint_dns
 
 __all__ = ["check_command"]
 
@@ -75,7 +76,9 @@ def _lints(document: Document, settings: Any) -> list[Problem]:
     except FeedError as error:
         problems.append(Problem(document.file, document.line(("feeds",)), "feeds", str(error), "error", "feed"))
     named = frozenset(name for name in FEEDS if getattr(feeds, name) is not None)
-    for found in lint(settings.policy(), world, named):
+    policy = settings.policy()
+    of_dns = lint_dns(settings.dns_rules, policy, settings.own_ranges(), world, named)
+    for found in (*lint(policy, world, named), *of_dns):
         place = found.place
         line, field = document.line(place), field_name(place)
         problems.append(Problem(document.file, line, field, found.message, str(found.severity), found.code))

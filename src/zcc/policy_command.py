@@ -53,7 +53,8 @@ def diff_command(before: File, after: File, as_json: Json = False) -> None:
     one: Any = load(before, "connector")
     other: Any = load(after, "connector")
     groups = list(dict.fromkeys((one.group, other.group)))
-    found = diff(one.policy(), other.policy(), Watch(other.feeds).world, groups)
+    dns = (one.dns_rules, other.dns_rules)
+    found = diff(one.policy(), other.policy(), Watch(other.feeds).world, groups, dns)
     show(found, as_json)
     if found.words:
         raise typer.Exit(1)

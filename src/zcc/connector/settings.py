@@ -23,6 +23,7 @@ from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
 from zcc.pki.settings import IdentitySettings
+from zcc.policy.criteria import AddressRange
 from zcc.policy.dns_rule import DnsRule, dns_rule_problems
 from zcc.policy.model import Method, Policy, Rule
 from zcc.policy.objects.catalogue import Catalogue
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+DNS_PORT = 53
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -209,6 +211,18 @@ class ConnectorSettings(Catalogue):
     def edges(self) -> tuple[str, ...]:
         """Names of the internet edges."""
         return () if self.zia is None else tuple(edge.name for edge in self.zia.edges)
+
+    def own_ranges(self) -> dict[str, AddressRange]:
+        """Return addresses that no server of anybody's has, by what they are."""
+        found = {f"the synthetic addresses {network}": AddressRange.of(network) for network in self.pool_networks}
+        if self.kernel.internal is not None:
+            found["kernel.internal"] = AddressRange.of(self.kernel.internal)
+        if self.direct is not None and self.direct.address is not None:
+            found["direct.address"] = AddressRange.parse(self.direct.address)
+        listen = self.dns.listen
+        if listen is not None and listen.address.port == DNS_PORT:
+            found["dns.listen"] = AddressRange.parse(listen.address.address)
+        return found
 
     def policy(self) -> Policy:
         """Make the policy that the rules are compiled from."""

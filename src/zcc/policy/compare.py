@@ -42,12 +42,13 @@ class Changes:
 
 @dataclass(slots=True)
 class Tally:
-    """Flows that were looked at, and changes by (before, after)."""
+    """Flows, or DNS queries, that were looked at, and changes by (before, after)."""
 
     looked_at: int = 0
     changes: dict[tuple[Verdict, Verdict], Changes] = field(default_factory=dict)
+    of: str = "flows"
 
-    def add(self, flow: Flow, before: Verdict, after: Verdict, nbytes: int = 0) -> bool:
+    def add(self, flow: Flow | dict[str, Any], before: Verdict, after: Verdict, nbytes: int = 0) -> bool:
         """Count a flow; returns whether it changes."""
         self.looked_at += 1
         if before == after:
@@ -100,13 +101,13 @@ class Tally:
         return tally
 
     def __rich__(self) -> RenderableType:
-        table = Table("before", "after", "flows", "for example")
+        table = Table("before", "after", self.of, "for example")
         for before, after, found in self.ordered():
             style = None if before.method == after.method else "bold"
             table.add_row(Text(str(before), style=style or ""), Text(str(after), style=style or ""), f"{found.flows:,}",
                           Text("\n".join(map(said, found.examples)), overflow="fold"))  # fmt: skip
-        total = Text(f"{self.looked_at:,} flows looked at · {self.changed:,} decided otherwise · "
-                     f"{self.cut:,} by another method")
+        total = Text(f"{self.looked_at:,} {self.of} looked at · {self.changed:,} decided otherwise · "
+                     f"{self.cut:,} by another {'method' if self.of == 'flows' else 'action'}")
         return Group(table, total) if self.changes else total
 
 

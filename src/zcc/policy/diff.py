@@ -21,6 +21,8 @@ from rich.text import Text
 
 from zcc.policy.compare import Tally
 from zcc.policy.decide import Decider, Flow
+from zcc.policy.dns_rule import DnsRule
+from zcc.policy.dns_witness import effect_on_queries
 from zcc.policy.model import Policy, Rule
 from zcc.policy.objects.catalogue import Catalogue
 from zcc.policy.recorded import verdict
@@ -44,32 +46,41 @@ NAMED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is different, in sentences, and its effect on the flows tried."""
+    """What is different, in sentences, and its effect on the flows and DNS queries tried."""
 
     words: tuple[str, ...]
     effect: Tally
+    queries: Tally
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
-        return {"differences": list(self.words), "effect": self.effect.to_dict()}
+        return {"differences": list(self.words), "effect": self.effect.to_dict(),
+                "queries": self.queries.to_dict()}  # fmt: skip
 
     def __rich__(self) -> RenderableType:
         words = [Text(f"• {words}", overflow="fold") for words in self.words] or [Text("The policies are the same.")]
-        return Group(*words, self.effect) if self.words else Group(*words)
+        effects = [self.effect, *([self.queries] if self.queries.looked_at else [])]
+        return Group(*words, *effects) if self.words else Group(*words)
 
 
-def diff(before: Policy, after: Policy, world: World | None = None, groups: Sequence[str] = ()) -> Difference:
+def diff(
+    before: Policy, after: Policy, world: World | None = None, groups: Sequence[str] = (),
+    dns: tuple[Sequence[DnsRule], Sequence[DnsRule]] = ((), ()),
+) -> Difference:  # fmt: skip
     """Compare two policies.
 
     Args:
+        dns: the DNS rules of both.
         world: what is known beside them.
         groups: connector groups that flows are tried on.
     """
     world = world or World()
-    words = [*_objects(before, after), *_rules(before.rules, after.rules)]
+    words = [*_objects(before, after), *rules_in_words("rule", before.rules, after.rules),
+             *rules_in_words("DNS rule", *dns)]  # fmt: skip
     if before.pool != after.pool:
         words.append(f"pool: {before.pool} → {after.pool}")
-    return Difference(tuple(words), _effect(before, after, world, groups))
+    queries = effect_on_queries((dns[0], before), (dns[1], after), world, groups)
+    return Difference(tuple(words), _effect(before, after, world, groups), queries)
 
 
 # ---- words ----
@@ -131,25 +142,35 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _rules(before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[str]:
+def rules_in_words(what: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[str]:
+    """Say which rules are new, gone, moved or changed.
+
+    Args:
+        what: what such a rule is called.
+    """
     one, other = {rule.name: rule for rule in before}, {rule.name: rule for rule in after}
     places = {name: place for place, name in enumerate(other)}
     order = [name for name in one if name in other]
     for name in (name for name in other if name not in one):
         rule = other[name]
-        yield f"rule {name!r} ({rule.method}) is new, at place {places[name]}{_above(after, places[name])}"
+        yield f"{what} {name!r} ({does(rule)}) is new, at place {places[name]}{_above(after, places[name])}"
     for place, name in enumerate(one):
         if name not in other:
-            yield f"rule {name!r} ({one[name].method}) is gone from place {place}"
+            yield f"{what} {name!r} ({does(one[name])}) is gone from place {place}"
     for name in moved(order, [name for name in other if name in one]):
         passed = _passed(order, [n for n in other if n in one], name)
-        yield f"rule {name!r} has moved: it is now {passed}"
+        yield f"{what} {name!r} has moved: it is now {passed}"
     for name in order:
         if one[name] != other[name]:
-            yield from _fields(f"rule {name!r}", one[name], other[name])
+            yield from _fields(f"{what} {name!r}", one[name], other[name])
 
 
-def _above(rules: Sequence[Rule], place: int) -> str:
+def does(rule: Any) -> str:
+    """Return the method of a forwarding rule, or the action of a DNS rule."""
+    return str(rule.method if isinstance(rule, Rule) else rule.action)
+
+
+def _above(rules: Sequence[Any], place: int) -> str:
     return f", above {rules[place + 1].name!r}" if place + 1 < len(rules) else ", the last"
 
 

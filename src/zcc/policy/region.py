@@ -17,7 +17,7 @@ from zcc.policy.clauses import Clause, Targets
 from zcc.policy.names import patterns_of
 from zcc.policy.spans import ADDRESSES, SERVICES, V6, Spans, of_addresses, of_services
 
-__all__ = ["CRITERIA", "Region", "region_of", "traits", "union"]
+__all__ = ["CRITERIA", "Ages", "Labels", "Line", "Region", "Where", "region_of", "traits", "union", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,11 @@ def region_of(clause: Clause) -> Region:
         Labels(clause.categories),
         Line(of_services(clause.services), SERVICES),
     )
+    return whole(sets)
+
+
+def whole(sets: tuple[Criterion, ...]) -> Region:
+    """Make a region of a set for each of CRITERIA, in their order."""
     return Region(sets, sum(1 << n for n, found in enumerate(sets) if not found.everything))
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from zcc.policy.decide import decide
 from zcc.policy.diff import diff, moved
+from zcc.policy.dns_rule import DnsRule
 from zcc.policy.model import Policy
 
 BASE = {
@@ -97,3 +98,34 @@ def rising(names):
             run = []
         run.append(name)
     yield run
+
+
+def test_dns_rules_are_compared_in_words_and_by_queries():
+    objects = {"locations": ["l1"], "applications": [{"name": "portal", "domains": ["*.corp.example"], "tcp": [443]}]}
+    policy = Policy.model_validate(objects)
+    ads = DnsRule(name="ads", action="BLOCK", names=["*.ads.example"])
+    texts = DnsRule(name="texts", action="ALLOW", types=["TXT"])
+    both = ([ads, texts], [texts, ads.model_copy(update={"names": ("*.ads.example", "b.example")}),
+                           DnsRule(name="sink", action="OVERWRITE", names=["c.example"], addresses=["192.0.2.1"])])  # fmt: skip
+    found = diff(policy, policy, dns=both)
+    assert found.words == (
+        "DNS rule 'sink' (OVERWRITE) is new, at place 2, the last",
+        "DNS rule 'texts' has moved: it is now above 'ads'",
+        "DNS rule 'ads': names: + b.example",
+    )
+    changes = {(str(before), str(after)): what.examples[0]["destination"] for before, after, what in found.queries.ordered()}
+    assert changes == {
+        ("ALLOW by 'Default Connector DNS Rule'", "BLOCK by 'ads'"): "b.example",
+        ("ALLOW by 'Default Connector DNS Rule'", "OVERWRITE by 'sink'"): "c.example",
+    }
+    assert diff(policy, policy, dns=(both[0], both[0])).words == ()
+    assert found.to_dict()["queries"]["cut"] == found.queries.cut > 0
+
+
+def test_an_application_that_is_new_changes_what_its_names_are_answered():
+    before = Policy.model_validate({"locations": ["l1"]})
+    portal = {"name": "p", "domains": ["p.example"], "tcp": [443]}
+    after = Policy.model_validate({"applications": [portal], "locations": ["l1"]})
+    any_rule = [DnsRule(name="all", action="ZPA")]
+    (change,) = list(diff(before, after, dns=(any_rule, any_rule)).queries.ordered())
+    assert (change[0].method, change[1].method) == ("ALLOW", "ZPA")

@@ -5,6 +5,7 @@
     objects   groups that are empty, segments that overlap, pools on top of workloads
     above     which rules above leave nothing for one; rows: the columns of numbers by which
     world     what the files say: categories and countries that are not there, groups without a workload
+    dns_rules the same of DNS rules, and gateways that lead back
     loops     ZPA rules that catch the app connectors' own flows
     all       every lint
 

@@ -20,13 +20,13 @@ from zcc.policy.places import Places
 from zcc.policy.region import region_of
 from zcc.policy.resolve import clauses_of_rule
 
-__all__ = ["shadow"]
+__all__ = ["shadow", "shadow_of"]
 
 
 def shadow(policy: Policy) -> Iterator[Finding]:
     """Find the enabled rules that never decide."""
     seen = Above()
-    places = Places(policy)
+    places, names = Places(policy), [rule.name for rule in policy.rules]
     for index, rule in enumerate(policy.rules):
         if not rule.enabled:
             continue
@@ -40,7 +40,7 @@ def shadow(policy: Policy) -> Iterator[Finding]:
                 yield _finding("never", index, rule, "matches nothing: a criterion of it holds no value; see its groups")
             continue
         weighed = [Weighed(region) for region in regions]
-        found = _shadow_of(seen, policy, rule, weighed)
+        found = shadow_of(seen, names, rule.connector_groups, weighed)
         if found is not None:
             yield _finding(found[0], index, rule, found[1])
         seen.add(index, rule.connector_groups, weighed)
@@ -57,15 +57,23 @@ def _finding(code: str, index: int, rule: Rule, message: str) -> Finding:
     return Finding(code, ("rules", index), f"rule {rule.name!r} {message}")
 
 
-def _shadow_of(seen: Above, policy: Policy, rule: Rule, regions: Sequence[Weighed]) -> tuple[str, str] | None:
-    """Return the code and message of a rule in the shadow, or None."""
+def shadow_of(
+    seen: Above, rules: Sequence[str], groups: Sequence[str], regions: Sequence[Weighed]
+) -> tuple[str, str] | None:
+    """Return the code and message of a rule in the shadow, or None.
+
+    Args:
+        seen: the rules above it.
+        rules: names of all rules.
+        groups: connector groups of this one.
+    """
     blamed: set[int] = set()
     for region in regions:
-        above = seen.covering(rule.connector_groups, region)
+        above = seen.covering(groups, region)
         if above is None:
             return None
         blamed |= above
-    names = [repr(policy.rules[index].name) for index in sorted(blamed)]
+    names = [repr(rules[index]) for index in sorted(blamed)]
     if len(names) == 1:
         return "shadowed", f"never decides: {names[0]} above it matches all that it matches; move it up, or remove it"
     listed = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
