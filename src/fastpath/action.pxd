@@ -8,6 +8,7 @@ cpdef enum Action:
     ACTION_DROP = 3      # discarded and counted
     ACTION_ZIA = 4       # Geneve in DTLS to an internet edge
     ACTION_ZPA = 5       # to the kernel's TCP or UDP, then a microtunnel
+    ACTION_REJECT = 6    # discarded, and its sender is told: a TCP reset or an ICMP error
 
 cpdef enum Direction:
     DIRECTION_FORWARD = 0   # sent by the lower (address, port) of the canonical flow key
@@ -26,8 +27,6 @@ cpdef enum PuntReason:
     PUNT_TUNNEL_CLOSED = 5      # the DTLS session ended
     PUNT_FLOW_OPENED = 6        # a ZPA flow is about to reach the kernel's listener
     PUNT_FLOW_CLOSED = 7        # a flow ended: its record, for the session log
-    PUNT_REFUSED = 8            # a packet that must be answered with a reset or an ICMP error
-    PUNT_TOO_BIG = 9            # a packet larger than its way out: answer with the MTU in `value`
     PUNT_DNS_ANSWERED = 10      # a query for an owned name was answered: the answer, for the log
 
 cpdef enum DropReason:
@@ -77,4 +76,16 @@ cpdef enum DropReason:
     DROP_IO_TRUNCATED = 34
     DROP_IO_SEND = 35
     DROP_TTL_EXPIRED = 36
-    DROP_REASONS = 37    # how many there are
+    # fragments
+    DROP_FRAGMENT_ORPHAN = 37     # its first fragment did not come in time
+    DROP_FRAGMENT_OVERLAP = 38    # it lies over another, or its datagram has one that does
+    DROP_FRAGMENT_DUPLICATE = 39
+    DROP_FRAGMENT_SHAPE = 40      # no fragment can be like that, or its datagram has too many
+    # what its sender is told of
+    DROP_REJECTED = 41            # the rule says so
+    DROP_MIDSTREAM = 42           # TCP from the middle of a connection that nobody here knows
+    DROP_DIRECT_TOO_BIG = 43
+    DROP_ZPA_TOO_BIG = 44
+    DROP_ICMP_UNMATCHED = 45      # an ICMP error that speaks of no flow, where it must be translated
+    DROP_PACKET_SOURCE_ROUTE = 46
+    DROP_REASONS = 47    # how many there are

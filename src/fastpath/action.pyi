@@ -7,6 +7,7 @@ class Action(enum.IntEnum):
     ACTION_DROP = 3
     ACTION_ZIA = 4
     ACTION_ZPA = 5
+    ACTION_REJECT = 6
 
 class Direction(enum.IntEnum):
     DIRECTION_FORWARD = 0
@@ -25,8 +26,6 @@ class PuntReason(enum.IntEnum):
     PUNT_TUNNEL_CLOSED = 5
     PUNT_FLOW_OPENED = 6
     PUNT_FLOW_CLOSED = 7
-    PUNT_REFUSED = 8
-    PUNT_TOO_BIG = 9
     PUNT_DNS_ANSWERED = 10
 
 class DropReason(enum.IntEnum):
@@ -67,4 +66,14 @@ class DropReason(enum.IntEnum):
     DROP_IO_TRUNCATED = 34
     DROP_IO_SEND = 35
     DROP_TTL_EXPIRED = 36
-    DROP_REASONS = 37
+    DROP_FRAGMENT_ORPHAN = 37
+    DROP_FRAGMENT_OVERLAP = 38
+    DROP_FRAGMENT_DUPLICATE = 39
+    DROP_FRAGMENT_SHAPE = 40
+    DROP_REJECTED = 41
+    DROP_MIDSTREAM = 42
+    DROP_DIRECT_TOO_BIG = 43
+    DROP_ZPA_TOO_BIG = 44
+    DROP_ICMP_UNMATCHED = 45
+    DROP_PACKET_SOURCE_ROUTE = 46
+    DROP_REASONS = 47

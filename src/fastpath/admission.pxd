@@ -11,6 +11,7 @@ from fastpath.flowkey cimport HashKey
 from fastpath.flowtable cimport FlowTable
 from fastpath.flows cimport TIMEOUT_TCP_CLOSING, account_flow
 from fastpath.flowslots cimport FlowEntry
+from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport KernelFlows
 from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
@@ -24,6 +25,9 @@ cdef enum:
     EVERY_NAMESPACE = 0xFFFF
     BY_LISTENER = 1                # value of a DNS event: the packet is a bare message, and the peer who asked
     OWNER_NONE = 0
+    MIDSTREAM_ADOPT = 0            # what becomes of TCP from the middle of a connection that nobody here knows
+    MIDSTREAM_RESET = 1
+    MIDSTREAM_DROP = 2
     OWNER_DNS = 1                  # FlowEntry.owner: a TCP flow to port 53, ended by the resolver here
 
 # Fixed while the worker runs. IPv4 addresses that are integers are in host order, others 16 bytes, mapped.
@@ -35,6 +39,7 @@ cdef struct Plan:
     uint8_t egress6[16]
     uint8_t has_egress4
     uint8_t has_egress6
+    uint8_t midstream              # MIDSTREAM_
     uint16_t zpa_tcp_port          # of the listeners in the connector's kernel
     uint16_t zpa_udp_port
     uint16_t dns_tcp_port
@@ -50,6 +55,7 @@ cdef class Admission:
     cdef readonly Tunnels tunnels
     cdef readonly OwnedNames owned
     cdef readonly Pools pools
+    cdef readonly FragmentTable fragments
     cdef readonly Ring events
     cdef PacketBatch scratch       # one row, to decide a flow again
     cdef Plan plan
@@ -94,6 +100,11 @@ cdef class Admission:
 
 # Inline, because every packet comes by: what is left out of line above is for packets that change something. None of these
 # branches depends on the way a packet goes, which no processor can guess.
+
+cdef inline bint is_midstream(uint8_t protocol, uint8_t tcp_flags) noexcept nogil:
+    """Whether no connection begins with such a packet: TCP, and no SYN, or one with an ACK (RFC 9293 §3.5)."""
+    return protocol == 6 and tcp_flags & 0x12 != 0x02
+
 
 cdef inline int32_t current_flow(Admission admission, Columns* b, int i) noexcept nogil:
     """The flow of row i, or -1, as lookup left it; admission.current where that may be wrong."""

@@ -1,16 +1,19 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import final
+from typing import Final, final
 
 from fastpath.alias import AliasTable
 from fastpath.classify import RuleSet
 from fastpath.flowtable import FlowTable
+from fastpath.fragments import FragmentTable
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.pools import Pools
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
+
+MIDSTREAM: Final[tuple[str, ...]]
 
 @final
 class Admission:
@@ -31,6 +34,8 @@ class Admission:
         egress: Iterable[IPv4Address | IPv6Address] = (),
         mtus: tuple[int, int] = (1400, 1500),
         owned: OwnedNames | None = None,
+        fragments: FragmentTable | None = None,
+        midstream: str = "adopt",
     ) -> Admission: ...
     @property
     def flows(self) -> FlowTable: ...
@@ -50,4 +55,6 @@ class Admission:
     def pools(self) -> Pools: ...
     @property
     def events(self) -> Ring: ...
+    @property
+    def fragments(self) -> FragmentTable: ...
     def exchange_rules(self, rules: RuleSet) -> None: ...

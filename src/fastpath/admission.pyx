@@ -16,6 +16,7 @@ from fastpath.classify cimport RuleSet
 from fastpath.counters cimport credit
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
 from fastpath.flowtable cimport *
+from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport Credit
 from fastpath.message cimport FlowView, Message, post, view
 from fastpath.nametable cimport NameTable
@@ -35,6 +36,9 @@ cdef enum:
     RECORD_NS = 1_000_000         # of answers to owned names, so that many records a second; the others are counted
     RECORD_BURST_NS = 1_000_000_000
     EXPIRIES_A_TURN = 16   # so many times EXPIRED_AT_ONCE: all flows of a large table within seconds, no turn held up
+
+# Names of MIDSTREAM_, by number.
+MIDSTREAM = ("adopt", "reset", "drop")
 
 
 cdef mapped(uint8_t* to, object address):
@@ -56,15 +60,19 @@ cdef class Admission:
         egress: IPv4Address and/or IPv6Address for DIRECT.
         mtus: (largest inner packet into a ZIA tunnel, largest packet out of the service interface).
         owned: names whose queries are answered here; None = none.
+        fragments: whose fragments are whose; None = one of the usual size.
+        midstream: "adopt", "reset" or "drop" TCP from the middle of a connection that is not known here.
     """
 
     def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
                   AliasTable aliases not None, RuleSet rules not None, Tunnels tunnels not None, Ring events not None, *,
-                  bytes secret, pools, internal, ports, egress=(), mtus=(1400, 1500), OwnedNames owned=None):
+                  bytes secret, pools, internal, ports, egress=(), mtus=(1400, 1500), OwnedNames owned=None,
+                  FragmentTable fragments=None, str midstream="adopt"):
         self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
         self.rules, self.tunnels, self.events = rules, tunnels, events
         self.owned = OwnedNames(8, secret) if owned is None else owned
         self.pools = Pools(pools)
+        self.fragments = FragmentTable(seed=secret) if fragments is None else fragments
         self.record_at = 0
         self.scratch = PacketBatch(1, 256)
         set_secret(&self.secret, secret)
@@ -77,6 +85,9 @@ cdef class Admission:
         mapped(p.listener, internal[1])
         p.zpa_tcp_port, p.zpa_udp_port, p.dns_tcp_port = ports
         p.zia_mtu, p.direct_mtu = mtus
+        if midstream not in MIDSTREAM:
+            raise ValueError(f"midstream must be one of {', '.join(MIDSTREAM)}, not {midstream!r}")
+        p.midstream = MIDSTREAM.index(midstream)
         for address in egress:
             if address.version == 4:
                 mapped(p.egress4, address)
@@ -143,8 +154,8 @@ cdef class Admission:
         cdef int32_t index
         cdef FlowEntry* entry
         cdef uint8_t reason
-        if self.draining:
-            drop(b, i, DROP_DRAINING)
+        if self.draining or self.plan.midstream and is_midstream(b.protocol[i], b.tcp_flags[i]):
+            drop(b, i, DROP_DRAINING if self.draining else DROP_MIDSTREAM)
             return -1
         if pool and name == 0 and not resumed:
             self.punt(PUNT_UNKNOWN_SYNTHETIC, b, i, location, NULL, 0)
@@ -161,10 +172,7 @@ cdef class Admission:
         else:
             entry.rule = self.rules.decide(b, i, location, name, self.now)
             entry.action = self.rules.action_of[entry.rule]
-        if b.fragment[i] == FRAGMENT_LATER and (entry.action == ACTION_DIRECT or entry.action == ACTION_ZPA):
-            reason = DROP_NAT_FRAGMENT       # it can not be rewritten; a binding would only stand in the way of others
-        else:
-            reason = self._bind(index)
+        reason = self._bind(index)
         if reason != DROP_NONE:
             drop(b, i, reason)
             self._unbind(entry)
@@ -326,6 +334,8 @@ cdef class Admission:
     cdef void expire(self) noexcept nogil:
         cdef int32_t[EXPIRED_AT_ONCE] due
         cdef int k, _, n
+        cdef uint64_t* drops = self.counts.drops
+        drops[<int> DROP_FRAGMENT_ORPHAN] += self.fragments.sweep(self.now)
         for _ in range(EXPIRIES_A_TURN):
             n = self.flows.due(self.now, due, EXPIRED_AT_ONCE)
             for k in range(n):

@@ -23,6 +23,9 @@ cdef struct Counters:
     uint64_t evicted
     uint64_t dns_answered          # queries for owned names
     uint64_t dns_unrecorded        # of these, more than may be recorded
+    uint64_t refusals[3]           # sent, by Refusal
+    uint64_t untold                # refusals that were not sent: too many a second, or nothing may be said
+    uint64_t cut                   # packets too large for their way out, sent in fragments
     uint64_t loops
     uint64_t heartbeat_ns
 

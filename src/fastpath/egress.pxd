@@ -4,10 +4,13 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 from fastpath.action cimport ACTION_LOCAL, FRAGMENT_NONE
 from fastpath.admission cimport Admission
-from fastpath.batch cimport Columns, row
+from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.flowtable cimport FlowEntry
+from fastpath.message cimport FlowView
 from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss
 from fastpath.packetio cimport Device, GenevePort
+from fastpath.quote cimport Quote
+from fastpath.refusal cimport Limit
 
 cdef enum:
     DNS_PORT = 53
@@ -26,6 +29,8 @@ cdef class Egress:
     cdef Rows to_geneve
     cdef Rows to_device
     cdef Rows to_tunnel[8]
+    cdef PacketBatch pieces        # of one packet that is too large, on their way
+    cdef Limit limit               # of refusals
     # Forget the rows of the batch before.
     cdef void begin(self) noexcept nogil
     # Send the rows of this batch, and count its dropped ones.
@@ -36,12 +41,23 @@ cdef class Egress:
     cdef void forward(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
     # Row i, restored, goes to the initiator.
     cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil
+    # Row i, an ICMP error about a packet of the flow that went to the initiator: where the flow's own packets go.
+    cdef void forward_error(self, Columns* b, int i, FlowEntry* entry, Quote* quote) noexcept nogil
+    # Row i, an ICMP error about a packet of the flow's initiator, goes to it.
+    cdef void deliver_error(self, Columns* b, int i, int32_t index, Quote* quote) noexcept nogil
+    # Row i, as GWLB sent it and not rewritten, goes no further for `reason`, and its sender is told a Refusal.
+    cdef void tell(self, Columns* b, int i, int refusal, uint16_t mtu, uint8_t reason) noexcept nogil
     # Rewrite one side of row i; False: dropped.
     cdef bint rewrite_side(self, Columns* b, int i, int side, const uint8_t* address, uint16_t port) noexcept nogil
 
     cdef void _refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
     cdef void _translate(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
     cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil
+    cdef void _home(self, Columns* b, int i, int32_t index) noexcept nogil
+    # Row i, too large for mtu, leaves in pieces, by a tunnel or (slot < 0) the device; or it is dropped.
+    cdef void _in_pieces(self, Columns* b, int i, FlowEntry* entry, uint16_t mtu, int slot, uint8_t reason) noexcept nogil
+    cdef void _tell_size(self, Columns* b, int i, FlowEntry* entry, uint16_t mtu, uint8_t reason) noexcept nogil
+    cdef void _alias_of(self, FlowView* f, uint8_t* alias) noexcept nogil
 
 
 cdef inline void add(Rows* rows, int i) noexcept nogil:

@@ -1,6 +1,6 @@
 # The way in: a batch that GWLB sent, from bytes to the flow of each row and the way out it takes. Row 3, below worker.
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns
@@ -19,3 +19,9 @@ cdef class Ingress:
     # Each live row to its flow, found or admitted; the flow keeps the row's header, counts it and says the way out.
     cdef void decide(self, Columns* b, bint resumed) noexcept nogil
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil
+    cdef void _decide_whole(self, Columns* b, int i, bint resumed) noexcept nogil
+    cdef void _decide_fragment(self, Columns* b, int i, bint resumed) noexcept nogil
+    cdef void _follow(self, Columns* b, int i, int32_t index, uint8_t direction) noexcept nogil
+    # Row i by the flow that it speaks of, if it is an ICMP error about one.
+    cdef bint _decide_error(self, Columns* b, int i) noexcept nogil
+    cdef void _refuse(self, Columns* b, int i) noexcept nogil

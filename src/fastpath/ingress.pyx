@@ -8,20 +8,24 @@ that each can be tested and timed on a batch that nobody received. The worker's 
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.string cimport memcmp
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission, account_row, current_flow, renew_flow
+from fastpath.admission cimport MIDSTREAM_RESET, Admission, account_row, current_flow, renew_flow
 from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
 from fastpath.egress cimport DNS_PORT, Egress, add, forward_row, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
-from fastpath.flowkey cimport build
+from fastpath.counters cimport count_total
+from fastpath.flowkey cimport FlowKey, build, hash_key, make
 from fastpath.flows cimport AHEAD, FLOW_KERNEL_INSIDE, fetch_flow, fetch_neighbours
 from fastpath.flowslots cimport FlowEntry, FlowPath, Flows, keep_header, path_of
+from fastpath.fragments cimport ORIGIN_WORKLOAD
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
-from fastpath.packet cimport PROTOCOL_UDP, parse
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse
+from fastpath.quote cimport Quote, quote_of
+from fastpath.refusal cimport REFUSAL_PROHIBITED
 
 
 @cython.final
@@ -72,6 +76,12 @@ cdef class Ingress:
                 self._decide_row(b, i, resumed)
 
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil:
+        if b.fragment[i] != FRAGMENT_NONE:
+            self._decide_fragment(b, i, resumed)
+        elif b.protocol[i] != PROTOCOL_ICMP and b.protocol[i] != PROTOCOL_ICMPV6 or not self._decide_error(b, i):
+            self._decide_whole(b, i, resumed)
+
+    cdef void _decide_whole(self, Columns* b, int i, bint resumed) noexcept nogil:
         cdef int32_t index
         cdef FlowEntry* entry
         cdef FlowPath* path
@@ -90,6 +100,7 @@ cdef class Ingress:
         if index < 0:
             index = self.admission.admit(b, i, self.location[i], resumed, 0)
             if index < 0:
+                self._refuse(b, i)
                 return
         entry = &self.admission.flows.entries[index]
         renew_flow(self.admission, index)
@@ -97,7 +108,7 @@ cdef class Ingress:
         if entry.state & FLOW_KERNEL_INSIDE:
             drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
             return
-        if entry.action != ACTION_LOCAL and entry.action != ACTION_DROP and way:
+        if way and entry.action != ACTION_LOCAL and entry.action != ACTION_DROP and entry.action != ACTION_REJECT:
             drop(b, i, DROP_POLICY_STRAY)    # the answers of such a flow come from elsewhere; this is not one
             return
         keep_header(&self.admission.flows.core, index, row(b, i) + b.geneve_start[i], b.geneve_length[i])
@@ -108,6 +119,66 @@ cdef class Ingress:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, self.location[i], entry, 0)
             return
         forward_row(self.egress, b, i, index)
+
+    cdef void _refuse(self, Columns* b, int i) noexcept nogil:
+        """A first packet that got no flow: whether its sender is told."""
+        cdef uint8_t reason = b.reason[i]
+        if reason == DROP_NAT_EXHAUSTED or reason == DROP_MIDSTREAM and self.admission.plan.midstream == MIDSTREAM_RESET:
+            b.reason[i] = DROP_NONE
+            self.egress.tell(b, i, REFUSAL_PROHIBITED, 0, reason)
+
+    cdef void _decide_fragment(self, Columns* b, int i, bint resumed) noexcept nogil:
+        cdef uint64_t flow_hash
+        cdef uint8_t direction
+        cdef int32_t index
+        cdef int number = self.admission.fragments.enter(b, i, ORIGIN_WORKLOAD, resumed, self.admission.now)
+        if number < 0:
+            return
+        if b.fragment[i] == FRAGMENT_FIRST:
+            flow_hash, direction = b.hash[i], b.direction[i]
+            self._decide_whole(b, i, resumed)
+            if b.reason[i] != DROP_NONE or b.entry[i] >= 0:
+                index = b.entry[i] if b.reason[i] == DROP_NONE else -1
+                self.admission.fragments.settle(number, index, flow_hash, direction, b.reason[i])
+            return
+        self.admission.fragments.follow(number, &index, &flow_hash, &direction)
+        if self.admission.flows.entries[index].used and self.admission.flows.entries[index].hash == flow_hash:
+            self._follow(b, i, index, direction)
+        else:
+            drop(b, i, DROP_FRAGMENT_ORPHAN)     # its flow has ended
+
+    cdef void _follow(self, Columns* b, int i, int32_t index, uint8_t direction) noexcept nogil:
+        # The cookie of a packet without ports may be another flow's, so the flow keeps the one it has.
+        cdef FlowEntry* entry = &self.admission.flows.entries[index]
+        b.protocol[i], b.direction[i] = entry.key.fields.protocol, direction
+        renew_flow(self.admission, index)
+        account_row(self.admission, b, i, index, direction != entry.initiator)
+        forward_row(self.egress, b, i, index)
+
+    cdef bint _decide_error(self, Columns* b, int i) noexcept nogil:
+        cdef Quote quote
+        cdef FlowKey key
+        cdef FlowEntry* entry
+        cdef uint8_t direction
+        cdef int32_t index
+        if not quote_of(b, i, &quote):
+            return False
+        make(&key, &direction, quote.ip_version, quote.protocol, b.namespace[i], quote.source, quote.source_port,
+             quote.destination, quote.destination_port)
+        index = self.admission.flows.find(&key, hash_key(&key, &self.admission.secret))
+        if index < 0:
+            return False
+        entry = &self.admission.flows.entries[index]
+        renew_flow(self.admission, index)
+        # It speaks of what came to its sender's side; through a translation that can only be what the initiator got.
+        if entry.action != ACTION_LOCAL and (direction == entry.initiator or entry.state & FLOW_KERNEL_INSIDE) \
+                or memcmp(quote.source, b.destination + 16 * i, 16) != 0:
+            drop(b, i, DROP_ICMP_UNMATCHED)
+            return True
+        b.entry[i], b.rule[i], b.action[i] = index, entry.rule, entry.action
+        count_total(&self.admission.counts, entry.action, direction == entry.initiator, 1, b.inner_length[i])
+        self.egress.forward_error(b, i, entry, &quote)
+        return True
 
     def walk_batch(self, PacketBatch batch not None, uint64_t now_ns):
         """Take a batch, its rows as received, through all stages at the monotonic time now_ns.

@@ -2,8 +2,8 @@
 
 Journey: what leaves by DIRECT or the internet edge gets another source, what returns its destination back; what goes to the
 connector's own kernel both. Spec: RFC 3022 §4.1, RFC 1624 (checksums), RFC 768 and RFC 8200 §8.1 (a UDP checksum of zero),
-RFC 5508 (ICMP identifiers). One thread: whoever owns the batch. It knows no bindings, and translates neither fragments
-without ports nor ICMP errors.
+RFC 5508 (ICMP identifiers). One thread: whoever owns the batch. It knows no bindings. A later fragment gets the address only:
+its port is in the first one. What an ICMP error quotes is fastpath.quote's.
 """
 
 from libc.stdint cimport uint8_t, uint16_t
@@ -29,7 +29,6 @@ cdef enum:
     ECHO_REPLY_V6 = 129
     FRAGMENT_LATER = 2
     REASON_PROTOCOL = 25        # DROP_NAT_PROTOCOL
-    REASON_FRAGMENT = 27        # DROP_NAT_FRAGMENT
     REASON_FAMILY = 28          # DROP_NAT_FAMILY
     REASON_TTL = 36             # DROP_TTL_EXPIRED
 
@@ -73,8 +72,9 @@ cdef uint8_t rewrite(uint8_t* ip_packet, int length, uint8_t ip_version, uint8_t
     cdef uint16_t checksum
     if is_mapped(address) != (ip_version == 4):
         return REASON_FAMILY
-    if fragment == FRAGMENT_LATER:
-        return REASON_FRAGMENT
+    if fragment == FRAGMENT_LATER:       # the first one holds the port, and the checksum of all of them
+        put_address(ip_packet, ip_version, side, new)
+        return 0
     if not places(at, length - l4_offset, protocol, side, &port_at, &sum_at):
         return REASON_PROTOCOL
     checksum = load_be16(at + sum_at)
@@ -85,10 +85,26 @@ cdef uint8_t rewrite(uint8_t* ip_packet, int length, uint8_t ip_version, uint8_t
         if protocol == UDP and checksum == 0:
             checksum = 0xFFFF
         store_be16(at + sum_at, checksum)
+    store_be16(at + port_at, port)
+    put_address(ip_packet, ip_version, side, new)
+    return 0
+
+
+cdef void put_address(uint8_t* ip_packet, uint8_t ip_version, int side, const uint8_t* new) noexcept nogil:
+    cdef uint8_t* old = ip_packet + (8 + 16 * side if ip_version == 6 else 12 + 4 * side)
     if ip_version == 4:
         store_be16(ip_packet + 10, update_bytes(load_be16(ip_packet + 10), old, new, 4))
-    store_be16(at + port_at, port)
-    memcpy(old, new, n)
+    memcpy(old, new, 16 if ip_version == 6 else 4)
+
+
+cdef uint8_t rewrite_error(uint8_t* ip_packet, uint8_t ip_version, int l4_offset, int side, const uint8_t* address) noexcept nogil:
+    cdef const uint8_t* new = address if ip_version == 6 else address + 12
+    cdef uint8_t* icmp = ip_packet + l4_offset
+    if is_mapped(address) != (ip_version == 4):
+        return REASON_FAMILY
+    if ip_version == 6:                 # ICMP's checksum has no pseudo header, ICMPv6's has
+        store_be16(icmp + 2, update_bytes(load_be16(icmp + 2), ip_packet + 8 + 16 * side, new, 16))
+    put_address(ip_packet, ip_version, side, new)
     return 0
 
 
@@ -114,6 +130,8 @@ cdef bint rewrite_row(Columns* b, int i, int side, const uint8_t* address, uint1
         drop(b, i, reason)
         return False
     memcpy(column + <size_t> i * 16, address, 16)
+    if b.fragment[i] == FRAGMENT_LATER:
+        return True
     if side == NAT_SOURCE or b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
         b.source_port[i] = port
     if side == NAT_DESTINATION or b.protocol[i] == ICMP or b.protocol[i] == ICMPV6:
@@ -157,7 +175,7 @@ def rewrite_rows(PacketBatch batch not None, const uint16_t[::1] rows not None, 
     Raises:
         ValueError: side or shapes wrong, or a row is not in use.
     Drops:
-        NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY; the packet is as it was.
+        NAT_PROTOCOL, NAT_FAMILY; the packet is as it was.
     """
     cdef Columns* b = &batch.columns
     cdef int k, i, n = check_rows(b, rows), done = 0

@@ -10,6 +10,7 @@ from fastpath.endpoint cimport EndpointMap
 from fastpath.ingress cimport Ingress
 from fastpath.message cimport Message
 from fastpath.packetio cimport Device, GenevePort
+from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
 
 cdef class Worker:
@@ -19,6 +20,7 @@ cdef class Worker:
     cdef readonly Admission admission
     cdef readonly Egress egress
     cdef readonly Ingress ingress
+    cdef readonly Returns returns
     cdef readonly Ring commands
     cdef readonly DnsListener listener
     cdef bint listens                # whether there is one
@@ -36,9 +38,3 @@ cdef class Worker:
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
     cdef void tell_kernel(self, Columns* b) noexcept nogil
     cdef void hear_kernel(self, uint64_t now_ns) noexcept nogil
-    cdef void from_device(self, Columns* b) noexcept nogil
-    cdef void from_kernel(self, Columns* b, int i) noexcept nogil
-    cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil
-    cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil
-    cdef void from_edge(self, Columns* b, int i) noexcept nogil
-    cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil

@@ -9,6 +9,7 @@ from fastpath.endpoint import EndpointMap
 from fastpath.ingress import Ingress
 from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
+from fastpath.returns import Returns
 from fastpath.ring import Ring
 
 @final
@@ -35,6 +36,8 @@ class Worker:
     def egress(self) -> Egress: ...
     @property
     def ingress(self) -> Ingress: ...
+    @property
+    def returns(self) -> Returns: ...
     @property
     def commands(self) -> Ring: ...
     @property

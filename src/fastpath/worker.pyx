@@ -1,8 +1,7 @@
 """Worker: one thread's endless walk of packets through the stages; the only module that knows the order of the journey.
 
     GWLB ──▶ ingress (geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ▶ flow) ─▶ egress ─▶ GWLB | device | tunnel
-    device ─▶ packet ▶ nat ─▶ restore ──────────────────┐
-    tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ───────┴──▶ deliver ─▶ GWLB, under the flow's newest header
+    device, tunnel ──▶ returns (packet ▶ nat or flowtable ▶ restore) ──▶ egress ─▶ GWLB, under the flow's newest header
     DNS listener ─▶ owned name? ─▶ DNS listener
 
 It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
@@ -17,23 +16,20 @@ from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission, Plan, account_row, current_flow, renew_flow
-from fastpath.alias cimport Workload
-from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.admission cimport Admission
+from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
 from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
-from fastpath.egress cimport Egress, add, clamp, forward_row
+from fastpath.egress cimport Egress, add
 from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
-from fastpath.geneve cimport GENEVE_FLAG_CONTROL
-from fastpath.geneve cimport decode as decode_geneve
+from fastpath.fragments cimport ORIGIN_WORKLOAD
 from fastpath.ingress cimport Ingress
 from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport *
-from fastpath.message cimport FlowView, Message, message_in, view
-from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
+from fastpath.message cimport Message, message_in
 from fastpath.packetio cimport WATCHED, Device, GenevePort
+from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_SLOTS
 from fastpath.wire cimport load_be32
@@ -81,6 +77,7 @@ cdef class Worker:
         admission.kernel = kernel_flows
         self.egress = Egress(geneve, device, admission)
         self.ingress = Ingress(endpoints, admission, self.egress)
+        self.returns = Returns(admission, self.egress)
         self.batch = PacketBatch() if batch is None else batch
         self.listener, self.listens = None, False
         self.exchanges = deque()
@@ -180,11 +177,11 @@ cdef class Worker:
         for _ in range(BURSTS if self.ready & READY_DEVICE else 0):
             if self.device.recv_rows(b) == 0:
                 break
-            self.from_device(b)
+            self.returns.from_device(b)
         if self.ready & READY_OTHERS:
             for slot in range(TUNNEL_SLOTS):
                 if self.admission.tunnels.slots[slot].fd >= 0:
-                    self.from_tunnel(slot, b)
+                    self.returns.from_tunnel(slot, b)
             if self.listens:
                 self.listener.turn(b)
         self.admission.expire()
@@ -265,14 +262,17 @@ cdef class Worker:
         self.egress.flush(b)
         if self.admission.kernel is not None:
             self.tell_kernel(b)
+        while self.admission.fragments.ready and self.admission.fragments.release(b, ORIGIN_WORKLOAD):
+            self.ingress.walk(b, False)
+            self.egress.flush(b)
 
     cdef void tell_kernel(self, Columns* b) noexcept nogil:
         """Offer it the flows of the rows that went LOCAL or were dropped by policy; those that others must hear of stay here."""
         cdef FlowEntry* entry
         cdef int i
         for i in range(b.count):
-            if b.entry[i] < 0:
-                continue
+            if b.entry[i] < 0 or b.fragment[i] == FRAGMENT_LATER:
+                continue         # it has no ports to be known by
             entry = &self.admission.flows.entries[b.entry[i]]
             if not entry.used or entry.hash != b.hash[i]:
                 continue         # a later row of this batch ended the flow, and its place may be another's
@@ -285,111 +285,6 @@ cdef class Worker:
         self.admission.kernel.decide_by(self.admission.rules.generation)
         credit(&self.admission.counts, self.admission.flows, credits,
                self.admission.kernel.sweep(now_ns, credits, CREDITS_A_TURN), now_ns)
-
-    # ---- towards the workload ----
-
-    cdef void from_device(self, Columns* b) noexcept nogil:
-        cdef int i
-        parse(b)
-        self.egress.begin()
-        for i in range(b.count):
-            if b.reason[i] == DROP_NONE:
-                self.from_kernel(b, i)
-        self.egress.flush(b)
-
-    cdef void from_kernel(self, Columns* b, int i) noexcept nogil:
-        cdef uint8_t* destination = b.destination + 16 * i
-        cdef Plan* plan = &self.admission.plan
-        cdef uint16_t remote_port = b.source_port[i]
-        cdef int32_t index
-        if b.ip_version[i] == 4:
-            if load_be32(b.source + 16 * i + 12) & plan.internal_mask == plan.internal and \
-                    load_be32(destination + 12) & plan.internal_mask != plan.internal:
-                self.from_kernel_inside(b, i)
-                return
-        if b.protocol[i] == PROTOCOL_ICMP or b.protocol[i] == PROTOCOL_ICMPV6:
-            remote_port = 0
-        index = self.admission.nat.find(b.protocol[i], destination, b.destination_port[i], b.source + 16 * i, remote_port)
-        if index < 0:
-            drop(b, i, DROP_NAT_NO_BINDING)
-            return
-        self.restore(b, i, index)
-
-    cdef void from_kernel_inside(self, Columns* b, int i) noexcept nogil:
-        """A packet that the connector itself sends on behalf of a workload: its source is that workload's alias."""
-        cdef Workload* workload = self.admission.aliases.find(load_be32(b.source + 16 * i + 12))
-        cdef int32_t index
-        if workload == NULL:
-            drop(b, i, DROP_NAT_NO_BINDING)
-            return
-        if not self.egress.rewrite_side(b, i, NAT_SOURCE, workload.address, b.source_port[i]):
-            return
-        memcpy(b.source + 16 * i, workload.address, 16)
-        b.namespace[i] = workload.namespace
-        self.admission.key_row(b, i)
-        index = current_flow(self.admission, b, i)
-        if index < 0:
-            index = self.admission.admit(b, i, 0, True, FLOW_KERNEL_INSIDE)
-            if index < 0:
-                return
-        if not self.admission.flows.entries[index].state & FLOW_KERNEL_INSIDE:
-            drop(b, i, DROP_NAT_EXHAUSTED)   # the workload itself holds this very 5-tuple
-            return
-        renew_flow(self.admission, index)
-        account_row(self.admission, b, i, index, 0)
-        forward_row(self.egress, b, i, index)
-
-    cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil:
-        """Undo the translation of a packet that comes back by the kernel, then deliver it."""
-        cdef FlowEntry* entry = &self.admission.flows.entries[index]
-        cdef FlowView f
-        view(&f, entry)
-        if not self.egress.rewrite_side(b, i, NAT_DESTINATION, f.source, f.source_port):
-            return
-        if entry.action == ACTION_ZPA and not self.egress.rewrite_side(b, i, NAT_SOURCE, f.destination, f.destination_port):
-            return
-        if entry.action == ACTION_DIRECT:
-            clamp(b, i, self.admission.plan.direct_mtu)
-        self.egress.deliver(b, i, index)
-
-    cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil:
-        cdef int i, _, closed
-        for _ in range(BURSTS):
-            if self.admission.tunnels.slots[slot].fd < 0 or self.admission.tunnels.recv(slot, b, &closed) == 0:
-                return
-            decode_geneve(b)
-            self.egress.begin()
-            for i in range(b.count):
-                if b.reason[i] != DROP_NONE:
-                    continue
-                if b.geneve_flags[i] & GENEVE_FLAG_CONTROL:
-                    b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
-                    b.geneve_length[i] = 0
-                    self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
-                    continue
-                if parse_row(b, i) == DROP_NONE:
-                    self.from_edge(b, i)
-            self.egress.flush(b)
-            if closed:
-                reset(b, 1)
-                b.inner_length[0] = b.geneve_length[0] = 0
-                self.admission.punt(PUNT_TUNNEL_CLOSED, b, 0, 0, NULL, slot)
-                self.admission.tunnels.detach(slot)
-
-    cdef void from_edge(self, Columns* b, int i) noexcept nogil:
-        """A packet that an internet edge sends: an answer to a flow that goes by ZIA, or nothing."""
-        cdef int32_t index = -1
-        cdef FlowEntry* entry
-        if b.vni[i] <= 0xFFFF:
-            b.namespace[i] = b.vni[i]
-            self.admission.key_row(b, i)
-            index = current_flow(self.admission, b, i)
-        entry = &self.admission.flows.entries[index] if index >= 0 else NULL
-        if entry == NULL or entry.action != ACTION_ZIA or b.direction[i] == entry.initiator:
-            drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
-            return
-        clamp(b, i, self.admission.plan.zia_mtu)
-        self.egress.deliver(b, i, index)
 
 
 cdef uint64_t now() noexcept nogil:

@@ -109,10 +109,19 @@ def test_what_has_no_port_is_refused_and_unchanged(impl, protocol, header):
         assert bytes(data) == before
 
 
-def test_later_fragments_and_other_families_are_refused_and_unchanged(impl):
+@pytest.mark.parametrize("side", [0, 1], ids=["source", "destination"])
+def test_a_later_fragment_gets_the_address_only(impl, side):
+    packet = V4.copy() / Raw(bytes(range(40)))
+    packet.proto, packet.frag = 17, 185
+    data = bytearray(bytes(packet))
+    assert impl.rewrite_one(data, 17, 20, side, LOCAL, 9, Fragment.FRAGMENT_LATER) == 0
+    setattr(packet, "dst" if side else "src", "192.0.2.1")
+    assert bytes(data) == bytes(packet)
+
+
+def test_other_families_are_refused_and_unchanged(impl):
     data = bytearray(bytes(PACKETS["udp4"][0]))
     before = bytes(data)
-    assert impl.rewrite_one(data, 17, 20, 0, LOCAL, 9, Fragment.FRAGMENT_LATER) == DropReason.DROP_NAT_FRAGMENT
     assert impl.rewrite_one(data, 17, 20, 0, mapped("2001:db8::1"), 9) == DropReason.DROP_NAT_FAMILY
     assert bytes(data) == before
     data = bytearray(bytes(PACKETS["udp6"][0]))

@@ -16,13 +16,14 @@ ROWS = (
      "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet", "packetio",
-     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "domains", "rows"),
+     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces", "domains",
+     "rows"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
+     "fragments", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
      "message"),
     # the order of the journey
-    ("admission", "dnslistener", "egress", "ingress", "worker"),
+    ("admission", "dnslistener", "egress", "ingress", "returns", "worker"),
     # the way in for people who build on it
     ("capi",),
     ("__main__",),
@@ -43,6 +44,8 @@ SAME_ROW = {
     ("packetio", "segments"): "several datagrams a message",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
+    ("refusal", "packet"): "numbers of protocols and flags",
+    ("quote", "packet"): "walks extension headers",
     ("rows", "domains"): "patterns are found by name before they are rows",
     ("criteria", "workloads"): "checks the class of an argument",
     ("ruletables", "workloads"): "who the ends of a packet are",
@@ -69,6 +72,9 @@ SAME_ROW = {
     ("outer", "wire"): "writes words",
     ("ingress", "admission"): "a row to its flow",
     ("ingress", "egress"): "a row to its way out",
+    ("returns", "admission"): "a packet to the flow that it answers",
+    ("returns", "egress"): "and to the workload",
+    ("worker", "returns"): "where what comes back comes in",
     ("worker", "ingress"): "where the worker's rows come in",
     ("worker", "egress"): "where the worker's rows leave",
 }

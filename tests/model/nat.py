@@ -142,7 +142,7 @@ def refusal(version, protocol, transport, address, fragment):
     if address.startswith(MAPPED) != (version == 4):
         return DropReason.DROP_NAT_FAMILY
     if fragment == Fragment.FRAGMENT_LATER:
-        return DropReason.DROP_NAT_FRAGMENT
+        return DropReason.DROP_NONE
     short = len(transport) < (20 if protocol == TCP else 8)
     if short or (protocol not in (TCP, UDP) and transport[0] not in ECHO.get(protocol, ())):
         return DropReason.DROP_NAT_PROTOCOL
@@ -155,23 +155,29 @@ def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
     reason = refusal(version, protocol, transport, address, fragment)
     if reason:
         return reason
-    port_at, sum_at = {TCP: (2 * side, 16), UDP: (2 * side, 6)}.get(protocol, (4, 2))
     begin, new = (8 + 16 * side, address) if version == 6 else (12 + 4 * side, address[12:])
     old = bytes(packet[begin:begin + len(new)])
+    if fragment != Fragment.FRAGMENT_LATER:
+        rewrite_transport(packet, transport, protocol, l4_offset, side, (old, new), port)
+    if version == 4:
+        packet[10:12] = updated(int.from_bytes(packet[10:12]), old, new).to_bytes(2)
+    packet[begin:begin + len(new)] = new
+    return DropReason.DROP_NONE
+
+
+def rewrite_transport(packet, transport, protocol, l4_offset, side, addresses, port):
+    """Port and checksum, which a later fragment has not."""
+    port_at, sum_at = {TCP: (2 * side, 16), UDP: (2 * side, 6)}.get(protocol, (4, 2))
     new_port = port.to_bytes(2)
     checksum = int.from_bytes(transport[sum_at:sum_at + 2])
     if checksum or protocol != UDP:
         checksum = updated(checksum, transport[port_at:port_at + 2], new_port)
         if protocol != ICMP:
-            checksum = updated(checksum, old, new)
+            checksum = updated(checksum, *addresses)
         if protocol == UDP:
             checksum = checksum or 0xFFFF
     packet[l4_offset + sum_at:l4_offset + sum_at + 2] = checksum.to_bytes(2)
     packet[l4_offset + port_at:l4_offset + port_at + 2] = new_port
-    if version == 4:
-        packet[10:12] = updated(int.from_bytes(packet[10:12]), old, new).to_bytes(2)
-    packet[begin:begin + len(new)] = new
-    return DropReason.DROP_NONE
 
 
 def decrement_ttl_one(packet):
@@ -205,10 +211,12 @@ def rewrite_rows(batch, rows, side, addresses, ports):
             continue
         batch.data[i, begin:begin + len(packet)] = list(packet)
         (batch.destination if side else batch.source)[i] = list(address)
+        done += 1
+        if batch.fragment[i] == Fragment.FRAGMENT_LATER:
+            continue
         for column in (batch.source_port, batch.destination_port) if protocol in ECHO else (
                 (batch.source_port, batch.destination_port)[side],):
             column[i] = port
-        done += 1
     return done
 
 

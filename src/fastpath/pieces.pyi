@@ -1,0 +1,3 @@
+from fastpath.batch import PacketBatch
+
+def cut_one(batch: PacketBatch, row_number: int, mtu: int, out: PacketBatch) -> int: ...
