@@ -35,6 +35,14 @@ def echo(source: str, destination: str, identifier: int) -> bytes:
     return bytes(ip(source, destination) / body)
 
 
+def whole(packet: bytes) -> bytes:
+    """An IPv4 packet that may not be fragmented."""
+    made = IP(packet)
+    made.flags = "DF"
+    del made.chksum
+    return bytes(made)
+
+
 def pieces(packet: bytes, size: int = 64) -> list[bytes]:
     """An IPv4 packet in fragments."""
     return [bytes(piece) for piece in fragment(IP(packet), fragsize=size)]
@@ -44,8 +52,11 @@ def read(packet: bytes) -> Any:
     """An IP packet taken apart; the checksums in it must be right."""
     made = IPv6(packet) if packet[0] >> 4 == 6 else IP(packet)
     again = made.copy()
-    for layer in (IP, TCP, UDP, ICMP):
-        if layer in again:
-            del again[layer].chksum
+    if not (IP in again and (again.frag or again.flags.MF)):      # its sum is over all of them
+        for layer in (TCP, UDP, ICMP):
+            if layer in again:
+                del again[layer].chksum
+    if IP in again:
+        del again.chksum
     assert bytes(again) == packet, f"a checksum is wrong in {packet.hex()}"
     return made

@@ -55,7 +55,8 @@ class WorkerRig:
     """The worker and all that surrounds it."""
 
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
-                 batch: PacketBatch | None = None, port: GenevePort | None = None, gwlb: socket.socket | None = None) -> None:
+                 batch: PacketBatch | None = None, port: GenevePort | None = None, gwlb: socket.socket | None = None,
+                 midstream: str = "adopt", ports: tuple[int, int] = (1024, 65535)) -> None:
         self.now = 1000 * SECOND
         self.fail_open = fail_open
         self.generation = 0
@@ -71,11 +72,11 @@ class WorkerRig:
         self.tunnels, self.events, self.commands = Tunnels(), Ring(event_bytes), Ring(1 << 20)
         idle = {"tcp": 400, "tcp_opening": 30, "tcp_closing": 5, "udp": 130, "icmp": 30, "other": 130}
         self.flows = FlowTable(flows, dict(enumerate(idle.values())))
-        self.nat = NatTable(flows, (1024, 65535), bytes(32))
+        self.nat = NatTable(flows, ports, bytes(range(1, 33)))
         self.admission = Admission(
             self.flows, self.nat, NameTable(64, bytes(32)), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
             self.events, secret=bytes(range(32)), pools=[POOL], internal=INTERNAL, ports=(TCP_PORT, UDP_PORT, DNS_PORT),
-            egress=(EGRESS4, EGRESS6))
+            egress=(EGRESS4, EGRESS6), midstream=midstream)
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,

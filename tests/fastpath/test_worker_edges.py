@@ -194,7 +194,10 @@ def test_stray_synthetic_address_is_refused_aloud_once_nobody_knows_it():
     rig.from_workload(udp(WORKLOAD, "10.254.0.77", 4000, 7))
     (asked,) = rig.heard(PuntReason.PUNT_UNKNOWN_SYNTHETIC)
     rig.say(Command.COMMAND_RESUME, packet=asked.packet, header=asked.header, peer=(asked.peer_address, asked.peer_port))
-    assert [event.header for event in rig.heard(PuntReason.PUNT_REFUSED)] == [gwlb.header(0xAAA, 2, 7, 4)]
+    (frame,) = rig.to_workload()
+    assert frame[:40] == gwlb.header(0xAAA, 2, 7, 4)
+    told = read(frame[40:])
+    assert (told.src, told["ICMP"].type, told["ICMP"].code) == ("10.254.0.77", 3, 13)
     assert rig.drops() == {"policy_stray": 1}
 
 

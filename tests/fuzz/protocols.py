@@ -111,7 +111,7 @@ def check_answers(data: bytes) -> None:
     inner = packets.parse(data)
     if inner is None:
         return
-    made = [packets.refusal(inner), packets.too_big(inner, 1400), packets.prohibited(inner)]
+    made = [packets.refusal(inner), packets.prohibited(inner)]
     if inner.protocol == packets.UDP and not inner.fragment:
         made.append(packets.udp_reply(inner, b"answer"))
     for packet in filter(None, made):

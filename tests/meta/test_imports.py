@@ -16,12 +16,12 @@ ROWS = (
      "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet", "packetio",
-     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces", "domains",
-     "rows"),
+     "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces",
+     "domains", "rows"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "fragments", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned", "tunnels",
-     "message"),
+     "fragments", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned",
+     "tunnels", "message"),
     # the order of the journey
     ("admission", "dnslistener", "egress", "ingress", "returns", "worker"),
     # the way in for people who build on it

@@ -254,8 +254,6 @@ class Connector:
             "dns_answer": self.dns.answer,
             "dns_answered": self.dns.answered,
             "unknown_synthetic": self.stray.unknown,
-            "refused": self.stray.refused,
-            "too_big": self.stray.too_big,
             "flow_closed": self._flow_closed,
         }
         if self.tunnels is not None:

@@ -30,6 +30,7 @@ from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, UdpSocket
+from fastpath.refusal import Refusal
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
@@ -58,6 +59,7 @@ _DROPS: dict[int, str] = {
     if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)
 }
 _CLASSES = {kind.name.removeprefix("TIMEOUT_").lower(): int(kind) for kind in TimeoutClass}
+_REFUSALS: dict[int, str] = {refusal: refusal.name.removeprefix("REFUSAL_").lower() for refusal in Refusal}
 _PUNTS: dict[int, str] = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
 
 
@@ -86,6 +88,7 @@ class Datapath:
             ports=plan.ports,
             egress=plan.egress,
             mtus=(plan.zia_mtu, plan.direct_mtu),
+            midstream=plan.midstream,
             owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
@@ -297,6 +300,8 @@ class Datapath:
             dns_answered=raw["dns_answered"],
             dns_unrecorded=raw["dns_unrecorded"],
             heartbeat_ns=raw["heartbeat_ns"],
+            refusals=_named(_REFUSALS, raw["refusals"]) | {"untold": raw["untold"]},
+            cut=raw["cut"],
         )
 
     def _lost(self) -> int:

@@ -51,6 +51,8 @@ class ConnectorCollector(Collector):
         yield CounterMetricFamily(
             "zcc_dns_unrecorded", "Of these, more than the DNS log takes", value=now.dns_unrecorded
         )
+        yield _counter("zcc_refusals", "Resets and ICMP errors that packets were answered with", "kind", now.refusals)
+        yield CounterMetricFamily("zcc_cut", "Packets too large for their way out, sent in fragments", value=now.cut)
         for service, read in self._services.items():
             yield _counter(f"zcc_{service}_events", f"Events of the {service} service", "event", read())
         for name, number in self._gauges.items():

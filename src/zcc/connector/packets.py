@@ -3,7 +3,7 @@
 Journey: punted packet → `parse` → answer built here → `Datapath.reply`. `dns` sends UDP answers, `stray`
 resets and ICMP errors. A transparent gateway speaks as the host that the workload addressed: every packet
 built here carries the offender's destination as its source.
-Spec: RFC 791, RFC 8200, RFC 768, RFC 9293 §3.5.2, RFC 792 and RFC 1812 §4.3.2, RFC 1191, RFC 4443.
+Spec: RFC 791, RFC 8200, RFC 768, RFC 9293 §3.5.2, RFC 792 and RFC 1812 §4.3.2, RFC 4443.
 `parse` is total on any bytes. Nothing here does I/O or keeps state.
 """
 
@@ -161,24 +161,8 @@ def prohibited(offender: Inner) -> bytes | None:
     Source: RFC 1812 §5.2.7.1 (type 3 code 13), RFC 4443 §3.1 (type 1 code 1).
     """
     if offender.version == 4:
-        return _icmp_error(offender, 3, 13, 0)
-    return _icmp_error(offender, 1, 1, 0)
-
-
-def too_big(offender: Inner, mtu: int) -> bytes | None:
-    """Build the ICMP error that tells the largest packet of the way out.
-
-    Args:
-        mtu: bytes, with the IP header.
-    Returns:
-        The packet; None when no error may be sent, or an IPv4 sender allowed fragmentation.
-    Source: RFC 1191 §4 (type 3 code 4), RFC 4443 §3.2 (type 2 code 0).
-    """
-    if not 68 <= mtu <= 0xFFFF:
-        raise ValueError(f"mtu must be 68 to 65535, not {mtu}")
-    if offender.version == 6:
-        return _icmp_error(offender, 2, 0, max(mtu, 1280))
-    return _icmp_error(offender, 3, 4, mtu) if offender.dont_fragment else None
+        return icmp_error(offender, 3, 13)
+    return icmp_error(offender, 1, 1)
 
 
 def refusal(offender: Inner) -> bytes | None:
@@ -186,7 +170,8 @@ def refusal(offender: Inner) -> bytes | None:
     return tcp_reset(offender) if offender.protocol == TCP else prohibited(offender)
 
 
-def _icmp_error(offender: Inner, kind: int, code: int, value: int) -> bytes | None:
+def icmp_error(offender: Inner, kind: int, code: int, value: int = 0) -> bytes | None:
+    """Build an ICMP error about a packet; None when none may be sent."""
     if not _may_be_told(offender):
         return None
     if offender.version == 4:

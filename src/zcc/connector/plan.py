@@ -36,6 +36,7 @@ class Plan:
     egress: tuple[IPv4Address | IPv6Address, ...]
     zia_mtu: int
     direct_mtu: int
+    midstream: str = "adopt"  # what becomes of TCP from the middle of a connection that is not known here
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
     dns_by_location: bool = False  # whether an owned name's address depends on the client's location
@@ -73,6 +74,7 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         egress=egress,
         zia_mtu=1400 if zia is None else zia.inner_mtu,
         direct_mtu=1500 if direct is None else direct.mtu,
+        midstream=settings.ingress.midstream,
         dns_text=ONLY_ADDRESSES,
         dns_by_location=any(pool.locations or pool.location_groups for pool in settings.pools),
         dns_listen=None if listen is None else (

@@ -73,6 +73,8 @@ class Counters:
     dns_answered: int  # queries for owned names, in the data plane
     dns_unrecorded: int  # of these, more than may be recorded
     heartbeat_ns: int  # monotonic, of the worker's last turn
+    refusals: Mapping[str, int]  # told to senders: prohibited, too_big, expired; untold
+    cut: int  # packets too large for their way out, sent in fragments
 
 
 class Place(NamedTuple):

@@ -57,6 +57,10 @@ class IngressSettings(Settings):
         default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each, taken at the start"
     )
     idle: IdleSettings = IdleSettings()
+    midstream: Literal["adopt", "reset", "drop"] = Field(
+        default="adopt",
+        description="TCP from the middle of a connection that is not known here, such as one that GWLB has moved",
+    )
 
 
 class IoSettings(Settings):

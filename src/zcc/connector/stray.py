@@ -1,8 +1,6 @@
 """Stray: packets that can not go on by themselves, and what their senders are told.
 
     UNKNOWN_SYNTHETIC   a pool address without a name here: who-is → known: learn, resume; else refuse at once
-    REFUSED             the policy or a method refuses: reset or ICMP error
-    TOO_BIG             larger than its way out: ICMP error with the MTU
 
 Journey: punt → here → `Datapath.resume` or `Datapath.reply`. Another connector answered the DNS query as
 often as not, so an unknown address is the normal case. Silence would leave the workload waiting for a
@@ -59,21 +57,6 @@ class Stray:
         task = asyncio.ensure_future(self._settle(inner.destination))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def refused(self, punt: Punt) -> None:
-        """Take a packet that the data plane refuses: tell its sender."""
-        self.counts["refused"] += 1
-        self._answer(punt)
-
-    def too_big(self, punt: Punt) -> None:
-        """Take a packet that does not fit its way out: tell its sender the MTU."""
-        inner = packets.parse(punt.packet)
-        answer = None
-        if inner is not None and 68 <= punt.value <= 0xFFFF:
-            answer = packets.too_big(inner, punt.value)
-        self.counts["too_big" if answer is not None else "too_big_untold"] += 1
-        if answer is not None:
-            self._datapath.reply(punt, answer)
 
     async def _settle(self, address: IPv4Address) -> None:
         reason = "nobody's address"

@@ -3,11 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP, UDP, ICMPerror, IPerror
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
-    ICMPv6PacketTooBig,
     ICMPv6TimeExceeded,
     IPv6,
     IPv6ExtHdrDestOpt,
@@ -103,22 +102,6 @@ def test_prohibited_of_ipv6_quotes_up_to_the_minimum_mtu():
     assert len(packet) == 1280
 
 
-def test_too_big_tells_the_mtu():
-    offender = IP(src=V4.src, dst=V4.dst, flags="DF") / TCP() / (b"x" * 1460)
-    packet = read(V4, packets.too_big(inner(offender), 1400))
-    assert (packet[ICMP].type, packet[ICMP].code, packet[ICMP].nexthopmtu) == (3, 4, 1400)
-    assert isinstance(packet[ICMP].payload, IPerror) or packet.haslayer(ICMPerror)
-
-
-def test_too_big_is_not_told_to_who_allows_fragments():
-    assert packets.too_big(inner(V4 / TCP() / (b"x" * 1460)), 1400) is None
-
-
-def test_too_big_of_ipv6_is_never_below_its_minimum():
-    packet = read(V6, packets.too_big(inner(V6 / TCP() / (b"x" * 1460)), 1200))
-    assert packet[ICMPv6PacketTooBig].mtu == 1280
-
-
 @pytest.mark.parametrize("offender", [
     V4 / ICMP(type=3, code=1) / b"xxxxxxxx", V4 / ICMP(type=11) / b"xxxxxxxx",
     V6 / ICMPv6TimeExceeded() / b"xxxxxxxx",
@@ -169,7 +152,6 @@ def test_any_bytes_are_read_or_not(first, rest):
     if found is not None:
         assert found.l4 <= len(found.raw)
         packets.refusal(found)
-        packets.too_big(found, 1400)
 
 
 @settings(max_examples=200, deadline=None)

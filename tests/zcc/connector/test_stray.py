@@ -86,22 +86,8 @@ def test_more_packets_than_may_wait_are_refused(bench, monkeypatch):
     assert sorted(bench.datapath.verbs) == ["learn", "reply", "resume", "resume"]
 
 
-def test_refused_packet_is_reset(bench):
-    bench.stray.refused(punt(SYN))
-    assert IP(bench.datapath.said[0][2])[TCP].flags == "RA"
-
-
-@pytest.mark.parametrize(("mtu", "answers"), [(1400, 1), (0, 0), (70_000, 0)])
-def test_too_big_tells_the_mtu_when_it_is_one(bench, mtu, answers):
-    packet = bytes(IP(src="10.8.6.4", dst="192.0.2.1", flags="DF") / UDP() / (b"x" * 1450))
-    bench.stray.too_big(Punt(9, 1, 1, 0, packet=packet, value=mtu))
-    assert len(bench.datapath.said) == answers
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 1 << 32))
 def test_any_packet_is_survived(packet, value):
     stray = Stray(FakeDatapath(), None, FakeRecords(), labels(FakeNames()))
-    punt = Punt(8, 1, 1, 0, packet=packet, value=value)
-    stray.refused(punt)
-    stray.too_big(punt)
+    stray._refuse(Punt(3, 1, 1, 0, packet=packet, value=value), "nobody's address")

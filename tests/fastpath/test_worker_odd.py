@@ -1,0 +1,399 @@
+"""The worker and odd packets: fragments, ICMP errors, packets too large, the middle of connections, no port left."""
+
+import random
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP, defragment
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6PacketTooBig,
+    IPv6,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    defragment6,
+    fragment6,
+)
+from scapy.packet import Raw
+
+from fastpath import gwlb
+from fastpath.action import Action
+from fastpath.message import Command
+from inner_packets import WORKLOAD, WORKLOAD6, pieces, read, tcp, udp, whole
+from isolation import isolated
+from worker_rig import APPLICATION, EGRESS4, EGRESS6, INTERNAL, REMOTE, REMOTE6, WorkerRig, tunnelled
+
+ANYWHERE, ANYWHERE6, ROUTER, ROUTER6 = "192.0.2.1", "2001:db8:9::1", "192.0.2.254", "2001:db8:9::fe"
+HEADER = gwlb.header(0xAAA, 2, 7, 4)
+PAYLOAD = bytes(k % 251 for k in range(3000))
+
+
+def pieces6(packet, size=1280):
+    head = IPv6(packet)
+    made = IPv6(src=head.src, dst=head.dst) / IPv6ExtHdrFragment(id=7) / head.payload
+    return [bytes(piece) for piece in fragment6(made, size)]
+
+
+def together(packets):
+    """One packet of its fragments, its transport checksum right."""
+    if packets[0][0] >> 4 == 4:
+        (made,) = defragment(sorted((IP(packet) for packet in packets), key=lambda piece: piece.frag))
+        return read(bytes(made))
+    made = IPv6(bytes(defragment6([IPv6(packet) for packet in packets])))
+    again = made.copy()
+    del again[UDP].chksum
+    assert bytes(again) == bytes(made), "the checksum is wrong"
+    return made
+
+
+def error(router, about, body):
+    """A router's ICMP error about a packet."""
+    made = IP(src=router, dst=IP(about).src) if about[0] >> 4 == 4 else IPv6(src=router, dst=IPv6(about).src)
+    return bytes(made / body / Raw(about))
+
+
+ORDERS = pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]],
+                                 ids=["in order", "backwards", "first in the middle"])
+FAMILIES = pytest.mark.parametrize(("there", "packet", "cut"), [
+    (REMOTE, udp(WORKLOAD, REMOTE, 4000, 9, PAYLOAD), lambda packet: pieces(packet, 1200)),
+    (REMOTE6, udp(WORKLOAD6, REMOTE6, 4000, 9, PAYLOAD), pieces6)], ids=["v4", "v6"])
+
+
+# ---- fragments ----
+
+@ORDERS
+@FAMILIES
+@isolated
+def test_fragments_go_direct_and_come_back_in_any_order(order, there, packet, cut):
+    rig = WorkerRig()
+    parts = cut(packet)
+    assert len(parts) == 3
+    for k in order:
+        rig.from_workload(parts[k])
+    out = together(rig.to_kernel())
+    assert (out.src, out.dst, out[UDP].sport, bytes(out[UDP].payload)) == (
+        str(EGRESS4 if ":" not in there else EGRESS6), there, 4000, PAYLOAD)
+    assert (rig.flows.size, rig.nat.size, rig.drops()) == (1, 1, {})
+    back = cut(udp(out.dst, out.src, 9, 4000, PAYLOAD))
+    for k in order:
+        rig.from_kernel(back[k])
+    frames = rig.to_workload()
+    assert {frame[:40] for frame in frames} == {gwlb.header(0xAAA, 2, 7, packet[0] >> 4)}
+    home = together([frame[40:] for frame in frames])
+    assert (home.src, home.dst, home[UDP].dport, bytes(home[UDP].payload)) == (
+        there, WORKLOAD if ":" not in there else WORKLOAD6, 4000, PAYLOAD)
+    assert rig.drops() == {}
+
+
+@ORDERS
+@isolated
+def test_fragments_go_by_the_tunnel_and_come_back(order):
+    rig = WorkerRig()
+    rig.attach()
+    parts = pieces(udp(WORKLOAD, ANYWHERE, 4000, 9, PAYLOAD), 1200)
+    for k in order:
+        rig.from_workload(parts[k])
+    assert bytes(together([frame[28:] for frame in rig.to_edge()])[UDP].payload) == PAYLOAD
+    back = pieces(udp(ANYWHERE, WORKLOAD, 9, 4000, PAYLOAD), 1200)
+    for k in order:
+        rig.from_edge(tunnelled(back[k]))
+    assert bytes(together([frame[40:] for frame in rig.to_workload()])[UDP].payload) == PAYLOAD
+    assert (rig.flows.size, rig.drops()) == (1, {})
+
+
+@ORDERS
+@isolated
+def test_fragments_reach_the_listener_and_its_answers_come_back(order):
+    rig = WorkerRig()
+    rig.say(Command.COMMAND_LEARN, namespace=0xFFFF, address=APPLICATION, value=rig.portal, until_ns=1 << 62)
+    parts = pieces(udp(WORKLOAD, str(APPLICATION), 4000, 7, PAYLOAD), 1200)
+    for k in order:
+        rig.from_workload(parts[k])
+    out = together(rig.to_kernel())
+    assert (out.dst, bytes(out[UDP].payload)) == (str(INTERNAL[1]), PAYLOAD)
+    back = pieces(udp(out.dst, out.src, out[UDP].dport, out[UDP].sport, PAYLOAD), 1200)
+    for k in order:
+        rig.from_kernel(back[k])
+    home = together([frame[40:] for frame in rig.to_workload()])
+    assert (home.src, home.dst, home[UDP].sport, bytes(home[UDP].payload)) == (str(APPLICATION), WORKLOAD, 7, PAYLOAD)
+
+
+@isolated
+def test_local_fragments_follow_the_rule_of_their_first():
+    rig = WorkerRig()
+    rig.edit([{"name": "dns over tls", "method": "LOCAL", "services": ["DNS_OVER_TLS"]}, {"name": "rest", "method": "DROP"}])
+    parts = pieces(udp(WORKLOAD, "10.8.7.4", 4000, 853, PAYLOAD), 1200)
+    rig.from_workload(*reversed(parts))
+    assert sorted(frame[40:] for frame in rig.to_workload()) == sorted(parts)
+    assert rig.flows.size == 1
+
+
+@isolated
+def test_fragments_of_a_dns_query_are_all_dropped():
+    rig = WorkerRig()
+    rig.attach()
+    parts = pieces(udp(WORKLOAD, "192.0.2.53", 4000, 53, PAYLOAD), 1200)
+    rig.from_workload(*parts)
+    assert rig.to_edge() == []
+    assert rig.drops() == {"policy": 3}
+
+
+@isolated
+def test_a_fragment_whose_first_never_comes_is_counted():
+    rig = WorkerRig()
+    rig.from_workload(pieces(udp(WORKLOAD, REMOTE, 4000, 9, PAYLOAD), 1200)[1])
+    rig.step(1.1)
+    assert (rig.to_kernel(), rig.flows.size, rig.drops()) == ([], 0, {"fragment_orphan": 1})
+
+
+@isolated
+def test_fragments_of_a_flow_that_has_ended_are_dropped():
+    rig = WorkerRig(flows=1)
+    parts = pieces(udp(WORKLOAD, REMOTE, 4000, 9, PAYLOAD), 1200)
+    rig.from_workload(parts[0])
+    rig.from_workload(udp(WORKLOAD, REMOTE, 4001, 9))
+    rig.from_workload(parts[1])
+    assert rig.drops() == {"fragment_orphan": 1}
+
+
+@isolated
+def test_an_overlapping_fragment_drops_the_rest():
+    rig = WorkerRig()
+    parts = pieces(udp(WORKLOAD, REMOTE, 4000, 9, PAYLOAD), 1200)
+    rig.from_workload(parts[0], _shifted(parts[1]), *parts[1:])
+    assert len(rig.to_kernel()) == 1
+    assert rig.drops() == {"fragment_overlap": 3}
+
+
+def _shifted(fragment):
+    """The same fragment eight bytes further to the front."""
+    made = IP(fragment)
+    made.frag -= 1
+    del made.chksum
+    return bytes(made)
+
+
+@isolated
+def test_a_flood_of_fragments_leaves_flows_and_other_fragments_alone():
+    rig = WorkerRig(flows=8)
+    lively = udp(WORKLOAD, REMOTE, 4000, 9)
+    rig.from_workload(lively)
+    rig.from_kernel(udp(REMOTE, str(EGRESS4), 9, 4000))
+    chance = random.Random(1)
+    later = [bytes(IP(src=f"10.8.{chance.randrange(256)}.{chance.randrange(256)}", dst=REMOTE, id=chance.randrange(65536),
+                      proto=17, frag=chance.randrange(1, 900)) / Raw(bytes(64))) for _ in range(2000)]
+    for at in range(0, len(later), 100):
+        rig.from_workload(*later[at:at + 100])
+        rig.from_workload(lively)
+    table = rig.admission.fragments
+    assert table.waiting <= table.held_capacity
+    rig.step(1.1)
+    assert (table.waiting, rig.flows.size) == (0, 1)
+    dropped = rig.drops()
+    assert dropped.keys() <= {"fragment_orphan", "io_truncated"} and dropped["fragment_orphan"] > 1000
+    parts = pieces(udp(WORKLOAD, REMOTE, 4002, 9, PAYLOAD), 1200)
+    rig.to_kernel()
+    rig.from_workload(*reversed(parts))
+    assert bytes(together(rig.to_kernel())[UDP].payload) == PAYLOAD
+
+
+# ---- too large ----
+
+@pytest.mark.parametrize(("there", "action", "mtu"), [(ANYWHERE, "zia", 1400), (REMOTE, "direct", 1500),
+                                                      (ANYWHERE6, "zia", 1400), (REMOTE6, "direct", 1500)])
+@isolated
+def test_who_may_not_be_fragmented_is_told_the_mtu_under_its_own_header(there, action, mtu):
+    rig = WorkerRig()
+    rig.attach()
+    source = WORKLOAD6 if ":" in there else WORKLOAD
+    offender = udp(source, there, 4000, 9, PAYLOAD)
+    offender = offender if ":" in there else whole(offender)
+    rig.from_workload(offender, cookie=66)
+    assert (rig.to_edge(), rig.to_kernel(), rig.drops()) == ([], [], {f"{action}_too_big": 1})
+    (frame,) = rig.to_workload()
+    assert frame[:40] == gwlb.header(0xAAA, 2, 66, offender[0] >> 4)
+    told = read(frame[40:])
+    assert (told.src, told.dst) == (there, source)
+    assert (told[ICMPv6PacketTooBig].mtu if ":" in there else told[ICMP].nexthopmtu) == mtu
+    assert frame[40 + (48 if ":" in there else 28):] == offender[:1232 if ":" in there else 548]
+
+
+@isolated
+def test_who_may_be_fragmented_is():
+    rig = WorkerRig()
+    rig.attach()
+    for there in (ANYWHERE, REMOTE):
+        rig.from_workload(udp(WORKLOAD, there, 4000, 9, PAYLOAD))
+    inside = [frame[28:] for frame in rig.to_edge()]
+    outside = rig.to_kernel()
+    assert [max(map(len, packets)) for packets in (inside, outside)] == [1396, 1500]
+    for packets in (inside, outside):
+        assert bytes(together(packets)[UDP].payload) == PAYLOAD
+    assert (rig.drops(), rig.worker.counters()["cut"], rig.to_workload()) == ({}, 2, [])
+
+
+@isolated
+def test_jumbo_datagram_for_an_application_reaches_the_listener_in_pieces():
+    rig = WorkerRig()
+    rig.say(Command.COMMAND_LEARN, namespace=0xFFFF, address=APPLICATION, value=rig.portal, until_ns=1 << 62)
+    rig.from_workload(udp(WORKLOAD, str(APPLICATION), 4000, 7, bytes(8000)),
+                      whole(udp(WORKLOAD, str(APPLICATION), 4000, 7, PAYLOAD)))
+    assert bytes(together(rig.to_kernel())[UDP].payload) == bytes(8000)
+    assert read(rig.to_workload()[0][40:])[ICMP].nexthopmtu == 1500
+    assert rig.drops() == {"zpa_too_big": 1}
+
+
+@isolated
+def test_mss_of_direct_connections_is_clamped_both_ways():
+    rig = WorkerRig()
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443))
+    out = read(rig.to_kernel()[0])
+    assert dict(out[TCP].options)["MSS"] == 1460
+    rig.from_kernel(tcp(REMOTE, str(EGRESS4), 443, 4000, "SA"))
+    assert dict(read(rig.to_workload()[0][40:])[TCP].options)["MSS"] == 1460
+
+
+# ---- ICMP errors ----
+
+@isolated
+def test_error_from_the_internet_is_translated_for_the_workload_it_speaks_of():
+    rig = WorkerRig()
+    for source, there, router, body in ((WORKLOAD, REMOTE, ROUTER, ICMP(type=3, code=4, nexthopmtu=1300)),
+                                        (WORKLOAD6, REMOTE6, ROUTER6, ICMPv6PacketTooBig(mtu=1300))):
+        packet = udp(source, there, 4000, 9)
+        rig.from_workload(packet)
+        (out,) = rig.to_kernel()
+        rig.from_kernel(error(router, out, body))
+        (frame,) = rig.to_workload()
+        assert frame[:40] == gwlb.header(0xAAA, 2, 7, packet[0] >> 4)
+        told = read(frame[40:])
+        assert (told.src, told.dst) == (router, source)
+        assert bytes(frame[40:])[-len(packet):] == packet
+    assert rig.drops() == {}
+
+
+@isolated
+def test_error_from_the_workload_about_what_it_got_goes_out_translated():
+    rig = WorkerRig()
+    rig.from_workload(udp(WORKLOAD, REMOTE, 4000, 9))
+    rig.to_kernel()
+    reply = udp(REMOTE, str(EGRESS4), 9, 4000)
+    rig.from_kernel(reply)
+    (frame,) = rig.to_workload()
+    wrong = bytes(IP(src=WORKLOAD, dst=REMOTE) / ICMP(type=3, code=3) / Raw(frame[40:]))
+    rig.from_workload(wrong, cookie=99)
+    (out,) = rig.to_kernel()
+    assert (read(out).src, read(out).dst) == (str(EGRESS4), REMOTE)
+    assert out[28:] == reply
+    assert (rig.flows.size, rig.drops()) == (1, {})
+    rig.from_kernel(reply)
+    assert rig.to_workload()[0][:40] == HEADER          # the error's cookie is not the flow's
+
+
+@isolated
+def test_listener_that_refuses_a_datagram_is_heard_by_the_workload():
+    rig = WorkerRig()
+    rig.say(Command.COMMAND_LEARN, namespace=0xFFFF, address=APPLICATION, value=rig.portal, until_ns=1 << 62)
+    packet = udp(WORKLOAD, str(APPLICATION), 4000, 7)
+    rig.from_workload(packet)
+    (out,) = rig.to_kernel()
+    rig.from_kernel(error(str(INTERNAL[1]), out, ICMP(type=3, code=3)))
+    told = rig.to_workload()[0][40:]
+    assert (read(told).src, read(told).dst) == (str(APPLICATION), WORKLOAD)
+    assert told[28:] == packet
+
+
+@isolated
+def test_error_about_a_tunnelled_flow_comes_back_and_goes_there():
+    rig = WorkerRig()
+    rig.attach()
+    for source, there, router, body in ((WORKLOAD, ANYWHERE, ROUTER, ICMP(type=11)),
+                                        (WORKLOAD6, ANYWHERE6, ROUTER6, ICMPv6DestUnreach(code=1))):
+        packet, answer = udp(source, there, 4000, 9), udp(there, source, 9, 4000)
+        rig.from_workload(packet)
+        rig.to_edge()
+        rig.from_edge(tunnelled(error(router, packet, body)), tunnelled(answer))
+        frames = [frame[40:] for frame in rig.to_workload()]
+        assert frames[0].endswith(packet) and read(frames[0]).src == router
+        wrong = error(source, answer, ICMP(type=3, code=3) if ":" not in there else ICMPv6DestUnreach(code=4))
+        rig.from_workload(wrong, cookie=99)
+        assert [frame[28:] for frame in rig.to_edge()] == [wrong]
+    assert (rig.flows.size, rig.drops()) == (2, {})
+
+
+@isolated
+def test_error_about_a_local_flow_goes_by_its_rule_and_under_its_own_header():
+    rig = WorkerRig()
+    packet = udp(WORKLOAD, "10.8.7.4", 4000, 9)
+    rig.from_workload(packet)
+    rig.to_workload()
+    wrong = error(ROUTER, packet, ICMP(type=11))
+    rig.from_workload(wrong, cookie=99)
+    assert rig.to_workload() == [gwlb.header(0xAAA, 2, 99, 4) + wrong]
+    assert rig.packets(Action.ACTION_LOCAL) == (1, 1)
+
+
+@isolated
+def test_errors_that_speak_of_no_flow_or_another_s_are_dropped():
+    rig = WorkerRig()
+    rig.attach()
+    rig.from_workload(udp(WORKLOAD, ANYWHERE, 4000, 9), udp(WORKLOAD, REMOTE, 4000, 9))
+    (out,) = rig.to_kernel()
+    unknown = udp(str(EGRESS4), REMOTE, 4999, 9)
+    elsewhere = bytes(IP(src=ROUTER, dst="198.51.100.77") / ICMP(type=11) / Raw(out))
+    rig.from_kernel(error(ROUTER, unknown, ICMP(type=11)), elsewhere)
+    rig.from_edge(tunnelled(error(ROUTER, udp(WORKLOAD, ANYWHERE, 4001, 9), ICMP(type=11))),
+                  tunnelled(error(ROUTER, udp(ANYWHERE, WORKLOAD, 9, 4000), ICMP(type=11))),
+                  tunnelled(error(ROUTER, udp(WORKLOAD, ANYWHERE, 4000, 9), ICMP(type=11)), namespace=2))
+    rig.from_workload(error(WORKLOAD, udp(WORKLOAD, REMOTE, 4000, 9), ICMP(type=3, code=3)))
+    assert rig.to_workload() == []
+    assert rig.drops() == {"icmp_unmatched": 6}
+
+
+# ---- refused, and the middle of a connection ----
+
+@pytest.mark.parametrize(("midstream", "told", "gone"), [("adopt", 0, {}), ("reset", 1, {"midstream": 2}),
+                                                         ("drop", 0, {"midstream": 2})])
+@isolated
+def test_the_middle_of_a_connection_that_is_not_known(midstream, told, gone):
+    rig = WorkerRig(midstream=midstream)
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443, "A"), tcp(WORKLOAD, REMOTE, 4001, 443, "R"),
+                      tcp(WORKLOAD, REMOTE, 4002, 443, "S"))
+    frames = rig.to_workload()
+    assert len(frames) == told and all(read(frame[40:])[TCP].flags == "R" for frame in frames)
+    assert (rig.drops(), len(rig.to_kernel())) == (gone, 1 if gone else 3)
+
+
+@isolated
+def test_without_a_port_left_a_flow_is_refused_and_the_others_go_on():
+    rig = WorkerRig(ports=(5000, 5001))
+    first = [tcp(WORKLOAD, REMOTE, 4000 + k, 443) for k in range(3)]
+    rig.from_workload(*first, udp(WORKLOAD, REMOTE, 4000, 443))
+    assert len(rig.to_kernel()) == 3
+    assert [read(frame[40:])[TCP].flags for frame in rig.to_workload()] == ["RA"]
+    assert (rig.drops(), rig.flows.size, rig.nat.size) == ({"nat_exhausted": 1}, 3, 3)
+    rig.from_workload(first[0])
+    assert len(rig.to_kernel()) == 1
+    rig.step(31)
+    rig.from_workload(first[2])
+    assert len(rig.to_kernel()) == 1
+
+
+@isolated
+def test_refusals_are_so_many_a_second():
+    rig = WorkerRig(flows=1024, ports=(5000, 5000))
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443))
+    for at in range(0, 400, 50):
+        rig.from_workload(*[tcp(WORKLOAD, REMOTE, 6000 + at + k, 443) for k in range(50)])
+    assert len(rig.to_workload()) == 250
+    assert (rig.worker.counters()["untold"], rig.drops()["nat_exhausted"]) == (150, 400)
+    rig.step(0.01)
+    rig.from_workload(*[tcp(WORKLOAD, REMOTE, 7000 + k, 443) for k in range(50)])
+    assert len(rig.to_workload()) == 10
+
+
+@isolated
+def test_options_and_extension_headers_are_translated_behind():
+    rig = WorkerRig()
+    rig.from_workload(bytes(IP(src=WORKLOAD, dst=REMOTE, options=[b"\x01"] * 8) / UDP(sport=4000, dport=9) / b"x"),
+                      bytes(IPv6(src=WORKLOAD6, dst=REMOTE6) / IPv6ExtHdrHopByHop() / UDP(sport=4000, dport=9) / b"x"))
+    assert [read(packet).src for packet in rig.to_kernel()] == [str(EGRESS4), str(EGRESS6)]
