@@ -55,12 +55,14 @@ def test_exchange_tells_question_answer_and_error():
 
 def test_every_drop_reason_is_a_series():
     methods = {"ZIA": 1, "ZPA": 2}
-    counters = Counters(methods, methods, {"geneve_short": 0, "policy": 7}, {"dns_query": 3}, {"punt": 0}, 4, 5, 8, 9, 6, {"too_big": 2}, 3)
+    counters = Counters(methods, methods, {"geneve_short": 0, "policy": 7}, {"dns_query": 3}, {"punt": 0}, 4, 5, 8, 9, 6,
+                        {"too_big": 2}, 3)
     registry = CollectorRegistry()
     registry.register(ConnectorCollector(
         lambda: counters, {"dns": lambda: {"queries": 9}}, {"zpa_streams": lambda: 2}))
     text = generate_latest(registry).decode()
     for line in ('zcc_drops_total{reason="geneve_short"} 0.0', 'zcc_drops_total{reason="policy"} 7.0',
                  'zcc_packets_total{method="ZPA"} 2.0', "zcc_flows 4.0", 'zcc_dns_events_total{event="queries"} 9.0',
-                 'zcc_refusals_total{kind="too_big"} 2.0', "zcc_cut_total 3.0", "zcc_zpa_streams 2.0", 'zcc_ring_lost_total{ring="punt"} 0.0'):
+                 'zcc_refusals_total{kind="too_big"} 2.0', "zcc_cut_total 3.0",
+                 "zcc_zpa_streams 2.0", 'zcc_ring_lost_total{ring="punt"} 0.0'):
         assert line in text
