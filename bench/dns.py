@@ -15,7 +15,7 @@ import dns.rrset
 import numpy as np
 
 from bench.decoders import dnslib_message, dnspython_message, peer_cases
-from bench.dns_rig import served
+from bench.dns_rig import served, through
 from bench.harness import Case
 from fastpath import dns as native
 from fastpath.batch import PacketBatch
@@ -45,6 +45,7 @@ def cases(quick: bool) -> Iterator[Case]:
     yield Case("dnspython", "answer-a", "ns", 1, answering)
     yield Case("dnspython", "learn", "ns", 1, lambda: dns.message.from_wire(answer).resolve_chaining())
     yield from served.cases(quick)
+    yield from through.cases(quick)
 
 
 def reading(module: ModuleType, size: int) -> Callable[[], object]:

@@ -1,4 +1,7 @@
-"""The engine under test: a worker with a DNS listener and one owned name. `engine PORT CORE`; it ends with its input."""
+"""The engine under test: a worker with one owned name, asked through GWLB by a back end, and at a DNS listener.
+
+Run as a program: `engine KIND PORT CORE`; it ends with its input.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ ADDRESS = IPv4Address("10.254.0.7")
 
 
 def main() -> None:
-    """engine PORT CORE"""
-    os.sched_setaffinity(0, {int(sys.argv[2])})
-    worker = made("udp")
+    """engine KIND PORT CORE"""
+    os.sched_setaffinity(0, {int(sys.argv[3])})
+    worker = made(sys.argv[1])
     worker.admission.owned.learn_one(1, WIRE, ADDRESS, 60, time.monotonic_ns() + 10**12)
-    worker.listen(DnsListener(UdpSocket.bind("127.0.0.1", int(sys.argv[1])), worker.admission, 1, 0))
+    worker.listen(DnsListener(UdpSocket.bind("127.0.0.1", int(sys.argv[2])), worker.admission, 1, 0))
     serve(worker)
     counts = worker.counters()
     print(json.dumps({name: counts[name] for name in ("dns_answered", "dns_unrecorded", "loops")}), flush=True)

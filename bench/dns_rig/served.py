@@ -104,7 +104,7 @@ def servers() -> Iterator[tuple[str, Start]]:
 
 def listener(place: Place) -> Program:
     """The worker with its listener."""
-    made = place.run(sys.executable, "-m", "bench.dns_rig.engine", str(PORT), str(SERVER_CORE))
+    made = place.run(sys.executable, "-m", "bench.dns_rig.engine", "udp", str(PORT), str(SERVER_CORE))
     ready(made)
     return made
 

@@ -259,9 +259,10 @@ def ipv4(source_address: bytes, destination: bytes, payload: int) -> bytes:
     return head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
 
 
-def frame(payload: int) -> bytes:
-    """A packet of no flow in particular; `payload` bytes of inner UDP."""
-    inner = ipv4(bytes(4), bytes(4), 8 + payload) + struct.pack("!HHHH", 0, 0, 8 + payload, 0) + b"\x5a" * payload
+def frame(payload: bytes) -> bytes:
+    """A packet of no flow in particular."""
+    size = 8 + len(payload)
+    inner = ipv4(bytes(4), bytes(4), size) + struct.pack("!HHHH", 0, 0, size, 0) + payload
     options = struct.pack("!HBBQHBBQHBBI", 0x108, 1, 2, ENDPOINT, 0x108, 2, 2, 7, 0x108, 3, 1, 0)
     geneve = struct.pack("!BBHI", 8, 0, 0x0800, 0) + options + inner
     udp = struct.pack("!HHHH", 50000, 6081, 8 + len(geneve), 0)
@@ -269,12 +270,12 @@ def frame(payload: int) -> bytes:
     return DEVICE_MAC + GATEWAY_MAC + b"\x08\x00" + outer + udp + geneve
 
 
-def flow(number: int, payload: int) -> bytes:
-    """What makes a packet one of flow `number`, as the map holds it."""
+def flow(number: int, size: int, port: int) -> bytes:
+    """What makes a packet of `size` bytes of payload one of flow `number` to this port, as the map holds it."""
     source_address = (0x0A010000 + number).to_bytes(4, "big")
     destination = (0xAC100000 + number * 7919 % (1 << 20)).to_bytes(4, "big")
-    ports = struct.pack("!HH", 1024 + number * 31 % 60000, 443)
-    inner = ipv4(source_address, destination, 8 + payload)
+    ports = struct.pack("!HH", 1024 + number * 31 % 60000, port)
+    inner = ipv4(source_address, destination, 8 + size)
     outer_port = struct.pack("!H", 49152 + number * 17 % 16384)
     return source_address + destination + ports + struct.pack("!I", 0xC0000000 + number) + outer_port + inner[10:12] + bytes(4)
 
@@ -285,12 +286,12 @@ class Load:
     takes_frames: an XDP program is on it too, without which veth takes no answer that is sent at the other end's XDP hook.
     """
 
-    def __init__(self, interface: str, payload: int, takes_frames: bool) -> None:
+    def __init__(self, interface: str, payload: bytes, port: int, takes_frames: bool) -> None:
         index = socket.if_nametoindex(interface)
         self.state = bpf.map_create(bpf.MAP_ARRAY, 4, 8 * len(NAMES), 1)
         flows = bpf.map_create(bpf.MAP_ARRAY, 4, FLOW_BYTES, FLOWS)
         for number in range(FLOWS):
-            bpf.map_update(flows, number.to_bytes(4, "little"), flow(number, payload))
+            bpf.map_update(flows, number.to_bytes(4, "little"), flow(number, len(payload), port))
         self.source = bpf.program_load(bpf.PROGRAM_XDP, source(self.state, flows), attach=bpf.ATTACH_XDP)
         self.delays = bpf.map_create(bpf.MAP_ARRAY, 4, 8, TICKS)
         sinking = bpf.program_load(bpf.PROGRAM_SCHED_CLS, sink(self.state, self.delays), attach=bpf.ATTACH_TCX_INGRESS)
@@ -336,11 +337,11 @@ class Load:
 
 
 def main() -> None:
-    """load INTERFACE PAYLOAD CORE skb|xdp"""
-    interface, payload, core = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """load INTERFACE PAYLOAD PORT CORE skb|xdp; the payload in hexadecimal"""
+    interface, payload, port, core = sys.argv[1], bytes.fromhex(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     os.sched_setaffinity(0, {core})
     signal.signal(signal.SIGALRM, lambda number, frame: None)
-    load = Load(interface, payload, sys.argv[4] == "xdp")
+    load = Load(interface, payload, port, sys.argv[5] == "xdp")
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(load.trial(**json.loads(line))), flush=True)

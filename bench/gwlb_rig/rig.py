@@ -38,7 +38,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Rig:
     """The namespaces and the load; close() ends all of it."""
 
-    def __init__(self, payload: int, in_kernel: bool) -> None:
+    def __init__(self, payload: bytes, in_kernel: bool, port: int = 443) -> None:
         self._undo = contextlib.ExitStack()
         self.device, self.gateway = namespaces.another(), namespaces.another()
         for descriptor in (self.device, self.gateway):
@@ -53,7 +53,7 @@ class Rig:
         for end, core in (("g0", GATEWAY_CORE), ("d0", DEVICE_CORE)):
             os.sched_setaffinity(self.napi[end], {core})
             os.sched_setscheduler(self.napi[end], os.SCHED_FIFO, os.sched_param(50))
-        command = [sys.executable, "-m", "bench.gwlb_rig.load", "g0", str(payload), str(GATEWAY_CORE),
+        command = [sys.executable, "-m", "bench.gwlb_rig.load", "g0", payload.hex(), str(port), str(GATEWAY_CORE),
                    "xdp" if in_kernel else "skb"]
         self._load = self.start(command, self.gateway)
         ready(self._load)
