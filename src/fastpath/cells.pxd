@@ -5,15 +5,20 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
-from fastpath.fib cimport BASE_MASK, CELL_PAIRS, GROUP4_BITS, ROOT4_BITS, SLOT_BITS, SLOTS, Fib, run_of
-from fastpath.memory cimport give_pages, store_word, take_pages
+from fastpath.fib cimport (BASE_MASK, CELL_LEADS, GROUP4_BITS, OUTCOME_FLAT, OUTCOME_LINK, OUTCOME_PLACE, ROOT4_BITS, SLOT_BITS,
+                           SLOTS, Fib, run_of)
+from fastpath.memory cimport give_pages, store_half, store_word, take_pages
 from fastpath.routes cimport Routes, bits, expand_routes, routes_within
 
 cdef enum:
     FIB_FULL = -1
     FIB_NO_MEMORY = -2
     SHARED = 32768
+    LAST_BITS = 8                # behind a slot of the first cells
+    LAST = 256
+    FLAT_RUNS = 16               # with more runs than these its values lie flat
 
 # Where a change was; slots that it cannot concern are left.
 cdef struct Change:
@@ -110,38 +115,56 @@ cdef inline int make_cell(Build* build, int32_t node, int depth, uint32_t inheri
     """The cell of the SLOT_BITS bits after `depth`."""
     cdef uint32_t outcomes[SLOTS]
     cdef int32_t below[SLOTS]
-    cdef uint64_t pairs[SLOTS]
+    cdef uint32_t links = 0, link
     cdef int slot, outcome
     if node < 0:
         return share_cell(build.fib, inherited, made)
     expand_routes(build.routes, node, depth, SLOT_BITS, inherited, outcomes, below)
     for slot in range(SLOTS):
-        pairs[slot] = outcomes[slot]
         if below[slot] < 0:
             continue
-        pairs[slot] = pair_at(build.fib, was, slot)
-        if pairs[slot] >> 32 == 0 or concerns(build, below[slot], depth + SLOT_BITS):
-            outcome = make_group(build, below[slot], depth + SLOT_BITS, outcomes[slot], &pairs[slot])
+        link = link_at(build.fib, was, slot)
+        if not link or concerns(build, below[slot], depth + SLOT_BITS):
+            outcome = make_last(build, below[slot], depth + SLOT_BITS, outcomes[slot], &link)
             if outcome:
                 return outcome
-    return write_cell(build.fib, pairs, made)
+        outcomes[slot], links = link, links | <uint32_t> 1 << slot
+    if not links:
+        return write_cell(build.fib, outcomes, 0, made)
+    for slot in range(SLOTS):                          # a value that looks like a link is behind one
+        if outcomes[slot] & OUTCOME_LINK and not links >> slot & 1:
+            outcome = make_last(build, -1, depth + SLOT_BITS, outcomes[slot], &outcomes[slot])
+            if outcome:
+                return outcome
+    return write_cell(build.fib, outcomes, CELL_LEADS, made)
 
 
-cdef inline uint64_t pair_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
-    """What a slot leads to; 0 for a cell without pairs."""
-    cdef const uint32_t* pair
-    if cell >> 63 == 0:
+cdef inline uint32_t link_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
+    """The link of a slot, 0 if it has a value."""
+    cdef uint32_t outcome = fib.values[(cell >> 32 & BASE_MASK) + run_of(cell, slot)]
+    return outcome if cell >> 63 and outcome & OUTCOME_LINK else 0
+
+
+cdef inline int make_last(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t* link) noexcept nogil:
+    """The cells or the values of the last 8 bits, which nobody sees yet, and the link that leads to them."""
+    cdef uint32_t outcomes[LAST]
+    cdef int32_t below[LAST]
+    cdef int64_t first
+    cdef int i, runs = 1
+    expand_routes(build.routes, node, depth, LAST_BITS, inherited, outcomes, below)
+    for i in range(1, LAST):
+        runs += outcomes[i] != outcomes[i - 1]
+    if runs > FLAT_RUNS:
+        first = take_values(build.fib, LAST)
+        if first < 0:
+            return FIB_FULL
+        memcpy(build.fib.values + first, outcomes, sizeof(outcomes))
+        link[0] = <uint32_t> first | OUTCOME_LINK | OUTCOME_FLAT
         return 0
-    pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, slot)]
-    return pair[0] | <uint64_t> pair[1] << 32
-
-
-cdef inline int make_group(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
-    """The cells of the last 8 bits, which nobody sees yet, and the pair that leads to them."""
-    cdef int64_t first = take_cells(build.fib, 1 << GROUP4_BITS)
+    first = take_cells(build.fib, 1 << GROUP4_BITS)
     if first < 0:
         return FIB_FULL
-    made[0] = <uint64_t> first | <uint64_t> 1 << 32
+    link[0] = <uint32_t> first | OUTCOME_LINK
     return fill(build, node, depth, depth + GROUP4_BITS, inherited, build.fib.cells + first, NULL)
 
 
@@ -159,30 +182,24 @@ cdef inline int share_cell(Fib* fib, uint32_t value, uint64_t* made) noexcept no
     return 0
 
 
-cdef inline int write_cell(Fib* fib, const uint64_t* outcomes, uint64_t* made) noexcept nogil:
+cdef inline int write_cell(Fib* fib, const uint32_t* outcomes, uint64_t leads, uint64_t* made) noexcept nogil:
     cdef uint32_t starts = 0
-    cdef uint32_t at[SLOTS]                            # of each run the first slot
-    cdef uint64_t deeper = outcomes[0] >> 32
-    cdef int slot, n = 1, pairs
+    cdef uint32_t runs[SLOTS]
+    cdef int slot, n = 1
     cdef int64_t base
-    at[0] = 0
+    runs[0] = outcomes[0]
     for slot in range(1, SLOTS):
         if outcomes[slot] != outcomes[slot - 1]:
             starts |= <uint32_t> 1 << slot
-            at[n] = slot
+            runs[n] = outcomes[slot]
             n += 1
-            deeper |= outcomes[slot] >> 32
-    if n == 1 and not deeper:
-        return share_cell(fib, <uint32_t> outcomes[0], made)
-    pairs = deeper != 0
-    base = take_values(fib, n << pairs)
+    if n == 1 and not leads:
+        return share_cell(fib, outcomes[0], made)
+    base = take_values(fib, n)
     if base < 0:
         return FIB_FULL
-    for slot in range(n):
-        fib.values[base + (slot << pairs)] = <uint32_t> outcomes[at[slot]]
-        if pairs:
-            fib.values[base + 2 * slot + 1] = outcomes[at[slot]] >> 32
-    made[0] = <uint64_t> base << 32 | starts | (CELL_PAIRS if pairs else 0)
+    memcpy(fib.values + base, runs, n * sizeof(uint32_t))
+    made[0] = <uint64_t> base << 32 | starts | leads
     return 0
 
 
@@ -208,17 +225,34 @@ cdef inline int make_all4(Build* build) noexcept nogil:
 
 cdef inline int remake4(Build* build) noexcept nogil:
     """Make anew the cells that a change alters."""
-    cdef uint64_t high = build.change.high, group
+    cdef uint64_t high = build.change.high
     cdef int length = build.change.length, depth = ROOT4_BITS + SLOT_BITS
     cdef uint64_t* cell = &build.fib.cells[high >> (64 - ROOT4_BITS)]
+    cdef uint32_t link
     if length <= ROOT4_BITS:
         return remake_cells(build, cell, length, ROOT4_BITS)
-    group = pair_at(build.fib, cell[0], bits(high, 0, ROOT4_BITS, SLOT_BITS))
-    if length <= depth or group >> 32 == 0:
+    link = link_at(build.fib, cell[0], bits(high, 0, ROOT4_BITS, SLOT_BITS))
+    if length <= depth or not link:
         return remake_cells(build, cell, ROOT4_BITS, ROOT4_BITS)
-    cell = &build.fib.cells[<uint32_t> group + bits(high, 0, depth, GROUP4_BITS)]
+    if link & OUTCOME_FLAT:
+        return remake_values(build, &build.fib.values[link & OUTCOME_PLACE], depth)
+    cell = &build.fib.cells[(link & OUTCOME_PLACE) + bits(high, 0, depth, GROUP4_BITS)]
     depth += GROUP4_BITS
     return remake_cells(build, cell, length if length < depth else depth, depth)
+
+
+cdef inline int remake_values(Build* build, uint32_t* values, int depth) noexcept nogil:
+    """The values of the last 8 bits, in place."""
+    cdef uint32_t outcomes[LAST]
+    cdef int32_t below[LAST]
+    cdef uint32_t inherited = build.default
+    cdef int32_t node = routes_within(build.routes, build.change.high, 0, depth, &inherited)
+    cdef int i
+    expand_routes(build.routes, node, depth, LAST_BITS, inherited, outcomes, below)
+    for i in range(LAST):
+        if values[i] != outcomes[i]:
+            store_half(&values[i], outcomes[i])
+    return 0
 
 
 cdef inline int remake_cells(Build* build, uint64_t* cells, int length, int to) noexcept nogil:

@@ -2,8 +2,8 @@
 #
 # IPv4: a cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run
 # begins) and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address
-# choose one of 2^19 cells and a slot in it; a slot with longer routes leads to 8 cells for the rest. A cell that leads nowhere
-# has values for outcomes, another one pairs: (value, 0) or (first of 8 cells, 1).
+# choose one of 2^19 cells and a slot in it. Outcomes are values; in a cell that leads on (LEADS) one with OUTCOME_LINK leads a
+# slot with longer routes to 8 cells for its last 8 bits, or (OUTCOME_FLAT) to 256 values where there are many runs.
 #
 # IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
 # links takes the next n bits of an address. The first 3 bits choose a group to start from, since all of the internet lies in
@@ -21,7 +21,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath.gather cimport PATH_AVX2, PATH_SCALAR, gather4_avx2, gather4_avx512, lowest, ones, rarely
-from fastpath.memory cimport load_word, prefetch
+from fastpath.memory cimport load_half, load_word, prefetch
 from fastpath.search cimport rank8, rank16, search6, search6_avx2, search6_avx512
 from fastpath.wire cimport load_be64
 
@@ -50,9 +50,15 @@ cdef enum:
 
 cdef extern from *:
     """
-    #define FASTPATH_CELL_PAIRS ((uint64_t) 1 << 63)
+    #define FASTPATH_CELL_LEADS ((uint64_t) 1 << 63)
+    #define FASTPATH_OUTCOME_LINK ((uint32_t) 1 << 31)
+    #define FASTPATH_OUTCOME_FLAT ((uint32_t) 1 << 30)
+    #define FASTPATH_OUTCOME_PLACE (((uint32_t) 1 << 30) - 1)
     """
-    const uint64_t CELL_PAIRS "FASTPATH_CELL_PAIRS"   # in a cell: its outcomes are pairs
+    const uint64_t CELL_LEADS "FASTPATH_CELL_LEADS"            # in a cell: outcomes may be links
+    const uint32_t OUTCOME_LINK "FASTPATH_OUTCOME_LINK"
+    const uint32_t OUTCOME_FLAT "FASTPATH_OUTCOME_FLAT"        # in a link: the place is of values, not of cells
+    const uint32_t OUTCOME_PLACE "FASTPATH_OUTCOME_PLACE"
 
 # Where IPv6 addresses start, by their first START_BITS bits.
 cdef struct Starts:
@@ -61,7 +67,7 @@ cdef struct Starts:
     uint64_t prefixes[STARTS]
     uint64_t skipped[STARTS]     # START_BITS … MOST_SKIPPED
 
-# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_PAIRS.
+# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_LEADS.
 cdef struct Fib:
     uint64_t* cells              # IPv6: links and lines
     uint32_t* values             # IPv4: outcomes
@@ -97,15 +103,19 @@ cdef inline uint64_t begins(const Leap* leap, uint64_t high, uint64_t low) noexc
 
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
     cdef uint64_t cell = load_word(&fib.cells[address >> 13])
-    cdef uint32_t run = run_of(cell, address >> 8 & 31)
-    cdef const uint32_t* pair
-    if rarely(cell >> 63):
-        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run]
-        if not pair[1]:
-            return pair[0]
-        cell = load_word(&fib.cells[pair[0] + (address >> 5 & 7)])
-        run = run_of(cell, address & 31)
-    return fib.values[(cell >> 32) + run]
+    cdef uint32_t outcome = fib.values[(cell >> 32 & BASE_MASK) + run_of(cell, address >> 8 & 31)]
+    if rarely(cell >> 63 and outcome & OUTCOME_LINK):
+        return follow4(fib, outcome, address)
+    return outcome
+
+
+cdef inline uint32_t follow4(const Fib* fib, uint32_t link, uint32_t address) noexcept nogil:
+    """What a link leads an address to."""
+    cdef uint64_t cell
+    if link & OUTCOME_FLAT:
+        return load_half(&fib.values[(link & OUTCOME_PLACE) + (address & 255)])
+    cell = load_word(&fib.cells[(link & OUTCOME_PLACE) + (address >> 5 & 7)])
+    return fib.values[(cell >> 32) + run_of(cell, address & 31)]
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
@@ -138,38 +148,37 @@ cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept
 # ---- batches ----
 
 cdef inline uint64_t find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
-    """CHUNK addresses without vectors: outcomes are fetched for all before any is read. Returns those left undone."""
+    """CHUNK addresses without vectors: outcomes are fetched for all before any is read. Returns those whose out is a link."""
     cdef uint32_t at[CHUNK]
-    cdef uint64_t cell, undone = 0
+    cdef uint64_t cell, links = 0
     cdef int i
     for i in range(CHUNK):
         prefetch(&fib.cells[addresses[i] >> 13])
     for i in range(CHUNK):
         cell = load_word(&fib.cells[addresses[i] >> 13])
         at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[i] >> 8 & 31)
-        undone |= <uint64_t> (at[i] >> 31) << i
         prefetch(&fib.values[at[i] & BASE_MASK])
     for i in range(CHUNK):
         out[i] = fib.values[at[i] & BASE_MASK]
-    return undone
+        links |= <uint64_t> ((at[i] & out[i]) >> 31) << i
+    return links
 
 
-cdef inline void finish_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out, uint64_t undone) noexcept nogil:
-    """Those whose cell has pairs. No branch depends on which of them go on to the last 8 bits."""
+cdef inline void finish_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out, uint64_t links) noexcept nogil:
+    """Those whose out is a link."""
     cdef uint32_t at[CHUNK]
     cdef uint8_t going[CHUNK]
     cdef uint64_t cell
-    cdef const uint32_t* pair
     cdef int i, k, n = 0
-    while undone:
-        k = lowest(undone)
-        undone &= undone - 1
-        cell = load_word(&fib.cells[addresses[k] >> 13])
-        pair = &fib.values[(cell >> 32 & BASE_MASK) + 2 * run_of(cell, addresses[k] >> 8 & 31)]
-        out[k], going[n] = pair[0], <uint8_t> k
-        at[n] = pair[0] * pair[1] + (addresses[k] >> 5 & 7)
+    while links:
+        k = lowest(links)
+        links &= links - 1
+        if out[k] & OUTCOME_FLAT:
+            out[k] = load_half(&fib.values[(out[k] & OUTCOME_PLACE) + (addresses[k] & 255)])
+            continue
+        going[n], at[n] = <uint8_t> k, (out[k] & OUTCOME_PLACE) + (addresses[k] >> 5 & 7)
         prefetch(&fib.cells[at[n]])
-        n += pair[1]
+        n += 1
     for i in range(n):
         cell = load_word(&fib.cells[at[i]])
         at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[going[i]] & 31)
@@ -179,17 +188,17 @@ cdef inline void finish_chunk4(const Fib* fib, const uint32_t* addresses, uint32
 
 
 cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    cdef uint64_t undone
+    cdef uint64_t links
     cdef size_t i = 0
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
-            undone = find_chunk4(fib, addresses + i, out + i)
+            links = find_chunk4(fib, addresses + i, out + i)
         elif path == PATH_AVX2:
-            undone = gather4_avx2(fib.cells, fib.values, addresses + i, out + i)
+            links = gather4_avx2(fib.cells, fib.values, addresses + i, out + i)
         else:
-            undone = gather4_avx512(fib.cells, fib.values, addresses + i, out + i)
-        if undone:
-            finish_chunk4(fib, addresses + i, out + i, undone)
+            links = gather4_avx512(fib.cells, fib.values, addresses + i, out + i)
+        if links:
+            finish_chunk4(fib, addresses + i, out + i, links)
         i += CHUNK
     while i < n:
         out[i] = find4(fib, addresses[i])

@@ -30,7 +30,7 @@ from fastpath.wire cimport load_be64
 cdef enum:
     ROUTES_FIRST = 64            # room of an empty trie
     FIRST_ROOM = 65536           # room of a Fib without routes; what nobody touches costs nothing
-    MOST_ROOM = 2147483647       # the index of an outcome has 31 bits
+    MOST_ROOM = 1 << 30          # a link to cells or values has 30 bits for the place
 
 cdef struct Table:
     Fib* fib                     # published

@@ -2,7 +2,7 @@
 #
 # A table asks once for all it will ever need; pages that nobody has touched yet cost nothing.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -88,4 +88,6 @@ cdef extern from *:
     void* load_pointer "fastpath_load_pointer" (void** at) noexcept nogil
     void store_pointer "fastpath_store_pointer" (void** at, void* value) noexcept nogil
     uint64_t load_word "fastpath_load_word" (const uint64_t* at) noexcept nogil
+    uint32_t load_half "fastpath_load_word" (const uint32_t* at) noexcept nogil
+    void store_half "fastpath_store_word" (uint32_t* at, uint32_t value) noexcept nogil
     void store_word "fastpath_store_word" (uint64_t* at, uint64_t value) noexcept nogil
