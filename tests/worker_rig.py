@@ -24,6 +24,7 @@ from fastpath.flowtable import FlowTable
 from fastpath.message import Command, Event, command, drain
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
+from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, GenevePort, GeneveSocket, UdpSocket
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
@@ -36,6 +37,7 @@ from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
 
 SERVICE, GWLB = "127.0.0.11", "127.0.0.5"
+SECOND_POOL = ip_network("10.9.0.0/24")
 POOL, INTERNAL = ip_network("10.254.0.0/19"), ip_network("198.18.0.0/16")
 APPLICATION, EGRESS4, EGRESS6 = ip_address("10.254.0.9"), ip_address("198.51.100.9"), ip_address("2001:db8::9")
 ENDPOINTS = {0xAAA: (1, 0), 0xBBB: (2, 0)}
@@ -55,8 +57,8 @@ class WorkerRig:
     """The worker and all that surrounds it."""
 
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
-                 batch: PacketBatch | None = None, port: GenevePort | None = None, gwlb: socket.socket | None = None,
-                 midstream: str = "adopt", ports: tuple[int, int] = (1024, 65535)) -> None:
+                 batch: PacketBatch | None = None, port: GenevePort | None = None,
+                 gwlb: socket.socket | None = None, midstream: str = "adopt", ports: tuple[int, int] = (1024, 65535)) -> None:
         self.now = 1000 * SECOND
         self.fail_open = fail_open
         self.generation = 0
@@ -75,8 +77,9 @@ class WorkerRig:
         self.nat = NatTable(flows, ports, bytes(range(1, 33)))
         self.admission = Admission(
             self.flows, self.nat, NameTable(64, bytes(32)), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
-            self.events, secret=bytes(range(32)), pools=[POOL], internal=INTERNAL, ports=(TCP_PORT, UDP_PORT, DNS_PORT),
-            egress=(EGRESS4, EGRESS6), midstream=midstream)
+            self.events, secret=bytes(range(32)), pools=[POOL, SECOND_POOL], internal=INTERNAL,
+            ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6), midstream=midstream,
+            owned=OwnedNames(64, bytes(32), by_location=True))
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,

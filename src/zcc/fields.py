@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
+    "DEFAULT_POOL",
     "DnsName",
     "DnsPattern",
     "Duration",
@@ -46,6 +47,7 @@ __all__ = [
     "parse_endpoint_id",
 ]
 
+DEFAULT_POOL = "default"  # of synthetic addresses, where nothing else is said
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 ENDPOINT_ID = re.compile(r"vpce-(0[0-9a-f]{16})")

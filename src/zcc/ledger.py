@@ -21,6 +21,7 @@ from zcc.config import load
 from zcc.errors import LedgerError
 from zcc.fields import parse_dns_name, parse_duration
 from zcc.synthetic.audit import Tenure, tenures
+from zcc.synthetic.pool import Pool
 from zcc.synthetic.store import read_records
 
 __all__ = ["ledger"]
@@ -60,10 +61,11 @@ def who_command(
     """
     mine = _subject(what)
     moment = None if at is None else _moment(at, time.time())
-    found = [one for one in _spans(config, state) if mine in (one.address, one.name)]
+    spans, pools = _spans(config, state)
+    found = [one for one in spans if mine in (one.address, one.name)]
     if moment is not None:
         found = [one for one in found if one.covers(moment)]
-    _print(found, as_json)
+    _print(found, pools, as_json)
     if not found:
         when = "ever" if moment is None else f"at {_iso(moment)}"
         typer.echo(f"{what}: nothing is recorded {when}", err=True)
@@ -81,16 +83,19 @@ def list_command(
 
     Example: zcc ledger list --state /var/lib/zcc --json
     """
-    _print([one for one in _spans(config, state) if everything or one.until is None], as_json)
+    spans, pools = _spans(config, state)
+    _print([one for one in spans if everything or one.until is None], pools, as_json)
 
 
-def _spans(config: Path, state: Path | None) -> list[Tenure]:
+def _spans(config: Path, state: Path | None) -> tuple[list[Tenure], list[Pool]]:
+    """Every tenure, and the pools of the configuration; none if only the state directory was named."""
+    pools: list[Pool] = []
     if state is None:
         settings: Any = load(config, "private-edge")
-        state = settings.state
+        state, pools = settings.state, settings.ledger_pools()
     path = state / FILE
     try:
-        return tenures(read_records(path))
+        return tenures(read_records(path)), pools
     except ValueError as error:
         raise LedgerError(f"{path}: {error}; restore the file from a backup") from None
 
@@ -125,10 +130,11 @@ def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _print(found: list[Tenure], as_json: bool) -> None:
+def _print(found: list[Tenure], pools: list[Pool], as_json: bool) -> None:
     rows = [
         {
             "address": str(IPv4Address(one.address)),
+            "pool": next((pool.name for pool in pools if one.address in pool), ""),
             "name": one.name,
             "kind": "configured" if one.configured else "wildcard",
             "since": _iso(one.since),
@@ -140,8 +146,8 @@ def _print(found: list[Tenure], as_json: bool) -> None:
         for row in rows:
             typer.echo(json.dumps(row))
     elif rows:
-        table = Table("address", Column("name", overflow="fold"), "kind", "since", "until")
+        table = Table("address", "pool", Column("name", overflow="fold"), "kind", "since", "until")
         for row in rows:
-            table.add_row(*(value or "held" for value in row.values()))
+            table.add_row(*("held" if value is None else value for value in row.values()))
         # In a file or a pipe nothing says how wide the table may be; names are never cut.
         Console(width=None if sys.stdout.isatty() else WIDTH).print(table)

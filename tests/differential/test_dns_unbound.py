@@ -21,7 +21,7 @@ from zcc.clock import ManualClock
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_upstream import ask
 from zcc.dns import answers
-from zcc.dns.intercept import Answer, Forward, Interceptor, NeedName, reverse_zone
+from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
 from zcc.dns.question import Question, parse_question
 from zcc.policy.objects.gateway import DnsGateway
 
@@ -55,8 +55,9 @@ def unbound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbound]:
 
 def ours(wire: bytes) -> bytes | None:
     """What the connector answers; None = it lets the query through."""
-    interceptor = Interceptor({NAME: "portal"}.get, POOL, 60)
-    verdict = interceptor.decide(wire, lambda name: IPv4Address(ADDRESS))
+    verdict = Interceptor({NAME: "portal"}.get, (POOL,), 60).decide(wire)
+    if isinstance(verdict, NeedLease):
+        return answers.address(verdict.question, IPv4Address(ADDRESS), 60)
     if isinstance(verdict, Answer):
         return verdict.message
     if isinstance(verdict, NeedName):

@@ -185,3 +185,16 @@ def test_the_name_that_would_run_out_first_gives_way() -> None:
 def test_bad_calls_name_the_argument(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("made", [lambda by: OwnedNames(64, SECRET, by_location=by), Model], ids=["fastpath", "reference"])
+def test_locations_are_told_apart_only_where_they_are_to_be(made):
+    name, here, there = b"\6portal\4corp\7example\0", IPv4Address("10.254.0.7"), IPv4Address("10.9.0.7")
+    apart, alike = made(True), made(False)
+    for table in (apart, alike):
+        table.learn_one(1, name, here, 60, NOW + 1, 3)
+        table.learn_one(1, name, there, 60, NOW + 1, 2**32 - 1)
+    assert [apart.find_one(1, name, NOW, location) for location in (3, 2**32 - 1, 0)] == [(here, 60), (there, 60), None]
+    assert [alike.find_one(1, name, NOW, location) for location in (3, 2**32 - 1, 0)] == [(there, 60)] * 3
+    apart.forget_one(1, name, 3)
+    assert apart.find_one(1, name, NOW, 3) is None and apart.find_one(1, name, NOW, 2**32 - 1) == (there, 60)

@@ -20,7 +20,7 @@ from inner_packets import WORKLOAD, read, udp
 from isolation import isolated
 from worker_rig import SECOND, WorkerRig
 
-SERVER, ADDRESS = "192.0.2.53", IPv4Address("10.254.0.7")
+SERVER, ADDRESS, SECOND_POOL = "192.0.2.53", IPv4Address("10.254.0.7"), IPv4Address("10.9.0.7")
 WIRE = b"\6portal\4corp\7example\0"
 
 
@@ -142,3 +142,25 @@ def test_a_listener_of_bad_numbers_is_refused() -> None:
         connected.connect(("127.0.0.1", 9))
         with pytest.raises(ValueError, match="socket must not be connected"):
             DnsListener(UdpSocket(connected.fileno()), rig.admission, 1, 0)
+
+
+@isolated
+def test_an_owned_name_can_be_of_one_location_only() -> None:
+    rig = WorkerRig()
+    until = rig.now + 60 * SECOND
+    rig.say(Command.COMMAND_OWN, namespace=1, location=0, packet=WIRE, address=ADDRESS, value=30, until_ns=until)
+    rig.say(Command.COMMAND_OWN, namespace=2, location=4, packet=WIRE, address=ADDRESS, value=30, until_ns=until)
+    assert len(asked(rig, query())) == 1
+    assert asked(rig, query(), endpoint=0xBBB) == []           # of namespace 2, from location 0
+    rig.say(Command.COMMAND_OWN, namespace=2, location=0, packet=WIRE, address=SECOND_POOL, value=30, until_ns=until)
+    (frame,) = asked(rig, query(), endpoint=0xBBB)
+    assert dns.message.from_wire(bytes(read(frame[40:])["UDP"].payload)).answer[0][0].address == str(SECOND_POOL)
+    rig.say(Command.COMMAND_DISOWN, namespace=2, location=0, packet=WIRE)
+    assert asked(rig, query(), endpoint=0xBBB) == [] and len(asked(rig, query())) == 1
+
+
+@isolated
+def test_addresses_of_every_pool_are_synthetic() -> None:
+    rig = WorkerRig()
+    rig.from_workload(udp(WORKLOAD, "10.254.0.77", 4000, 7), udp(WORKLOAD, str(SECOND_POOL), 4000, 7))
+    assert len(rig.heard(PuntReason.PUNT_UNKNOWN_SYNTHETIC)) == 2

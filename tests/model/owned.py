@@ -15,17 +15,23 @@ AXFR, IXFR, A = 252, 251, 1
 class OwnedNames:
     """Names and their addresses; answer() is what the worker sends back for an inner packet."""
 
-    def __init__(self) -> None:
-        self.names: dict[tuple[int, bytes], tuple[IPv4Address, int, int]] = {}
+    def __init__(self, by_location: bool = False) -> None:
+        self.by_location = by_location
+        self.names: dict[tuple[int, int, bytes], tuple[IPv4Address, int, int]] = {}
 
-    def learn_one(self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_ns: int) -> None:
-        self.names[namespace, name] = (address, ttl, until_ns)
+    def _key(self, namespace: int, location: int, name: bytes) -> tuple[int, int, bytes]:
+        return namespace, location if self.by_location else 0, name
 
-    def forget_one(self, namespace: int, name: bytes) -> None:
-        self.names.pop((namespace, name), None)
+    def learn_one(
+        self, namespace: int, name: bytes, address: IPv4Address, ttl: int, until_ns: int, location: int = 0
+    ) -> None:
+        self.names[self._key(namespace, location, name)] = (address, ttl, until_ns)
 
-    def find_one(self, namespace: int, name: bytes, now_ns: int) -> tuple[IPv4Address, int] | None:
-        address, ttl, until_ns = self.names.get((namespace, name), (IPv4Address(0), 0, 0))
+    def forget_one(self, namespace: int, name: bytes, location: int = 0) -> None:
+        self.names.pop(self._key(namespace, location, name), None)
+
+    def find_one(self, namespace: int, name: bytes, now_ns: int, location: int = 0) -> tuple[IPv4Address, int] | None:
+        address, ttl, until_ns = self.names.get(self._key(namespace, location, name), (IPv4Address(0), 0, 0))
         return (address, ttl) if until_ns > now_ns else None
 
     def answer(self, namespace: int, packet: bytes, now_ns: int) -> bytes | None:

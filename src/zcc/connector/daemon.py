@@ -17,14 +17,17 @@ from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
 from zcc.connector.datapath import METHODS, Datapath
-from zcc.connector.dns import DnsService, Helpers, Journal
+from zcc.connector.dns import DnsService, Helpers
 from zcc.connector.dns_asked import DnsAsked, is_bare
 from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_gateways import Gateways
+from zcc.connector.dns_journal import Journal
 from zcc.connector.dns_tcp import DnsTcp
 from zcc.connector.drain import Drain
 from zcc.connector.edits import Edits, Parse
+from zcc.connector.full_pools import FullPools
 from zcc.connector.health import HealthServer, Observed, Way
+from zcc.connector.in_use import InUse
 from zcc.connector.local_socket import NAME as SOCKET_NAME
 from zcc.connector.local_socket import LocalSocket
 from zcc.connector.metrics import ConnectorCollector
@@ -146,6 +149,7 @@ class Connector:
         """
         await self.edits.put(settings)
         self.control.adopt(settings)
+        self.full_pools.adopt(settings)
         self.datapath.disown_all()        # what it answers by itself was right under the old rules
         self.gateways.adopt(settings.dns_gateways)
         ignored = [
@@ -194,8 +198,8 @@ class Connector:
                 "is the address this host's, is another connector running, and is CAP_NET_RAW there?"
             ) from error
 
-    def _join_private(self) -> None:
-        settings, names = self.settings, self.rulebook.names
+    def _dial_private(self) -> None:
+        settings = self.settings
         self.edge: EdgeClient | None = None
         if settings.zpa is not None:
             hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}")
@@ -206,15 +210,23 @@ class Connector:
                 hello,
                 self.clock,
             )
+            self.in_use = InUse(self.edge, self.datapath.live_destinations)
             self._tasks.append(asyncio.create_task(self.edge.run(), name="private edge"))
+            self._tasks.append(asyncio.create_task(self.in_use.run(), name="addresses in use"))
+
+    def _join_private(self) -> None:
+        settings, names = self.settings, self.rulebook.names
+        self._dial_private()
         edge = self.edge or NoEdge()
         settings.state.mkdir(parents=True, exist_ok=True)
         cache = LeaseCache(settings.state / LEASES_FILE)
         self._closers.callback(cache.close)
-        self.resolver = Resolver(edge, cache, self.datapath, names, self.clock, self.labels.namespace)
+        self.resolver = Resolver(
+            edge, cache, self.datapath, names, self.clock, self.labels.namespace, settings.pool_by_name
+        )
         log.info("%d synthetic addresses restored", self.resolver.restore())
-        interceptor = Interceptor(names.application_of, settings.pool, int(settings.dns.ttl.total_seconds()))
-        unlearnable = [settings.pool, *([settings.kernel.internal] if settings.kernel.internal else [])]
+        interceptor = Interceptor(names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds()))
+        unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
         journal = Journal(self.logs, self.labels, self.clock)
         ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
@@ -223,7 +235,10 @@ class Connector:
             self.edge.on_learned = self.sharing.hear
         self.control = DnsControl(settings, self.clock, lambda: self.watch.world)
         self.gateways = Gateways(settings.dns_gateways, self.clock)
-        helpers = Helpers(self.resolver, interceptor, self.control, self.gateways, self.teacher, self.sharing)
+        self.full_pools = FullPools(settings, self.clock, lambda: self.watch.world)
+        helpers = Helpers(
+            self.resolver, interceptor, self.control, self.gateways, self.teacher, self.full_pools, self.sharing
+        )
         self.dns = DnsService(settings.dns, self.datapath, helpers, journal)
         self.asked = DnsAsked(settings.dns, self.dns, self.gateways, self.datapath.dns_fd)
         self._closers.push_async_callback(self.asked.close)

@@ -286,6 +286,14 @@ class Datapath:
         entries = self._worker.admission.flows.entries_view
         return np.asarray(entries[(entries["used"] != 0) & (entries["rule"] >= 0)])
 
+    def live_destinations(self) -> list[IPv4Address]:
+        """Return the synthetic addresses that live ZPA flows go to, each once; any thread, as live_flows."""
+        entries = self.live_flows()
+        zpa = entries[(entries["action"] == Action.ACTION_ZPA) & (entries["ip_version"] == 4)]
+        far = np.where((zpa["initiator"] == 0)[:, None], zpa["b_address"], zpa["a_address"])
+        numbers = np.unique(np.ascontiguousarray(far[:, 12:]).view(">u4"))
+        return [IPv4Address(int(number)) for number in numbers]
+
     def counters(self) -> Counters:
         """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""
         raw = self._worker.counters()

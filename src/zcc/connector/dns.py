@@ -2,7 +2,7 @@
 
     query  ──▶ intercept ▶ rules ──▶ Answer             reply; the data plane answers the next one by itself
                                 ──▶ Silent              nothing
-                                ──▶ NeedLease ──▶ resolver   data plane learns, then reply
+                                ──▶ NeedLease ──▶ resolver   data plane learns, then reply; a pool is full: the rule's stance
                                 ──▶ NeedName  ──▶ resolver   reply
                                 ──▶ Redirect  ──▶ gateways   data plane learns, then reply
                                 ──▶ Forward             noted as pending, resume
@@ -18,16 +18,16 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from zcc.clock import Clock
 from zcc.connector import packets
 from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Reviewed, Ruled, Silent
 from zcc.connector.dns_gateways import Gateways
+from zcc.connector.dns_journal import NO_GATEWAY, NO_REVIEW, Journal, Origin, Outcome
+from zcc.connector.full_pools import Client, FullPools, Taken
 from zcc.connector.ports import Datapath, Place, Punt
 from zcc.connector.resolver import Resolver
-from zcc.connector.sessions import Exchange, Labels, Records, dns_fields
 from zcc.connector.sharing import Sharing
 from zcc.connector.teaching import Teacher
 from zcc.dns import answers
@@ -40,35 +40,16 @@ from zcc.errors import ZccError
 from zcc.mtunnel.errors import Code, Refused
 from zcc.policy.dns_rule import APPLICATION_RULE, DnsAction
 from zcc.policy.objects.gateway import DnsFailure
+from zcc.policy.objects.stance import Stance
+from zcc.synthetic.lease import Lease
 
 LOOKUPS_LIMIT = 2048  # queries that wait for a lease, each a task and a packet
 LOOKUPS_OF_NAMESPACE_LIMIT = 512
 NO_APPLICATION = "no application of this namespace has this name"
 OVERLOADED = "too many queries wait for an address"
-NO_GATEWAY = (-1, "")
-NO_REVIEW = ("", "")
 NO_SERVER = IPv4Address(0)  # the connector itself was asked
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a query came from."""
-
-    asker: Asker
-    location: int
-    protocol: str  # UDP, TCP
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the policy said of a query and who answered it."""
-
-    action: str
-    ruling: Ruling = NO_RULING
-    gateway: tuple[int, str] = NO_GATEWAY
-    review: tuple[str, str] = NO_REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +59,12 @@ class Completed:
     message: bytes | None
     gateway: tuple[int, str] = NO_GATEWAY
     review: tuple[str, str] = NO_REVIEW
+    taken: Taken | None = None  # the stance of a rule, if one was taken
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is to be said over UDP."""
+        return self.taken is not None and self.taken.stance is Stance.HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +76,6 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
-    """Where exchanges are recorded, and the clock that times them."""
-
-    records: Records
-    labels: Labels
-    clock: Clock
-
-    def write(
-        self, origin: Origin, said: Learned, outcome: Outcome, sizes: tuple[int, int], seconds: float
-    ) -> None:
-        """Record an exchange.
-
-        Args:
-            said: the answer, read back.
-            sizes: bytes of query and answer; 0 = not known.
-            seconds: how long the client waited.
-        """
-        asker = origin.asker
-        exchange = Exchange(
-            namespace=asker.namespace, location=origin.location, client=asker.client, port=asker.port,
-            server=asker.server, protocol=origin.protocol, asked=said.asked, action=outcome.action,
-            rcode=said.rcode, addresses=said.addresses, sizes=sizes, seconds=seconds,
-            rule=outcome.ruling.rule, score=outcome.ruling.score, gateway=outcome.gateway, review=outcome.review,
-        )  # fmt: skip
-        self.records.dns(**dns_fields(exchange, self.labels))
-
-
-@dataclass(frozen=True, slots=True)
 class Helpers:
     """Whom the service asks, and whom it tells what it learned."""
 
@@ -125,6 +84,7 @@ class Helpers:
     control: DnsControl
     gateways: Gateways
     teacher: Teacher
+    full: FullPools
     sharing: Sharing | None = None
 
 
@@ -138,7 +98,7 @@ class DnsService:
         self._datapath = datapath
         self._resolver, self._interceptor = helpers.resolver, helpers.interceptor
         self._control, self._gateways = helpers.control, helpers.gateways
-        self._teacher, self._sharing = helpers.teacher, helpers.sharing
+        self._teacher, self._sharing, self._full = helpers.teacher, helpers.sharing, helpers.full
         self._journal = journal
         self._pending = Pending()
         self._lookups: Counter[int] = Counter()
@@ -197,13 +157,14 @@ class DnsService:
     async def _finish(self, punt: Punt, inner: packets.Inner, origin: Origin, ruled: Ruled) -> None:
         since_s = self._now_s()
         done = await self.complete(origin, ruled, inner.payload)
-        question = ruled.verdict.question
+        question, ruled = ruled.verdict.question, _with_reason(ruled, done)
         if done.message is None or question is None:
             self.forwarded(origin, question, ruled.ruling)
             self._datapath.resume(punt)
             return
         fits = len(done.message) <= question.payload
-        self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
+        if not done.held:
+            self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
         self._record(origin, ruled, inner.payload, done, since_s)
 
     def answered(self, punt: Punt) -> None:
@@ -221,7 +182,7 @@ class DnsService:
         address = said.addresses[0] if len(said.addresses) == 1 else None
         if question is None or ruled.action != ACTIONS[DnsAction.ZPA] or not isinstance(address, IPv4Address):
             return
-        until_s = self._resolver.fresh_s(namespace, question.text)
+        until_s = self._resolver.fresh_s(namespace, question.text, ruled.pool)
         wire = question.name.canonicalize().to_wire()
         if until_s > 0 and wire is not None and self._control.always_owned(question.text):
             self._datapath.own(Place(namespace, origin.location), wire, address, self._interceptor.ttl, until_s)
@@ -246,6 +207,7 @@ class DnsService:
             done = Completed(None)
         else:
             done = await self.complete(origin, ruled, wire)
+        ruled = _with_reason(ruled, done)
         if done.message is None:
             self.forwarded(origin, verdict.question, ruled.ruling)
         else:
@@ -305,7 +267,7 @@ class DnsService:
                 return await self._redirected(origin, verdict, wire, ruled.ruling)
             if isinstance(verdict, NeedName):
                 return Completed(await self._pointer(namespace, verdict))
-            return Completed(await self._address(namespace, verdict))
+            return await self._address(origin, verdict)
         except ZccError as error:
             self.counts["failed"] += 1
             log.debug("no address for %s: %s", verdict.question.text, error)
@@ -328,23 +290,33 @@ class DnsService:
             await self.tell_group(origin.asker.namespace, learned)
         return Completed(message, (found.slot, found.flags), said_of(reviewed))
 
-    async def _address(self, namespace: int, verdict: NeedLease) -> bytes:
+    async def _address(self, origin: Origin, verdict: NeedLease) -> Completed:
         question, ttl = verdict.question, self._interceptor.ttl
         try:
-            lease = await self._resolver.lease(namespace, verdict.name)
+            lease = await self._resolver.lease(origin.asker.namespace, verdict.name, verdict.pool)
         except Refused as error:
+            if error.code == Code.POOL_FULL:
+                return self._full_pool(origin, verdict)
             if error.code not in (Code.FORBIDDEN, Code.NO_APPLICATION):
                 raise
             lease = None
         if lease is None:
-            return answers.nodata(question, question.name, min(ttl, 5), NO_APPLICATION)
-        return answers.address(question, lease.address, ttl)
+            return Completed(answers.nodata(question, question.name, min(ttl, 5), NO_APPLICATION))
+        return Completed(answers.address(question, lease.address, ttl))
+
+    def _full_pool(self, origin: Origin, verdict: NeedLease) -> Completed:
+        labels = self._journal.labels
+        place = self._control.location(labels.location(origin.location))
+        taken = self._full.stance(Client(labels.namespace(origin.asker.namespace), place, origin.asker.client), verdict.name)
+        self.counts[f"pool_full_{taken.stance}"] += 1
+        message = None if taken.stance is Stance.OPEN else answers.failure(verdict.question, taken.reason)
+        return Completed(message, taken=taken)
 
     async def _pointer(self, namespace: int, verdict: NeedName) -> bytes:
         question, ttl = verdict.question, self._interceptor.ttl
         owner = await self._resolver.owner(verdict.address)
         # Who may not have the name may not learn it from its address either.
-        lease = None if owner is None else await self._resolver.lease(namespace, owner.name)
+        lease = await self._resolver.lease(namespace, owner.name, owner.pool) if isinstance(owner, Lease) else None
         if lease is None:
             return answers.absent(question, reverse_zone(verdict.address), min(ttl, 5))
         return answers.pointer(question, lease.name, ttl)
@@ -354,9 +326,10 @@ class DnsService:
     def _decide(self, origin: Origin, wire: bytes) -> Ruled:
         self.counts["queries"] += 1
         asker, labels = origin.asker, self._journal.labels
-        verdict = self._interceptor.decide(wire, lambda name: self._resolver.known(asker.namespace, name))
+        verdict = self._interceptor.decide(wire)
         place = labels.location(origin.location)
-        return self._control.rule(verdict, asker, labels.namespace(asker.namespace), place)
+        ruled = self._control.rule(verdict, asker, labels.namespace(asker.namespace), place)
+        return ruled.ready(lambda need: self._resolver.known(asker.namespace, need.name, need.pool), self._interceptor.ttl)
 
     def _teach_own(self, origin: Origin, ruled: Ruled, message: bytes) -> None:
         """Let an answer of a rule's own addresses teach, so that rules with names match what follows."""
@@ -386,6 +359,10 @@ class DnsService:
 def said_of(reviewed: Reviewed | None) -> tuple[str, str]:
     """Return the rule and action that the log names of a review."""
     return NO_REVIEW if reviewed is None else (reviewed.rule, reviewed.action)
+
+
+def _with_reason(ruled: Ruled, done: Completed) -> Ruled:
+    return ruled if done.taken is None else replace(ruled, ruling=replace(ruled.ruling, reason=done.taken.reason))
 
 
 def whom(punt: Punt) -> tuple[Asker | None, bytes]:

@@ -10,8 +10,9 @@ import os
 import socket
 from ipaddress import IPv4Address
 
-from zcc.connector.dns import NO_SERVER, DnsService, Origin
+from zcc.connector.dns import NO_SERVER, DnsService
 from zcc.connector.dns_gateways import Gateways
+from zcc.connector.dns_journal import Origin
 from zcc.connector.ports import Punt
 from zcc.dns import answers
 from zcc.dns.pending import Asker

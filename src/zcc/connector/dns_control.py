@@ -11,8 +11,11 @@ Journey: between `zcc.dns.intercept`, which knows DNS and no rules, and `zcc.pol
 messages. Names of the pool's addresses and messages that can not be read are not asked about. One thread.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
 import dns.rcode
 import dns.rdataclass
@@ -21,13 +24,15 @@ from zcc.clock import Clock
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns import answers
 from zcc.dns.amending import KEYS, read_answer, stripped
-from zcc.dns.intercept import Answer, Forward, NeedName, Verdict, below_service_labels
+from zcc.dns.intercept import Answer, Forward, NeedLease, NeedName, Verdict, below_service_labels
 from zcc.dns.pending import NO_RULING, Asker, Ruling
 from zcc.dns.question import Question
 from zcc.dns.tunnelling import TunnelWatch
+from zcc.fields import DEFAULT_POOL
 from zcc.policy.dns_decide import DnsDecider, DnsDecision, DnsQuery
 from zcc.policy.dns_rule import BlockAnswer, DnsAction, DnsRule
 from zcc.policy.places import Places
+from zcc.policy.pools import PoolChoice
 from zcc.policy.world import World
 
 __all__ = ["ACTIONS", "DnsControl", "Redirect", "Reviewed", "Ruled", "Silent"]
@@ -68,6 +73,19 @@ class Ruled:
     verdict: Verdict | Redirect | Silent
     action: str
     ruling: Ruling
+    pool: str = DEFAULT_POOL  # that the answer's address is of; valid iff the verdict was NeedLease
+
+    def ready(self, known: Callable[[NeedLease], IPv4Address | None], ttl: int) -> Ruled:
+        """Answer at once, if the lease that is needed is known already.
+
+        Args:
+            ttl: seconds, of the answer.
+        """
+        need = self.verdict
+        address = known(need) if isinstance(need, NeedLease) else None
+        if address is None or not isinstance(need, NeedLease):
+            return self
+        return replace(self, verdict=Answer(answers.address(need.question, address, ttl), need.question), pool=need.pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,7 @@ class DnsControl:
         policy = settings.policy()
         places = Places(policy)
         self.decider = DnsDecider(settings.dns_rules, policy, self._world)
+        self._pools = PoolChoice(policy)
         self._group = settings.group
         self._ttl = int(settings.dns.ttl.total_seconds())
         self._location_of = {
@@ -112,11 +131,11 @@ class DnsControl:
         """
         question = verdict.question
         if question is None or not _is_ruled(verdict, question):
-            return Ruled(verdict, _unruled(verdict), NO_RULING)
+            return Ruled(self.pooled(verdict, None, place), _unruled(verdict), NO_RULING)
         score = self._watch.score((asker.namespace, asker.client), question.text, self._clock.monotonic_ns() / 1e9)
         found = self.decide(verdict, question, self.query(question, asker, namespace, place, score))
         assert found is not None, "it is ruled"
-        said = self.carry_out(found.rule, question, verdict)
+        said = self.carry_out(found.rule, question, self.pooled(verdict, found.rule, place))
         return Ruled(said, ACTIONS[found.rule.action], Ruling(found.rule.name, score))
 
     def decide(self, verdict: Verdict, question: Question, query: DnsQuery) -> DnsDecision | None:
@@ -158,8 +177,18 @@ class DnsControl:
         without = stripped(answered, (KEYS[key] for key in hidden)) if hidden else None
         return None if without is None else Reviewed(without, "", "")
 
+    def location(self, place: str) -> str | None:
+        """Return the whole location of a place."""
+        return self._location_of.get(place)
+
+    def pooled(self, verdict: Verdict, rule: DnsRule | None, place: str) -> Verdict:
+        """Say of which pool the address is that a verdict needs."""
+        if not isinstance(verdict, NeedLease):
+            return verdict
+        return replace(verdict, pool=self._pools.of(rule, self.location(place)))
+
     def always_owned(self, name: str) -> bool:
-        """Tell whether every query for a name of an application is answered with its address: no rule can say otherwise."""
+        """Tell whether every query for a name of an application from a location gets one address: no rule can say otherwise."""
         return not self.decider.speaks_of(name)
 
     def carry_out(self, rule: DnsRule, question: Question, verdict: Verdict) -> Verdict | Redirect | Silent:

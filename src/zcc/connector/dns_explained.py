@@ -21,6 +21,7 @@ from rich.text import Text
 
 from zcc.clock import ManualClock
 from zcc.connector.dns_control import DnsControl, Redirect, Silent
+from zcc.connector.full_pools import Client, FullPools
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.intercept import Forward, Interceptor, NeedLease, NeedName, Verdict
 from zcc.dns.pending import Asker
@@ -97,6 +98,9 @@ class DnsExplained:
             parts.append(Text.assemble(f"rule {self.rule[0]} {self.rule[1].name!r} decides: ",
                                        (str(self.rule[1].action), "bold green")))  # fmt: skip
         parts.append(Text(f"answer: {self.answer['words']}", style="bold"))
+        if "pool_full" in self.answer:
+            full = self.answer["pool_full"]
+            parts.append(Text(f"  if the pool is full: {full['stance']}, by forwarding rule {full['rule']}"))
         if self.review is not None:
             parts.append(Text(self.review["words"]))
         return Group(*parts, *(Text(f"note: {note}", style="yellow") for note in self.notes))
@@ -133,22 +137,33 @@ def explain_query(settings: ConnectorSettings, asking: Asking, world: World | No
     question = parse_question(wire)
     assert isinstance(question, Question), "a query that was just made can be read"
     applications = application_map(settings.applications)
-    interceptor = Interceptor(lambda name: getattr(applications.get(name), "name", None), settings.pool,
+    interceptor = Interceptor(lambda name: getattr(applications.get(name), "name", None), settings.pool_networks,
                               int(settings.dns.ttl.total_seconds()))  # fmt: skip
-    verdict = interceptor.decide(wire, lambda name: None)
+    verdict = interceptor.decide(wire)
     asker = Asker(0, asking.source, 0, SERVER)
     query = control.query(question, asker, asking.namespace or "", asking.place or "", asking.score)
     found = control.decide(verdict, question, query)
     if found is None:
         return DnsExplained(asking, None, _answer(verdict, settings), (), None, control.decider.rules,
                             ("the rules are not asked about names of synthetic addresses",))  # fmt: skip
-    said = control.carry_out(found.rule, question, verdict)
+    said = control.carry_out(found.rule, question, control.pooled(verdict, found.rule, asking.place or ""))
     passes = isinstance(said, Forward | Redirect)
+    answer = _answer(said, settings) | _when_full(said, settings, asking, control, known)
     return DnsExplained(
-        asking, (found.index, found.rule), _answer(said, settings), tuple(control.decider.above(query, found)),
+        asking, (found.index, found.rule), answer, tuple(control.decider.above(query, found)),
         _review(control.decider, query, found.rule, asking.answers) if passes else None, control.decider.rules,
         tuple(_notes(settings, asking)),
     )  # fmt: skip
+
+
+def _when_full(said: Verdict | Redirect | Silent, settings: ConnectorSettings, asking: Asking, control: DnsControl,
+               world: World) -> dict[str, Any]:  # fmt: skip
+    """What the query meets if no address of its pool is left."""
+    if not isinstance(said, NeedLease):
+        return {}
+    client = Client(asking.namespace or "", control.location(asking.place or ""), asking.source)
+    taken = FullPools(settings, ManualClock(), lambda: world).stance(client, said.name)
+    return {"pool_full": {"stance": str(taken.stance), "rule": taken.rule}}
 
 
 def _answer(said: Verdict | Redirect | Silent, settings: ConnectorSettings) -> dict[str, Any]:
@@ -160,8 +175,9 @@ def _answer(said: Verdict | Redirect | Silent, settings: ConnectorSettings) -> d
         return {"kind": "gateway", "gateway": gateway.name, "servers": servers, "fail": str(gateway.fail),
                 "words": f"that of DNS gateway {gateway.name} ({', then '.join(servers)}; if none answers: {gateway.fail})"}
     if isinstance(said, NeedLease):
-        return {"kind": "synthetic", "pool": str(settings.pool), "name": said.name,
-                "words": f"the synthetic address of {said.name}; the private edge leases it from {settings.pool}"}  # fmt: skip
+        network = settings.pool_by_name[said.pool]
+        return {"kind": "synthetic", "pool": said.pool, "network": str(network), "name": said.name,
+                "words": f"the synthetic address of {said.name}; the private edge leases it from pool {said.pool}, {network}"}
     if isinstance(said, NeedName):
         return {"kind": "name", "address": str(said.address),
                 "words": f"the name that has the synthetic address {said.address}, or NXDOMAIN if none has"}  # fmt: skip

@@ -19,7 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from zcc.connector.dns import DnsService, Origin
+from zcc.connector.dns import DnsService
+from zcc.connector.dns_journal import Origin
 from zcc.connector.ports import TCP, FlowRecord, Flows
 from zcc.dns import answers
 from zcc.dns.pending import Asker

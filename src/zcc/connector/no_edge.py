@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from zcc.connector.opening import Stream
 from zcc.mtunnel.errors import EdgeDown
 from zcc.mtunnel.messages import OpenRequest
-from zcc.synthetic.lease import Lease
+from zcc.synthetic.lease import Lease, Tombstone
 
 __all__ = ["NoEdge"]
 
@@ -16,11 +16,11 @@ class NoEdge:
 
     edge: str | None = None
 
-    async def resolve(self, namespace: str, name: str) -> Lease | None:
+    async def resolve(self, namespace: str, name: str, pool: str) -> Lease | None:
         """Nobody can be asked."""
         raise EdgeDown("the configuration has no zpa section")
 
-    async def who_is(self, address: IPv4Address) -> Lease | None:
+    async def who_is(self, address: IPv4Address) -> Lease | Tombstone | None:
         """Nobody can be asked."""
         raise EdgeDown("the configuration has no zpa section")
 

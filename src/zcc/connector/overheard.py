@@ -2,7 +2,7 @@
 
 Journey: `replay` shows every UDP message to or from port 53 → here → names for the rules. The same parts decide as in the
 daemon: Interceptor, DnsControl, Pending, learning, Teacher. One thing differs, because no private edge is asked: an answer that
-the capture holds for an application's name stands for the lease. In the pool it is one. Outside the pool it is what the client
+the capture holds for an application's name stands for the lease. In a pool it is one. Outside the pools it is what the client
 was told where no connector answered (plain packets), and stands for the synthetic address it would have been told.
 One thread. It knows no packets.
 """
@@ -74,13 +74,13 @@ class Overheard:
         self._control = DnsControl(settings, self._clock, lambda: known)
         self._namespaces = {namespace.id: namespace.name for namespace in settings.namespaces}
         self._places = {number: name for name, number in rulebook.location_ids.items()}
-        self._names, self._learn, self._pool = rulebook.names, learn, settings.pool
+        self._names, self._learn, self._pools = rulebook.names, learn, settings.pool_networks
         self._floor = int(settings.dns.learn_floor.total_seconds())
         self._ceiling = int(settings.dns.learn_ceiling.total_seconds())
         self._interceptor = Interceptor(
-            rulebook.names.application_of, settings.pool, int(settings.dns.ttl.total_seconds())
+            rulebook.names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds())
         )
-        unlearnable = [settings.pool, *([settings.kernel.internal] if settings.kernel.internal else [])]
+        unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         # A Teacher calls nothing of its data plane but learn.
         self._teacher = Teacher(cast(Datapath, _Learner(learn)), rulebook.names, rulebook.speaks_of, unlearnable)
         self._pending = Pending()
@@ -92,7 +92,7 @@ class Overheard:
             location: the data plane's number of the client's.
         """
         self._clock.now_s = now_s
-        verdict = self._interceptor.decide(wire, lambda name: None)
+        verdict = self._interceptor.decide(wire)
         ruled = self._control.rule(verdict, asker, self._namespaces.get(asker.namespace, ""), self._places.get(location, ""))
         question = parse_question(wire)
         if isinstance(question, Question):
@@ -140,7 +140,7 @@ class Overheard:
         for address in learned.addresses:
             if not isinstance(address, IPv4Address):  # leases have IPv4 addresses only
                 continue
-            pooled = address in self._pool
+            pooled = any(address in network for network in self._pools)
             if pooled or stand_in:
                 number = self._names.id_of(learned.asked[0])
                 self._learn(None if pooled else namespace, address, number, LEASE_S)

@@ -107,6 +107,7 @@ class Exchange:
     rule: str = ""  # of the DNS policy; "" = none was asked
     score: int = 0  # of the tunnel watch
     review: tuple[str, str] = ("", "")  # rule that decided on the answer, and its action; "" = none did
+    reason: str = ""  # why it was not answered as the rule says
     gateway: tuple[int, str] = (-1, "")  # slot of the DNS gateway and what came of it; -1 = none was asked
 
 
@@ -132,6 +133,7 @@ def dns_fields(exchange: Exchange, labels: Labels) -> DnsFields:
         "outbytes": exchange.sizes[1],
         "location": labels.location(exchange.location),
         "namespace": labels.namespace(exchange.namespace),
+        "reason": exchange.reason,
     }
     if exchange.sizes[0]:
         fields["inbytes"] = exchange.sizes[0]

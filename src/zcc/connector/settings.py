@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from zcc.dns.settings import DnsSettings
 from zcc.doorway import DeviceSettings
 from zcc.feeds.settings import FeedSettings
-from zcc.fields import Duration, Settings
+from zcc.fields import DEFAULT_POOL, Duration, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
@@ -45,6 +45,7 @@ __all__ = [
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 DNS_PORT = 53
+POOL_PREFIX_LONGEST = 29  # as zpa.pool
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -191,15 +192,29 @@ class ConnectorSettings(Catalogue):
             return
         if internal.prefixlen > 28:
             yield ("kernel", "internal"), f"{internal} is too small; allowed: a /28 or larger"
-        if internal.overlaps(self.pool):
-            yield ("kernel", "internal"), f"{internal} overlaps the pool {self.pool}; choose another"
+        yield from self._pool_problems(internal)
         held = [(("ingress", "address"), self.ingress.address), (("health", "address"), self.health.address)]
         if self.direct is not None and self.direct.address is not None:
             held.append((("direct", "address"), self.direct.address))
         for place, address in held:
-            for network, name in ((self.pool, "synthetic pool"), (internal, "internal network")):
+            networks = [(network, "synthetic pool") for network in self.pool_networks]
+            for network, name in (*networks, (internal, "internal network")):
                 if address in network:
                     yield place, f"{address} lies in the {name} {network}; choose an address outside"
+
+    def _pool_problems(self, internal: IPv4Network) -> Iterator[tuple[Place, str]]:
+        taken = [("the pool", self.pool)]
+        if internal.overlaps(self.pool):
+            yield ("kernel", "internal"), f"{internal} overlaps the pool {self.pool}; choose another"
+        for i, pool in enumerate(self.pools):
+            if pool.name == DEFAULT_POOL:
+                yield ("pools", i, "name"), f"{DEFAULT_POOL!r} is zpa.pool; choose another name"
+            if pool.network.prefixlen > POOL_PREFIX_LONGEST:
+                yield ("pools", i, "network"), f"{pool.network} is too small; allowed: /{POOL_PREFIX_LONGEST} or larger"
+            for name, network in (("the internal network", internal), *taken):
+                if pool.network.overlaps(network):
+                    yield ("pools", i, "network"), f"{pool.network} overlaps {name} {network}; choose another"
+            taken.append((f"pool {pool.name!r}", pool.network))
 
     @property
     def pool(self) -> IPv4Network:
@@ -210,6 +225,11 @@ class ConnectorSettings(Catalogue):
     def pool_networks(self) -> tuple[IPv4Network, ...]:
         """All networks of synthetic addresses, that of `zpa.pool` first."""
         return (self.pool, *(pool.network for pool in self.pools))
+
+    @property
+    def pool_by_name(self) -> dict[str, IPv4Network]:
+        """The networks of synthetic addresses by the names of their pools."""
+        return {DEFAULT_POOL: self.pool, **{pool.name: pool.network for pool in self.pools}}
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Stray: packets that can not go on by themselves, and what their senders are told.
 
-    UNKNOWN_SYNTHETIC   a pool address without a name here: who-is → known: learn, resume; else refuse at once
+    UNKNOWN_SYNTHETIC   a pool address without a name here: who-is → known: learn, resume; else refuse at once, with the
+                        tombstone in the log: whose it was, and until when
 
 Journey: punt → here → `Datapath.resume` or `Datapath.reply`. Another connector answered the DNS query as
 often as not, so an unknown address is the normal case. Silence would leave the workload waiting for a
@@ -10,6 +11,7 @@ dead address; it is told.
 import asyncio
 import logging
 from collections import Counter
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from zcc.connector import packets
@@ -17,6 +19,7 @@ from zcc.connector.ports import Datapath, FlowRecord, Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.sessions import Labels, Records, session_fields
 from zcc.errors import ZccError
+from zcc.synthetic.lease import Lease, Tombstone
 
 WAITING_LIMIT = 4096  # packets held while the edge is asked; 64 of them fit a megabyte at most
 WAITING_OF_ADDRESS_LIMIT = 16
@@ -59,16 +62,20 @@ class Stray:
         task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, address: IPv4Address) -> None:
+        found: Lease | Tombstone | None = None
         reason = "nobody's address"
         try:
             found = await self._resolver.owner(address)
         except ZccError as error:
-            found, reason = None, str(error)
+            reason = str(error)
         finally:
             waiting = self._waiting.pop(address)
             self._held -= len(waiting)
+        if isinstance(found, Tombstone):
+            self.counts["tombstones"] += 1
+            reason = stale(found)
         for punt in waiting:
-            if found is not None:
+            if isinstance(found, Lease):
                 self.counts["healed"] += 1
                 self._datapath.resume(punt)
             else:
@@ -93,3 +100,11 @@ class Stray:
         answer = None if inner is None else packets.refusal(inner)
         if answer is not None:
             self._datapath.reply(punt, answer)
+
+
+def stale(tombstone: Tombstone) -> str:
+    """Say whose an address was, for the log."""
+    if tombstone.released is None:
+        return f"stale: it was {tombstone.name}'s"
+    since = datetime.fromtimestamp(tombstone.released, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"stale since {since}: it was {tombstone.name}'s"

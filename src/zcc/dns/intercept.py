@@ -1,6 +1,6 @@
 """Intercept: what becomes of one DNS query that crosses the connector, whatever server it was sent to.
 
-Journey: punted query → here → an answer from us, a lease to fetch first, or on along the forwarding policy.
+Journey: punted query → here → an answer from us, a lease to answer with, or on along the forwarding policy.
 
     query                                         verdict
     too short, response, other opcode             Forward: not a query of ours to judge
@@ -9,15 +9,15 @@ Journey: punted query → here → an answer from us, a lease to fetch first, or
     name nobody owns                              Forward, even if the rest is broken: the server decides
     owned, broken behind the question             Answer FORMERR
     owned, EDNS version above 0                   Answer BADVERS
-    owned, A                                      Answer from the lease, or NeedLease
+    owned, A                                      NeedLease
     owned, AXFR or IXFR                           Answer REFUSED
     owned, any other type                         Answer NODATA
     _service._label below an owned name           Answer NODATA: such names belong to the one they qualify,
                                                   and their HTTPS and SRV would lead past the connector
-    PTR of an address of the pool                 NeedName
+    PTR of an address of a pool                   NeedName
     other type of such a reverse name             Answer NODATA
 
-Who owns a name and which leases are known come in as callables: no policy, socket or clock is known here.
+Who owns a name comes in as a callable: no policy, socket, lease or clock is known here.
 """
 
 import ipaddress
@@ -32,6 +32,7 @@ import dns.reversename
 
 from zcc.dns import answers
 from zcc.dns.question import Malformed, Question, parse_question
+from zcc.fields import DEFAULT_POOL
 
 ONLY_ADDRESSES = "name of a private application: it has type A only"
 NO_TRANSFER = "names of private applications are not transferred"
@@ -51,10 +52,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NeedLease:
-    """Fetch the name's synthetic address, then `answers.address`."""
+    """Answer with the name's synthetic address: `answers.address`."""
 
     question: Question
     name: str
+    pool: str = DEFAULT_POOL  # that the address is taken from; the policy's to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,14 @@ class Interceptor:
     """The rules above over one connector's names."""
 
     owner_of: Callable[[str], str | None]  # lower case without dot → application; None = nobody
-    pool: IPv4Network | None  # synthetic addresses; None = this connector has none
+    pools: tuple[IPv4Network, ...]  # of synthetic addresses; () = this connector has none
     ttl: int  # seconds, of our answers
 
-    def decide(self, wire: bytes, lease_of: Callable[[str], IPv4Address | None]) -> Verdict:
+    def decide(self, wire: bytes) -> Verdict:
         """Decide on one query.
 
         Args:
             wire: the DNS message.
-            lease_of: name → its synthetic address if already known to this connector.
         Source: RFC 1035 §4.1.2, RFC 8552 §1.1.
         """
         question = parse_question(wire)
@@ -104,11 +105,9 @@ class Interceptor:
         base = below_service_labels(question.name)
         if self.owner_of(base.canonicalize().to_text(omit_final_dot=True)) is None:
             return Forward(question)
-        return self._decide_owned(question, base, lease_of)
+        return self._decide_owned(question, base)
 
-    def _decide_owned(
-        self, question: Question, base: dns.name.Name, lease_of: Callable[[str], IPv4Address | None]
-    ) -> Verdict:
+    def _decide_owned(self, question: Question, base: dns.name.Name) -> Verdict:
         early = _complaint(question)
         if early is not None:
             return Answer(early, question)
@@ -116,10 +115,7 @@ class Interceptor:
             return Answer(answers.refused(question, NO_TRANSFER), question)
         if question.type != dns.rdatatype.A or len(base) != len(question.name):
             return Answer(answers.nodata(question, base, self.ttl, ONLY_ADDRESSES), question)
-        known = lease_of(question.text)
-        if known is None:
-            return NeedLease(question, question.text)
-        return Answer(answers.address(question, known, self.ttl), question)
+        return NeedLease(question, question.text)
 
     def _decide_reverse(self, question: Question, address: IPv4Address) -> Verdict:
         early = _complaint(question)
@@ -130,14 +126,15 @@ class Interceptor:
         return Answer(answers.nodata(question, reverse_zone(address), self.ttl, ONLY_ADDRESSES), question)
 
     def _pool_address(self, name: dns.name.Name) -> IPv4Address | None:
-        if self.pool is None or len(name) != _REVERSE_LABELS or not name.is_subdomain(_REVERSE):
+        if not self.pools or len(name) != _REVERSE_LABELS or not name.is_subdomain(_REVERSE):
             return None
         try:
             address = ipaddress.ip_address(dns.reversename.to_address(name))
         except Exception:
             # Labels that are no octets: a name like any other, and nobody's.
             return None
-        return address if isinstance(address, IPv4Address) and address in self.pool else None
+        pooled = isinstance(address, IPv4Address) and any(address in network for network in self.pools)
+        return address if isinstance(address, IPv4Address) and pooled else None
 
 
 def below_service_labels(name: dns.name.Name) -> dns.name.Name:

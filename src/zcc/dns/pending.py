@@ -32,6 +32,7 @@ class Ruling:
 
     rule: str = ""  # "" = none was asked
     score: int = 0  # of the tunnel watch, 0 … 100
+    reason: str = ""  # why it was not answered as the rule says; "" = it was
 
 
 @dataclass(frozen=True, slots=True)

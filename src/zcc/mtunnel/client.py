@@ -25,9 +25,11 @@ from zcc.mtunnel.dial import Dialled, Dialler
 from zcc.mtunnel.errors import Code, EdgeDown, Refused, StreamGone
 from zcc.mtunnel.messages import (
     ADDRESSES_LIMIT,
+    IN_USE_LIMIT,
     BadMessage,
     Failure,
     Hello,
+    InUse,
     Learned,
     Lease,
     Message,
@@ -36,10 +38,13 @@ from zcc.mtunnel.messages import (
     Resolve,
     Resolved,
     SourceIdentity,
+    Welcome,
     WhoIs,
 )
 from zcc.mtunnel.settings import ClientSettings
 from zcc.mtunnel.stream import MuxStream
+from zcc.synthetic.lease import Tombstone
+from zcc.synthetic.pool import DEFAULT_POOL
 
 __all__ = ["ClientSettings", "EdgeClient", "Hello", "Lease", "OpenRequest", "SourceIdentity"]
 
@@ -76,7 +81,7 @@ class EdgeClient:
         self._current: Dialled | None = None
         self._edge: HostPort | None = None
         self.on_learned: Callable[[Learned], None] = lambda learned: None  # what another of the group learned
-        self._requests: dict[int, asyncio.Future[Lease | None]] = {}
+        self._requests: dict[int, asyncio.Future[Lease | Tombstone | None]] = {}
         self._noting: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)
         self._draining: set[asyncio.Task[None]] = set()
@@ -114,22 +119,41 @@ class EdgeClient:
             for task in self._draining:
                 task.cancel()
 
-    async def resolve(self, namespace: str, name: str) -> Lease | None:
-        """Return the lease of a name; None = no application of the namespace covers it.
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the connected edge said of itself; None = not connected."""
+        return self._current.welcome if self._current is not None and self.connected else None
+
+    async def resolve(self, namespace: str, name: str, pool: str = DEFAULT_POOL) -> Lease | None:
+        """Return the lease of a name in a pool; None = no application of the namespace covers it.
 
         Raises:
             EdgeDown: nobody could be asked.
-            Refused: an application covers it and the answer is still no (access rules, pool full).
+            Refused: an application covers it and the answer is still no (access rules, pool full, no such pool).
         """
-        return await self._ask(Resolve(id=next(self._ids), namespace=namespace, name=name))
+        found = await self._ask(Resolve(id=next(self._ids), namespace=namespace, name=name, pool=pool))
+        return found if isinstance(found, Lease) else None
 
-    async def who_is(self, address: IPv4Address) -> Lease | None:
-        """Return the lease that an address of the pool belongs to; None = nobody's.
+    async def who_is(self, address: IPv4Address) -> Lease | Tombstone | None:
+        """Return the lease that an address of a pool belongs to, else who had it last; None = nobody ever had.
 
         Raises:
             EdgeDown: nobody could be asked.
         """
         return await self._ask(WhoIs(id=next(self._ids), address=address))
+
+    async def report(self, addresses: Sequence[IPv4Address]) -> None:
+        """Tell the edge to which synthetic addresses live flows go; nothing comes back.
+
+        Raises:
+            EdgeDown: nobody could be told.
+        """
+        current = self._usable()
+        try:
+            for first in range(0, len(addresses), IN_USE_LIMIT):
+                await current.control.send(InUse(addresses=tuple(addresses[first : first + IN_USE_LIMIT])))
+        except StreamGone as error:
+            raise EdgeDown(f"private edge {self._edge}: {error}") from None
 
     async def share(
         self, namespace: str, name: str, addresses: Sequence[IPv4Address | IPv6Address], ttl: int
@@ -174,11 +198,11 @@ class EdgeClient:
             raise EdgeDown(f"no private edge is connected; last: {self.last_error or 'not yet tried'}")
         return self._current
 
-    async def _ask(self, request: Resolve | WhoIs | Learned) -> Lease | None:
+    async def _ask(self, request: Resolve | WhoIs | Learned) -> Lease | Tombstone | None:
         current = self._usable()
         if len(self._requests) >= REQUEST_LIMIT:
             raise EdgeDown(f"private edge {self._edge}: {REQUEST_LIMIT} requests wait for an answer")
-        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Lease | Tombstone | None] = asyncio.get_running_loop().create_future()
         self._requests[request.id] = waiter
         try:
             async with asyncio.timeout(self._settings.request_timeout.total_seconds()):
@@ -234,9 +258,9 @@ class EdgeClient:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case Resolved(id=request, lease=lease):
+            case Resolved(id=request, lease=lease, former=former, released=released):
                 if (waiter := self._requests.get(request)) is not None and not waiter.done():
-                    waiter.set_result(lease)
+                    waiter.set_result(Tombstone(former, released) if lease is None and former else lease)
             case Noted(id=request):
                 if (waiter := self._requests.get(request)) is not None and not waiter.done():
                     waiter.set_result(None)

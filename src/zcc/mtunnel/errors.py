@@ -27,6 +27,7 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"  # access rules, role, or a destination outside the app connector's networks
     NO_APPLICATION = "no-application"  # no application covers name, namespace, protocol and port
     NO_APP_CONNECTOR = "no-app-connector"  # nobody of the group is connected
+    NO_POOL = "no-pool"  # the edge has no pool of that name
     POOL_FULL = "pool-full"  # no address left for names under wildcards
     NAME_NOT_FOUND = "name-not-found"  # the app connector cannot resolve it
     REFUSED = "refused"  # the server answered with a reset

@@ -6,6 +6,7 @@ send and read them. Pure; decode is total: any bytes give a message or BadMessag
 
     agent ─▶ edge   hello                     edge ─▶ agent   welcome | error
     agent ─▶ edge   resolve, who-is (id)      edge ─▶ agent   resolved | error (same id)
+    agent ─▶ edge   in-use
     app connector ─▶ edge   register, status  edge ─▶ agent   registered | error
 
 Unknown fields are ignored, so that a newer peer may say more.
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from zcc.fields import DnsName
 from zcc.synthetic.lease import Lease
+from zcc.synthetic.pool import DEFAULT_POOL
 
 __all__ = [
     "LENGTH_BYTES",
@@ -28,6 +30,7 @@ __all__ = [
     "Control",
     "Failure",
     "Hello",
+    "InUse",
     "Learned",
     "Lease",
     "Message",
@@ -51,6 +54,7 @@ __all__ = [
 LENGTH_BYTES = 4
 # A hello with a few hundred namespaces is some 10 KiB; nothing else comes near.
 MESSAGE_LIMIT = 64 * 1024
+IN_USE_LIMIT = 2048  # addresses of one message, some 38 KiB
 ADDRESSES_LIMIT = 256  # of one answer; a DNS message over UDP has room for fewer
 
 Name = Annotated[str, Field(max_length=255)]
@@ -85,16 +89,18 @@ class Welcome(Message):
 
     type: Literal["welcome"] = "welcome"
     edge: Name
-    pool: IPv4Network
+    pool: IPv4Network  # of the name default
+    report_s: Annotated[float, Field(ge=0, le=3600)] = 0.0  # how often to say which addresses are in use; 0 = never
 
 
 class Resolve(Message):
-    """Which address stands for a name, asked on behalf of a namespace."""
+    """Which address of a pool stands for a name, asked on behalf of a namespace."""
 
     type: Literal["resolve"] = "resolve"
     id: RequestId
     namespace: Name
     name: DnsName
+    pool: Name = DEFAULT_POOL
 
 
 class WhoIs(Message):
@@ -112,6 +118,14 @@ class Resolved(Message):
     id: RequestId
     lease: Lease | None = None
     former: Name = ""  # who-is without a lease: the last name that the address stood for
+    released: float | None = None  # valid iff former: when it lost the address, seconds since 1970
+
+
+class InUse(Message):
+    """Synthetic addresses that live flows of a connector go to. No more is said of a flow, and nothing is answered."""
+
+    type: Literal["in-use"] = "in-use"
+    addresses: Annotated[tuple[IPv4Address, ...], Field(max_length=IN_USE_LIMIT)]
 
 
 class Register(Message):
@@ -192,13 +206,11 @@ class OpenReply(Message):
     server: Name = ""  # address and port at the far end, valid iff ok
 
 
-Control = Annotated[
-    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure,
-    Field(discriminator="type"),
-]
-_CONTROL: TypeAdapter[
-    Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure
-] = TypeAdapter(Control)
+AnyControl = (
+    Hello | Welcome | Resolve | WhoIs | Resolved | InUse | Register | Registered | Status | Learned | Noted | Failure
+)
+Control = Annotated[AnyControl, Field(discriminator="type")]
+_CONTROL: TypeAdapter[AnyControl] = TypeAdapter(Control)
 
 
 def encode(message: Message) -> bytes:
@@ -213,9 +225,7 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-def decode_control(
-    body: bytes,
-) -> Hello | Welcome | Resolve | WhoIs | Resolved | Register | Registered | Status | Learned | Noted | Failure:
+def decode_control(body: bytes) -> AnyControl:
     """Read the body of a control message.
 
     Raises:

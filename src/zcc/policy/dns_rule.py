@@ -16,7 +16,8 @@ that a rule sets must match; of the values of one criterion, one. Fields in one 
     action      what becomes of the query
     ALLOW       on to its server along the forwarding rules
     BLOCK       answered here as `block` says, with the reason as an extended error (RFC 8914)
-    ZPA         answered with the synthetic address; only names that an application owns match such a rule
+    ZPA         answered with the synthetic address, of the rule's `pool` or the location's; only names that an application owns
+                match such a rule
     REDIRECT    asked of a DNS gateway instead; the answer comes back under the server's address that was asked
     OVERWRITE   answered here with the rule's addresses
 
@@ -38,7 +39,7 @@ from typing import Annotated, Self
 import dns.rdatatype
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from zcc.fields import DnsPattern, Settings
+from zcc.fields import DEFAULT_POOL, DnsPattern, Settings
 from zcc.policy.criteria import Source
 from zcc.policy.objects.catalogue import Catalogue
 from zcc.policy.objects.country import Country
@@ -125,6 +126,7 @@ class DnsRule(Settings):
     tunnel_score: int | None = Field(default=None, ge=1, le=100, description="see docs/dns.md")
     answer_countries: tuple[Country, ...] = Field(default=(), description="an address of the answer is in one of these")
     gateway: str | None = Field(default=None, description="REDIRECT: one of dns_gateways")
+    pool: str | None = Field(default=None, description="ZPA: one of pools, or default; else as the location says")
     addresses: tuple[IPv4Address | IPv6Address, ...] = Field(default=(), description="OVERWRITE: the answer")
     block: BlockAnswer = Field(default=BlockAnswer.NXDOMAIN, description="BLOCK: the answer")
     hide: tuple[Hidden, ...] = Field(default=(), description="ALLOW, REDIRECT: taken out of HTTPS and SVCB records")
@@ -137,6 +139,8 @@ class DnsRule(Settings):
                 raise ValueError(f"DNS rule {self.name!r}: action {action} needs {field}")
             if given and self.action is not action:
                 raise ValueError(f"DNS rule {self.name!r}: {field} cannot be used without action {action}")
+        if self.pool is not None and self.action is not DnsAction.ZPA:
+            raise ValueError(f"DNS rule {self.name!r}: pool cannot be used without action ZPA")
         if "block" in self.model_fields_set and self.action is not DnsAction.BLOCK:
             raise ValueError(f"DNS rule {self.name!r}: block cannot be used without action BLOCK")
         return self
@@ -179,6 +183,7 @@ def dns_rule_problems(rules: Sequence[DnsRule], catalogue: Catalogue) -> Iterato
     if catalogue.connector_groups:
         known["connector_groups"] = ("connector group", catalogue.connector_groups)
     gateways = [gateway.name for gateway in catalogue.dns_gateways]
+    pools = [DEFAULT_POOL, *(pool.name for pool in catalogue.pools)]
     for i, rule in enumerate(rules):
         for field, (kind, names) in known.items():
             for j, name in enumerate(getattr(rule, field)):
@@ -186,3 +191,5 @@ def dns_rule_problems(rules: Sequence[DnsRule], catalogue: Catalogue) -> Iterato
                     yield ("dns_rules", i, field, j), f"DNS rule {rule.name!r}: {unknown(kind, name, names)}"
         if rule.gateway is not None and rule.gateway not in gateways:
             yield ("dns_rules", i, "gateway"), f"DNS rule {rule.name!r}: {unknown('DNS gateway', rule.gateway, gateways)}"
+        if rule.pool is not None and rule.pool not in pools:
+            yield ("dns_rules", i, "pool"), f"DNS rule {rule.name!r}: {unknown('pool', rule.pool, pools)}"

@@ -17,6 +17,7 @@ from zcc.mtunnel.messages import (
     BadMessage,
     Failure,
     Hello,
+    InUse,
     Learned,
     Message,
     Noted,
@@ -31,11 +32,13 @@ from zcc.mtunnel.messages import (
 from zcc.mtunnel.transport import MuxConnection
 from zcc.pki.peer import Peer
 from zcc.private_edge.journal import Journal
-from zcc.private_edge.leasing import Leasing, PoolFull
+from zcc.private_edge.leasing import Leasing, NoPool, PoolFull
 from zcc.private_edge.metrics import EdgeMetrics
 from zcc.private_edge.opening import Agent, Opening
 from zcc.private_edge.registry import AppConnector, Registry
 from zcc.private_edge.sharing import Sharing
+from zcc.private_edge.usage import Usage
+from zcc.synthetic.lease import Tombstone
 
 __all__ = ["Broker"]
 
@@ -57,6 +60,7 @@ class Broker:
         opening: Opening,
         journal: Journal,
         metrics: EdgeMetrics,
+        usage: Usage,
         members: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         """Take the parts.
@@ -71,6 +75,7 @@ class Broker:
         self._opening = opening
         self._journal = journal
         self._metrics = metrics
+        self._usage = usage
         self._members = members or {}
         self._sharing = Sharing()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,6 +184,8 @@ class Broker:
                         group.create_task(self._answer(control, agent, message, places))
                     elif isinstance(message, Noted):
                         self._sharing.noted(message)
+                    elif isinstance(message, InUse):
+                        self._usage.report(agent.name, message.addresses)
                     else:
                         raise BadMessage(f"{type(message).__name__} from a {agent.role}")
             connection.close("the agent ended its control stream")
@@ -226,13 +233,18 @@ class Broker:
     async def _lease(self, message: Resolve | WhoIs) -> Resolved | Failure:
         try:
             if isinstance(message, WhoIs):
-                lease, former = await self._leasing.who_is(message.address)
-                return Resolved(id=message.id, lease=lease, former=former)
-            lease = await self._leasing.resolve(message.namespace, message.name)
+                found = await self._leasing.who_is(message.address)
+                if isinstance(found, Tombstone):
+                    return Resolved(id=message.id, former=found.name, released=found.released)
+                return Resolved(id=message.id, lease=found)
+            lease = await self._leasing.resolve(message.namespace, message.name, message.pool)
             return Resolved(id=message.id, lease=lease)
+        except NoPool as error:
+            return Failure(id=message.id, code=Code.NO_POOL, text=f"this edge has no pool {str(error)[:255]!r}")
         except PoolFull as error:
-            log.warning("no synthetic address left for %s; widen the pool or narrow wildcards", error)
-            return Failure(id=message.id, code=Code.POOL_FULL, text="no synthetic address is left")
+            name, pool = error.args
+            log.warning("no synthetic address of pool %s left for %s; widen the pool or narrow wildcards", pool, name)
+            return Failure(id=message.id, code=Code.POOL_FULL, text=f"no synthetic address of pool {pool} is left")
         except LedgerError as error:
             log.error("%s", error)
             return Failure(id=message.id, code=Code.INTERNAL, text="the ledger cannot be written")

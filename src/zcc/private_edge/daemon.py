@@ -7,9 +7,10 @@ accepted, agents are told to go, streams may finish up to the limit.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
-from datetime import timedelta
+from collections.abc import Iterable
 from pathlib import Path
 
 from zcc import notify
@@ -28,7 +29,8 @@ from zcc.private_edge.leasing import Leasing
 from zcc.private_edge.metrics import EdgeMetrics
 from zcc.private_edge.opening import Opening
 from zcc.private_edge.registry import Registry
-from zcc.private_edge.settings import LedgerSettings, PrivateEdgeSettings
+from zcc.private_edge.settings import PrivateEdgeSettings
+from zcc.private_edge.usage import Usage
 from zcc.synthetic.ledger import Ledger
 from zcc.synthetic.pool import Pool
 from zcc.synthetic.store import LedgerStore
@@ -42,6 +44,8 @@ ROLES = ("connector", "app-connector")
 # A revoked certificate is refused within a minute; a round costs one stat().
 REVOCATION_ROUND_S = 10.0
 LEDGER_ROUND_S = 60.0
+REPORT_S, REPORT_FLOOR_S = 30.0, 0.25
+REPORTS_MISSED = 3  # that may be lost in a row
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +68,22 @@ class PrivateEdge:
         self._metrics_server = MetricsServer(settings.metrics)
         catalogue = Catalogue(settings.applications)
         self._metrics = EdgeMetrics(self._metrics_server.registry)
-        self._metrics.watch_pool(lambda: self._ledger.free(self._clock.time()))
+        for pool in self._ledger.pools:
+            self._metrics.watch_pool(pool.name, functools.partial(self._free, pool.name))
         self._journal = Journal(self._logs)
-        renew_s = settings.ledger.renew.total_seconds()
-        self._leasing = Leasing(self._ledger, self._store, catalogue, self._clock, renew_s)
+        report_s = report_interval_s(self._ledger.pools)
+        self._round_s = min(LEDGER_ROUND_S, 2 * report_s)
+        self._leasing = Leasing(self._ledger, self._store, catalogue, self._clock, REPORTS_MISSED * report_s)
         registry = Registry(random.random)
         opening = Opening(catalogue, settings.access, registry, self._journal, self._metrics, self._clock)
-        welcome = Welcome(edge=settings.name, pool=settings.pool)
+        welcome = Welcome(edge=settings.name, pool=settings.pool, report_s=report_s)
         self.registry = registry
+        addresses = sum(pool.capacity for pool in self._ledger.pools)
+        usage = Usage(
+            self._leasing.in_use, self._metrics, addresses, report_s, lambda: self._clock.monotonic_ns() / 1e9
+        )
         self.broker = Broker(
-            welcome, self._leasing, registry, opening, self._journal, self._metrics,
+            welcome, self._leasing, registry, opening, self._journal, self._metrics, usage,
             settings.app_connector_groups,
         )
         self._listener = MuxListener(self._tls, self._connection, self.broker.take, self._on_refused)
@@ -104,7 +114,7 @@ class PrivateEdge:
     async def keep_ledger(self) -> None:
         """Release idle names, round after round."""
         while True:
-            await asyncio.sleep(LEDGER_ROUND_S)
+            await asyncio.sleep(self._round_s)
             try:
                 released = await self._leasing.sweep()
             except LedgerError as error:
@@ -127,6 +137,9 @@ class PrivateEdge:
                 self._on_refused(connection.remote, f"{connection.peer}: certificate revoked")
                 connection.close("certificate revoked")
 
+    def _free(self, pool: str) -> tuple[int, int]:
+        return self._ledger.free(self._clock.time(), pool)
+
     def _connection(self) -> MuxConnection:
         return MuxConnection(
             initiator=False,
@@ -148,16 +161,9 @@ def open_ledger(path: Path, settings: PrivateEdgeSettings) -> tuple[Ledger, Ledg
         LedgerError: it cannot be read, or its records contradict each other.
     """
     store = LedgerStore(path)
-    kept: LedgerSettings = settings.ledger
     try:
-        ledger = Ledger(
-            Pool(settings.pool, kept.reserved_share),
-            quarantine_s=_seconds(kept.quarantine),
-            idle_s=_seconds(kept.idle),
-            records=store.records(),
-        )
-        for name, at in store.seen().items():
-            ledger.touch(name, at)
+        ledger = Ledger(settings.ledger_pools(), store.records(), single_until=store.single_until)
+        ledger.recall(store.used())
     except ValueError as error:
         store.close()
         raise LedgerError(f"{path}: {error}; restore the file from a backup") from error
@@ -167,8 +173,10 @@ def open_ledger(path: Path, settings: PrivateEdgeSettings) -> tuple[Ledger, Ledg
     return ledger, store
 
 
-def _seconds(duration: timedelta) -> float:
-    return duration.total_seconds()
+def report_interval_s(pools: Iterable[Pool]) -> float:
+    """How often connectors say which addresses are in use: several times before one could become another name's."""
+    shortest = min(min(pool.quarantine_s, pool.idle_s) for pool in pools)
+    return max(REPORT_FLOOR_S, min(REPORT_S, shortest / (REPORTS_MISSED + 1)))
 
 
 async def run(settings: PrivateEdgeSettings, *, stop: asyncio.Event) -> None:

@@ -2,25 +2,26 @@
 
 Journey: broker asks for resolve and who-is. One event loop; the store works in a thread of its own, so that a
 slow disk delays new names only. A name that already has its address is answered without it. Changes run one
-at a time and to their end, also when the asker is gone.
+at a time and to their end, also when the asker is gone. What connectors say of live flows keeps addresses where they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
 from zcc.clock import Clock
 from zcc.private_edge.catalogue import Catalogue
-from zcc.synthetic.lease import Lease
+from zcc.synthetic.lease import Lease, Tombstone
 from zcc.synthetic.ledger import Ledger, Outcome
+from zcc.synthetic.pool import DEFAULT_POOL, Pool
 from zcc.synthetic.record import Record
 from zcc.synthetic.store import LedgerStore
 
-__all__ = ["Leasing", "PoolFull"]
+__all__ = ["Leasing", "NoPool", "PoolFull"]
 
 T = TypeVar("T")
 
@@ -29,60 +30,81 @@ class PoolFull(Exception):
     """No address is left for this kind of name; caught by broker, never by daemons."""
 
 
+class NoPool(Exception):
+    """There is no pool of that name; likewise."""
+
+
 class Leasing:
     """Leases of the tenant's names."""
 
     def __init__(
-        self, ledger: Ledger, store: LedgerStore, catalogue: Catalogue, clock: Clock, renew_s: float
+        self, ledger: Ledger, store: LedgerStore, catalogue: Catalogue, clock: Clock, settle_s: float = 0.0
     ) -> None:
         """Take a loaded ledger and its store over.
 
         Args:
-            renew_s: the ttl of leases.
+            settle_s: nothing is released for so long, until connectors have said what is in use.
         """
         self.ledger = ledger
         self._store = store
         self._catalogue = catalogue
         self._clock = clock
-        self._renew_s = renew_s
+        self._settled = clock.time() + settle_s
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "ledger")
-        self._seen: dict[str, float] = {}
+        self._used: dict[int, float] = {}
 
-    async def resolve(self, namespace: str, name: str) -> Lease | None:
-        """Return the name's lease, made now if need be; None = no application of the namespace covers it.
+    async def resolve(self, namespace: str, name: str, pool: str = DEFAULT_POOL) -> Lease | None:
+        """Return the name's lease in a pool, made now if need be; None = no application of the namespace covers it.
 
         Raises:
+            NoPool: there is no such pool.
             PoolFull: nothing is left for it.
             LedgerError: it cannot be stored.
         """
         application = self._catalogue.covering(namespace, name)
         if application is None:
             return None
-        return self._lease(name, await self._hold(name), application.name)
+        of = self.ledger.pool(pool)
+        if of is None:
+            raise NoPool(pool)
+        return self._lease(name, await self._hold(name, of), application.name, of)
 
-    async def who_is(self, address: IPv4Address) -> tuple[Lease | None, str]:
-        """Return the lease that an address belongs to, and else the name that had it last.
+    async def who_is(self, address: IPv4Address) -> Lease | Tombstone | None:
+        """Return the lease that an address belongs to; else what is known of who had it last; None = nobody ever had.
 
         A name that lost the address and is still covered gets it back.
 
         Raises:
             LedgerError: it cannot be stored.
         """
-        held = self.ledger.holder(int(address))
-        name = held.name if held is not None else self.ledger.former(int(address))
-        application = self._catalogue.covering(None, name) if name is not None else None
-        if name is None or application is None:
-            return None, name or ""
+        held, rest = self.ledger.holder(int(address)), self.ledger.former(int(address))
+        pool = self.ledger.pool_of(int(address))
+        name = held.name if held is not None else rest.name if rest is not None else None
+        if name is None or pool is None:
+            return None
+        tombstone = Tombstone(name, None if rest is None else rest.released)
+        application = self._catalogue.covering(None, name)
+        if application is None:
+            return tombstone
         try:
-            holds = await self._hold(name)
+            holds = await self._hold(name, pool)
         except PoolFull:
-            return None, name
+            return tombstone
         # A released name may have got another address since; then this one is nobody's.
-        return (self._lease(name, holds, application.name), "") if holds == int(address) else (None, name)
+        return self._lease(name, holds, application.name, pool) if holds == int(address) else tombstone
+
+    def in_use(self, addresses: Iterable[IPv4Address]) -> int:
+        """Note that live flows go to addresses, so that no other name gets them; return how many are or were a name's."""
+        now, known = self._clock.time(), 0
+        for address in addresses:
+            if self.ledger.use(int(address), now):
+                self._used[int(address)] = now
+                known += 1
+        return known
 
     async def sweep(self) -> int:
-        """Release idle names and store when names were seen; return how many were released.
+        """Release idle names and store when addresses were used; return how many were released.
 
         Raises:
             LedgerError: it cannot be stored.
@@ -92,36 +114,38 @@ class Leasing:
     async def close(self) -> None:
         """Store what is not yet stored and stop the thread; the store stays open."""
         async with self._lock:
-            await self._in_thread(self._store.mark_seen, self._seen)
+            await self._in_thread(self._store.mark_used, self._used)
             self._thread.shutdown()
 
-    def _lease(self, name: str, address: int, application: str) -> Lease:
-        return Lease(name=name, address=IPv4Address(address), application=application, ttl=int(self._renew_s))
+    def _lease(self, name: str, address: int, application: str, pool: Pool) -> Lease:
+        return Lease(name=name, address=IPv4Address(address), application=application, ttl=int(pool.renew_s),
+                     pool=pool.name, keeps=int(pool.keeps_s))
 
-    async def _hold(self, name: str) -> int:
+    async def _hold(self, name: str, pool: Pool) -> int:
         now = self._clock.time()
         configured = self._catalogue.spelled_out(name)
-        held = self.ledger.holding(name)
+        held = self.ledger.holding(name, pool.name)
         if held is None or (configured and not held.configured):
-            await self._to_its_end(self._change(name, configured, now))
-            held = self.ledger.holding(name)
+            await self._to_its_end(self._change(name, configured, now, pool.name))
+            held = self.ledger.holding(name, pool.name)
             if held is None:
-                raise PoolFull(name)
-        self.ledger.touch(name, now)
-        self._seen[name] = now
+                raise PoolFull(name, pool.name)
+        self.ledger.use(held.address, now)
+        self._used[held.address] = now
         return held.address
 
-    async def _change(self, name: str, configured: bool, now: float) -> None:
+    async def _change(self, name: str, configured: bool, now: float, pool: str) -> None:
         async with self._lock:
-            planned = self.ledger.plan(name, configured, now)
+            planned = self.ledger.plan(name, configured, now, pool)
             if not isinstance(planned, Outcome):
                 await self._commit([planned])
 
     async def _sweep(self) -> int:
         async with self._lock:
-            seen, self._seen = self._seen, {}
-            await self._in_thread(self._store.mark_seen, seen)
-            released = self.ledger.plan_idle(self._catalogue.spelled_out, self._clock.time())
+            used, self._used = self._used, {}
+            await self._in_thread(self._store.mark_used, used)
+            now = self._clock.time()
+            released = self.ledger.plan_idle(self._catalogue.spelled_out, now) if now >= self._settled else []
             if released:
                 await self._commit(released)
             return len(released)

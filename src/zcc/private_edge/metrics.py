@@ -33,14 +33,17 @@ class EdgeMetrics:
             registry=registry,
         )
         self.pool_free = Gauge(
-            "zcc_edge_pool_free", "Synthetic addresses left, by kind of name", ["kind"], registry=registry
+            "zcc_edge_pool_free", "Synthetic addresses left, by kind of name", ["pool", "kind"], registry=registry
+        )
+        self.in_use = Counter(
+            "zcc_edge_in_use_addresses", "Addresses that connectors said are in use", ["outcome"], registry=registry
         )
 
-    def watch_pool(self, free: Callable[[], tuple[int, int]]) -> None:
-        """Read the pool at every scrape.
+    def watch_pool(self, pool: str, free: Callable[[], tuple[int, int]]) -> None:
+        """Read a pool at every scrape.
 
         Args:
             free: returns what is left for configured names and for names under wildcards.
         """
-        self.pool_free.labels("configured").set_function(lambda: free()[0])
-        self.pool_free.labels("wildcard").set_function(lambda: free()[1])
+        self.pool_free.labels(pool, "configured").set_function(lambda: free()[0])
+        self.pool_free.labels(pool, "wildcard").set_function(lambda: free()[1])

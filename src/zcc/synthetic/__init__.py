@@ -2,6 +2,7 @@
 
     lease    one answer: name, address, application     pure
     pool     which addresses can be given out           pure
+    shelf    the addresses of one pool                  pure, time is an argument
     ledger   append-only allocation, a fold of records  pure, time is an argument
     audit    who held which address when               pure
     store    the ledger's records in a SQLite file, at the private edge

@@ -42,6 +42,9 @@ def tenures(records: Iterable[Record]) -> list[Tenure]:
     open_at: dict[int, int] = {}  # address → its open span's place in spans
     for record in records:
         if record.kind is RecordKind.LEASED:
+            if record.address in open_at:
+                # Its pool was gone for a while, and its name got an address of another one then.
+                spans[open_at[record.address]] = replace(spans[open_at[record.address]], until=record.at)
             open_at[record.address] = len(spans)
             spans.append(Tenure(record.name, record.address, record.configured, record.at, None))
             continue

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from zcc.errors import LedgerError
 from zcc.synthetic.lease import Lease
+from zcc.synthetic.pool import DEFAULT_POOL
 
 __all__ = ["CachedLease", "LeaseCache"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE lease (
     namespace TEXT NOT NULL,
@@ -30,10 +31,13 @@ CREATE TABLE lease (
     application TEXT NOT NULL,
     ttl INTEGER NOT NULL,
     fetched REAL NOT NULL,
-    PRIMARY KEY (namespace, name)
+    pool TEXT NOT NULL,
+    keeps INTEGER NOT NULL,
+    PRIMARY KEY (namespace, pool, name)
 ) STRICT, WITHOUT ROWID;
 """
 SIDE_FILES = ("-wal", "-shm")
+Key = tuple[str, str, str]  # namespace, pool, name
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,15 @@ class CachedLease:
         """Whether it may be used without asking again."""
         return self.fetched <= now < self.fetched + self.lease.ttl
 
+    def safe_s(self, now: float) -> float:
+        """For how long no other name can have got its address; 0 = one may have."""
+        return max(0.0, self.fetched + self.lease.keeps - now) if self.fetched <= now else 0.0
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return self.namespace, self.lease.pool, self.lease.name
+
 
 class LeaseCache:
     """Leases by name and by address; reading never touches the disk."""
@@ -61,7 +74,7 @@ class LeaseCache:
             LedgerError: no file can be made there.
         """
         self._path = path
-        self._names: dict[tuple[str, str], CachedLease] = {}
+        self._names: dict[Key, CachedLease] = {}
         self._addresses: dict[IPv4Address, dict[str, CachedLease]] = {}  # then by namespace
         self._namespaces: set[str] = set()
         try:
@@ -76,9 +89,9 @@ class LeaseCache:
     def __iter__(self) -> Iterator[CachedLease]:
         return iter(list(self._names.values()))
 
-    def get(self, namespace: str, name: str) -> CachedLease | None:
+    def get(self, namespace: str, name: str, pool: str = DEFAULT_POOL) -> CachedLease | None:
         """Return what the edge last said about a name for a namespace, however long ago."""
-        return self._names.get((namespace, name))
+        return self._names.get((namespace, pool, name))
 
     def at(self, address: IPv4Address) -> CachedLease | None:
         """Return what is known about an address: of several namespaces the one fetched last."""
@@ -91,24 +104,25 @@ class LeaseCache:
         Raises:
             LedgerError: the file cannot be written; the lease is not noted.
         """
+        mine = (lease.name, lease.pool)
         stale = [
             cached
-            for cached in (*self._addresses.get(lease.address, {}).values(), *self._of_name(lease.name))
-            if (cached.lease.name == lease.name) != (cached.lease.address == lease.address)
+            for cached in (*self._addresses.get(lease.address, {}).values(), *self._of(lease))
+            if ((cached.lease.name, cached.lease.pool) == mine) != (cached.lease.address == lease.address)
         ]
-        row = (namespace, lease.name, int(lease.address), lease.application, lease.ttl, now)
-        self._write("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?)", row, stale)
+        row = (namespace, lease.name, int(lease.address), lease.application, lease.ttl, now, lease.pool, lease.keeps)
+        self._write("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row, stale)
         for cached in stale:
             self._drop(cached)
         self._hold(CachedLease(namespace, lease, now))
 
-    def forget(self, namespace: str, name: str) -> None:
+    def forget(self, namespace: str, name: str, pool: str = DEFAULT_POOL) -> None:
         """Drop a lease that the edge no longer gives.
 
         Raises:
             LedgerError: the file cannot be written.
         """
-        cached = self._names.get((namespace, name))
+        cached = self._names.get((namespace, pool, name))
         if cached is not None:
             self._write("", (), [cached])
             self._drop(cached)
@@ -117,18 +131,17 @@ class LeaseCache:
         """Close the file."""
         self._database.close()
 
-    def _of_name(self, name: str) -> list[CachedLease]:
-        return [
-            self._names[namespace, name] for namespace in self._namespaces if (namespace, name) in self._names
-        ]
+    def _of(self, lease: Lease) -> list[CachedLease]:
+        keys = ((namespace, lease.pool, lease.name) for namespace in self._namespaces)
+        return [self._names[key] for key in keys if key in self._names]
 
     def _hold(self, cached: CachedLease) -> None:
         self._namespaces.add(cached.namespace)
-        self._names[cached.namespace, cached.lease.name] = cached
+        self._names[cached.key] = cached
         self._addresses.setdefault(cached.lease.address, {})[cached.namespace] = cached
 
     def _drop(self, cached: CachedLease) -> None:
-        self._names.pop((cached.namespace, cached.lease.name), None)
+        self._names.pop(cached.key, None)
         by_namespace = self._addresses.get(cached.lease.address, {})
         by_namespace.pop(cached.namespace, None)
         if not by_namespace:
@@ -138,8 +151,8 @@ class LeaseCache:
         try:
             with self._database:
                 self._database.executemany(
-                    "DELETE FROM lease WHERE namespace = ? AND name = ?",
-                    [(cached.namespace, cached.lease.name) for cached in stale],
+                    "DELETE FROM lease WHERE namespace = ? AND pool = ? AND name = ?",
+                    [cached.key for cached in stale],
                 )
                 if insert:
                     self._database.execute(insert, row)
@@ -169,11 +182,12 @@ class LeaseCache:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             self._check(database)
-            for namespace, name, address, application, ttl, fetched in database.execute(
-                "SELECT namespace, name, address, application, ttl, fetched FROM lease"
+            for namespace, name, address, application, ttl, fetched, pool, keeps in database.execute(
+                "SELECT namespace, name, address, application, ttl, fetched, pool, keeps FROM lease"
             ):
-                lease = Lease(name=name, address=IPv4Address(address), application=application, ttl=ttl)
-                self._hold(CachedLease(namespace, lease, fetched))
+                self._hold(CachedLease(namespace, Lease(
+                    name=name, address=IPv4Address(address), application=application, ttl=ttl, pool=pool, keeps=keeps
+                ), fetched))
         except BaseException:
             database.close()
             raise

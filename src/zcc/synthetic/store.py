@@ -2,7 +2,7 @@
 
 Journey: the private edge loads it once and appends to it, one writer thread. WAL with synchronous=FULL: what
 append() returned for survives kill -9 and a power cut. Records cannot be changed or deleted, triggers see to
-it. When names were last asked for is kept beside them, some minutes behind: little beside the idle time.
+it. When addresses were last used is kept beside them, some minutes behind: little beside the idle time.
 PostgreSQL, for an edge that runs as more than one, is not here.
 """
 
@@ -19,7 +19,7 @@ from zcc.synthetic.record import Record, RecordKind
 
 __all__ = ["LedgerStore", "read_records"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
 SCHEMA = """
 CREATE TABLE record (
@@ -30,11 +30,22 @@ CREATE TABLE record (
     configured INTEGER NOT NULL,
     at REAL NOT NULL
 ) STRICT;
-CREATE TABLE seen (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TRIGGER record_is_never_changed BEFORE UPDATE ON record
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER record_is_never_deleted BEFORE DELETE ON record
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+# What was used is an address since names may have several, one a pool. Until then a name that got another
+# address lost the one before.
+SCHEMA_2 = """
+CREATE TABLE used (address INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE TABLE single_until (sequence INTEGER NOT NULL) STRICT;
+INSERT INTO single_until SELECT coalesce(max(sequence), 0) FROM record;
+"""
+FROM_1 = """
+INSERT INTO used SELECT record.address, max(seen.at) FROM seen JOIN record ON record.name = seen.name
+    WHERE record.kind = 1 GROUP BY record.address;
+DROP TABLE seen;
 """
 
 
@@ -71,14 +82,25 @@ class LedgerStore:
         with self._operator_words():
             return _records(self._database)
 
-    def seen(self) -> dict[str, float]:
-        """Return when names were last asked for, seconds since 1970.
+    def used(self) -> dict[int, float]:
+        """Return when addresses were last used, seconds since 1970.
 
         Raises:
             LedgerError: the file cannot be read.
         """
         with self._operator_words():
-            return dict(self._database.execute("SELECT name, at FROM seen").fetchall())
+            return dict(self._database.execute("SELECT address, at FROM used").fetchall())
+
+    @property
+    def single_until(self) -> int:
+        """The last sequence of the time when there was one pool; see Ledger.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        with self._operator_words():
+            (sequence,) = self._database.execute("SELECT sequence FROM single_until").fetchone()
+            return int(sequence)
 
     def append(self, records: Iterable[Record]) -> None:
         """Store records, all or none; when this returns they are on the disk.
@@ -93,14 +115,14 @@ class LedgerStore:
         with self._operator_words(), self._transaction():
             self._database.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def mark_seen(self, seen: Mapping[str, float]) -> None:
-        """Note when names were last asked for.
+    def mark_used(self, used: Mapping[int, float]) -> None:
+        """Note when addresses were last used.
 
         Raises:
             LedgerError: it cannot be written.
         """
         with self._operator_words(), self._transaction():
-            self._database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", list(seen.items()))
+            self._database.executemany("INSERT OR REPLACE INTO used VALUES (?, ?)", list(used.items()))
 
     def close(self) -> None:
         """Close the file."""
@@ -114,9 +136,10 @@ class LedgerStore:
                 "upgrade zcc or restore the older file"
             )
         if version < SCHEMA_VERSION:
+            steps = {0: SCHEMA + SCHEMA_2, 1: SCHEMA_2 + FROM_1}[version]
             # executescript commits by itself; the version is set in the same transaction as the tables.
             self._database.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
 
     @contextmanager

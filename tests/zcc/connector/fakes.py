@@ -3,18 +3,20 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from zcc.connector.dns import Helpers
 from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_upstream import NoAnswer
+from zcc.connector.full_pools import FullPools
 from zcc.connector.ports import TCP, FlowRecord, Punt
 from zcc.connector.sessions import Labels
 from zcc.connector.settings import ConnectorSettings
 from zcc.mtunnel.errors import EdgeDown, StreamGone
-from zcc.synthetic.lease import Lease
+from zcc.synthetic.lease import Lease, Tombstone
 
+POOLS = {"default": IPv4Network("10.254.0.0/19"), "second": IPv4Network("10.9.0.0/24")}
 PORTAL = Lease(name="portal.corp.example", address=IPv4Address("10.254.0.7"), application="portal", ttl=60)
 FLOW = FlowRecord(
     namespace=1, ip_version=4, protocol=TCP, source=IPv4Address("10.8.6.4"), source_port=40000,
@@ -140,6 +142,7 @@ class FakeEdge:
 
     def __init__(self, *leases: Lease) -> None:
         self.leases = list(leases)
+        self.tombstones: dict[IPv4Address, Tombstone] = {}
         self.down = False
         self.refusal: Exception | None = None
         self.gate: asyncio.Event | None = None
@@ -151,13 +154,14 @@ class FakeEdge:
     def edge(self) -> str | None:
         return None if self.down else "10.0.3.10:443"
 
-    async def resolve(self, namespace: str, name: str) -> Lease | None:
+    async def resolve(self, namespace: str, name: str, pool: str) -> Lease | None:
         await self._pass(("resolve", namespace, name))
-        return next((lease for lease in self.leases if lease.name == name), None)
+        return next((lease for lease in self.leases if (lease.name, lease.pool) == (name, pool)), None)
 
-    async def who_is(self, address: IPv4Address) -> Lease | None:
+    async def who_is(self, address: IPv4Address) -> Lease | Tombstone | None:
         await self._pass(("who-is", address))
-        return next((lease for lease in self.leases if lease.address == address), None)
+        held = next((lease for lease in self.leases if lease.address == address), None)
+        return held or self.tombstones.get(address)
 
     async def open(self, request) -> FakeStream:
         await self._pass(("open", request.host))
@@ -221,4 +225,4 @@ def helpers(resolver, interceptor, teacher, clock, servers: FakeServers | None =
     """Whom a DnsService asks; `more` are fields of the connector's file, such as dns_rules."""
     made = ConnectorSettings.model_validate({**CONNECTOR, **more})
     gateways = Gateways(made.dns_gateways, clock, (servers or FakeServers()).ask)
-    return Helpers(resolver, interceptor, DnsControl(made, clock), gateways, teacher)
+    return Helpers(resolver, interceptor, DnsControl(made, clock), gateways, teacher, FullPools(made, clock))

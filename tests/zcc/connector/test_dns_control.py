@@ -15,8 +15,8 @@ from tests.zcc.connector.fakes import CONNECTOR
 from tests.zcc.connector.test_dns_service import PORTAL, SERVER, Bench, answer, error_of, query
 
 from zcc.clock import ManualClock
-from zcc.connector.dns import Origin
 from zcc.connector.dns_control import DnsControl
+from zcc.connector.dns_journal import Origin
 from zcc.connector.ports import Punt
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.intercept import Forward

@@ -131,7 +131,7 @@ def test_an_explanation_is_what_the_connector_does(listed: list[dict], name: str
     ("name", "kind", "words"),
     [
         ("www.example", "A", "that of the server which the workload asked"),
-        ("a.corp.example", "A", "the synthetic address of a.corp.example; the private edge leases it from 10.254.0.0/19"),
+        ("a.corp.example", "A", "the synthetic address of a.corp.example; the private edge leases it from pool default"),
         ("a.corp.example", "AAAA", "no data, from the connector itself: name of a private application: it has type A only"),
         ("a.corp.example", "AXFR", "REFUSED, from the connector itself"),
         ("9.0.254.10.in-addr.arpa", "PTR", "the name that has the synthetic address 10.254.0.9"),
@@ -151,3 +151,14 @@ def test_a_rule_that_waits_for_the_answer_is_told_of() -> None:
     assert "give its addresses with --answer" in (explained.review or {})["words"]
     assert next((missed.criterion, missed.seen) for missed in explained.above) == ("answer_countries", "no answer yet")
     assert explained.notes == ("location 'nowhere' does not exist in this file",)
+
+
+def test_the_pool_of_an_address_is_told_and_what_happens_when_it_is_full() -> None:
+    settings = ConnectorSettings.model_validate({
+        **CONNECTOR, "pools": [{"name": "second", "network": "10.9.0.0/24", "locations": ["aws-2"]}],
+        "rules": [{"name": "apps", "method": "ZPA", "all_applications": True, "on_failure": {"pool_full": "hold"}}]})
+    asked = [Asking("a.corp.example", 1, ip_address(CLIENT), place=place) for place in ("aws-1", "aws-2")]
+    told = [explain_query(settings, asking) for asking in asked]
+    assert [(found.answer["pool"], found.answer["network"]) for found in told] == [
+        ("default", "10.254.0.0/19"), ("second", "10.9.0.0/24")]
+    assert told[0].to_dict()["answer"]["pool_full"] == {"stance": "hold", "rule": "apps"}

@@ -18,7 +18,7 @@ from scapy.layers.inet import IP, UDP
 from tests.zcc.connector.test_dns_control import INHOUSE, make, response, rule  # noqa: F401 -- a fixture
 from tests.zcc.connector.test_dns_service import CLIENT, SERVER, Bench, answer, error_of, query
 
-from zcc.connector.dns import Origin
+from zcc.connector.dns_journal import Origin
 from zcc.connector.ports import Punt
 from zcc.dns.amending import KEYS, read_answer, stripped
 from zcc.dns.pending import Asker

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from tests.zcc.connector.fakes import (
+    POOLS,
     PORTAL,
     FakeDatapath,
     FakeEdge,
@@ -27,7 +28,8 @@ from tests.zcc.connector.fakes import (
 
 from zcc.clock import ManualClock
 from zcc.connector import dns as module
-from zcc.connector.dns import DnsService, Journal
+from zcc.connector.dns import DnsService
+from zcc.connector.dns_journal import Journal
 from zcc.connector.ports import Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.teaching import Teacher
@@ -47,10 +49,10 @@ class Bench:
         self.cache = LeaseCache(path / "leases.sqlite")
         self.names = FakeNames()
         resolver = Resolver(
-            self.edge, self.cache, self.datapath, self.names, self.clock, lambda number: f"co{number}")
+            self.edge, self.cache, self.datapath, self.names, self.clock, lambda number: f"co{number}", POOLS)
         self.teacher = Teacher(self.datapath, self.names, lambda name: name == "evil.example", [POOL])
         self.servers = FakeServers()
-        interceptor = Interceptor(self.names.application_of, POOL, 60)
+        interceptor = Interceptor(self.names.application_of, (POOL,), 60)
         self.helpers = helpers(resolver, interceptor, self.teacher, self.clock, self.servers, **more)
         self.service = DnsService(
             DnsSettings(learn_floor=timedelta(seconds=30)), self.datapath, self.helpers,
@@ -223,7 +225,7 @@ def test_any_packet_is_answered_or_goes_on(data, whole):
     datapath = FakeDatapath()
     names = FakeNames()
     teacher = Teacher(datapath, names, lambda name: True, [POOL])
-    asked = helpers(None, Interceptor(lambda name: None, POOL, 60), teacher, ManualClock())
+    asked = helpers(None, Interceptor(lambda name: None, (POOL,), 60), teacher, ManualClock())
     service = DnsService(DnsSettings(), datapath, asked, Journal(FakeRecords(), labels(names), ManualClock()))
     packet = bytes(IP(src=CLIENT, dst=SERVER) / UDP(sport=1, dport=53) / data) if whole else data
     for take in (service.query, service.answer):

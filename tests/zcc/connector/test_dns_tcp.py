@@ -12,6 +12,7 @@ import dns.rrset
 import pytest
 from tests.zcc.connector.fakes import (
     FLOW,
+    POOLS,
     PORTAL,
     FakeDatapath,
     FakeEdge,
@@ -24,7 +25,8 @@ from tests.zcc.connector.fakes import (
 
 from zcc.clock import ManualClock
 from zcc.connector import dns_tcp as module
-from zcc.connector.dns import DnsService, Journal
+from zcc.connector.dns import DnsService
+from zcc.connector.dns_journal import Journal
 from zcc.connector.dns_tcp import DnsTcp, frame, read_message
 from zcc.connector.resolver import Resolver
 from zcc.connector.teaching import Teacher
@@ -44,8 +46,8 @@ class Bench:
             FakeEdge(PORTAL), FakeDatapath(), FakeRecords(), FakeNames())
         self.cache = LeaseCache(path / "leases.sqlite")
         clock = ManualClock()
-        resolver = Resolver(self.edge, self.cache, self.datapath, self.names, clock, lambda number: f"co{number}")
-        interceptor = Interceptor(self.names.application_of, POOL, 60)
+        resolver = Resolver(self.edge, self.cache, self.datapath, self.names, clock, lambda number: f"co{number}", POOLS)
+        interceptor = Interceptor(self.names.application_of, (POOL,), 60)
         teacher = Teacher(self.datapath, self.names, lambda name: True, [POOL])
         service = DnsService(
             DnsSettings(), self.datapath, helpers(resolver, interceptor, teacher, clock),

@@ -1,14 +1,16 @@
 """Leases: from the cache, from the edge, once, and in the data plane before anybody has them."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 import pytest
-from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames
+from tests.zcc.connector.fakes import POOLS, PORTAL, FakeDatapath, FakeEdge, FakeNames
 
 from zcc.clock import ManualClock
 from zcc.connector import resolver as module
-from zcc.connector.resolver import Overloaded, Resolver
+from zcc.connector.resolver import OtherPool, Overloaded, Resolver
 from zcc.mtunnel.errors import Code, EdgeDown, Refused
+from zcc.synthetic.lease import Lease, Tombstone
 from zcc.synthetic.leases import LeaseCache
 
 NAME = PORTAL.name
@@ -20,7 +22,7 @@ class Bench:
         self.clock = ManualClock()
         self.edge, self.datapath = FakeEdge(PORTAL), FakeDatapath()
         self.cache = LeaseCache(path / "leases.sqlite")
-        self.resolver = Resolver(self.edge, self.cache, self.datapath, FakeNames(), self.clock, SPACES.__getitem__)
+        self.resolver = Resolver(self.edge, self.cache, self.datapath, FakeNames(), self.clock, SPACES.__getitem__, POOLS)
 
 
 @pytest.fixture
@@ -132,3 +134,57 @@ def test_restart_restores_fresh_leases(bench, tmp_path):
     assert again.resolver.restore() == 1
     assert again.datapath.verbs == ["learn"]
     again.cache.close()
+
+
+SECOND = Lease(name=NAME, address=IPv4Address("10.9.0.7"), application="portal", ttl=60, pool="second", keeps=7200)
+
+
+def test_a_name_has_a_lease_in_each_pool(bench):
+    bench.edge.leases.append(SECOND)
+    assert asyncio.run(bench.resolver.lease(1, NAME, "second")) == SECOND
+    assert asyncio.run(bench.resolver.lease(1, NAME)) == PORTAL
+    assert [bench.resolver.known(1, NAME, pool) for pool in ("default", "second")] == [PORTAL.address, SECOND.address]
+    assert asyncio.run(bench.resolver.lease(1, NAME, "third")) is None
+    assert [said[2] for said in bench.datapath.said] == ["10.9.0.7", "10.254.0.7", "10.254.0.7", "10.9.0.7"]
+
+
+def test_a_lease_outside_its_pool_is_no_lease(bench):
+    bench.edge.leases[:] = [PORTAL.model_copy(update={"address": IPv4Address("10.9.0.9")})]
+    with pytest.raises(OtherPool, match=r"gives 10\.9\.0\.9 of pool default, which is 10\.254\.0\.0/19 in this file"):
+        asyncio.run(bench.resolver.lease(1, NAME))
+    assert bench.datapath.said == [] and len(bench.cache) == 0
+
+
+def test_an_old_lease_serves_only_while_no_other_name_can_have_its_address(bench):
+    bench.edge.leases.append(SECOND)
+    asyncio.run(bench.resolver.lease(1, NAME, "second"))
+    bench.edge.down = True
+    bench.clock.advance(7190)
+    assert asyncio.run(bench.resolver.lease(1, NAME, "second")) == SECOND
+    assert bench.datapath.said[-1][4] == pytest.approx(10)      # the data plane forgets it in time
+    bench.clock.advance(10)
+    for ask in (bench.resolver.lease(1, NAME, "second"), bench.resolver.owner(SECOND.address)):
+        with pytest.raises(EdgeDown):
+            asyncio.run(ask)
+
+
+def test_a_lease_s_time_counts_from_the_question(bench):
+    async def ask():
+        bench.edge.gate = asyncio.Event()
+        task = asyncio.ensure_future(bench.resolver.lease(1, NAME))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bench.clock.advance(59)
+        bench.edge.gate.set()
+        await task
+
+    asyncio.run(ask())
+    assert bench.resolver.known(1, NAME) == PORTAL.address
+    bench.clock.advance(1)
+    assert bench.resolver.known(1, NAME) is None
+
+
+def test_the_tombstone_of_an_address_is_told_and_learned_by_nobody(bench):
+    bench.edge.tombstones[IPv4Address("10.254.0.8")] = Tombstone("old.corp.example", 5.0)
+    assert asyncio.run(bench.resolver.owner(IPv4Address("10.254.0.8"))) == Tombstone("old.corp.example", 5.0)
+    assert bench.datapath.said == []

@@ -94,3 +94,32 @@ def test_rule_that_is_switched_off_needs_no_section():
     settings = edited("direct", value=None)
     settings["rules"][1]["enabled"] = False
     ConnectorSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(("pools", "place", "words"), [
+    ([{"name": "b", "network": "10.254.16.0/24"}], ("pools", 0, "network"), "overlaps the pool 10.254.0.0/19"),
+    ([{"name": "b", "network": "10.9.0.0/24"}, {"name": "c", "network": "10.9.0.128/25"}], ("pools", 1, "network"),
+     "overlaps pool 'b' 10.9.0.0/24"),
+    ([{"name": "b", "network": "198.18.7.0/24"}], ("pools", 0, "network"), "overlaps the internal network 198.18.0.0/16"),
+    ([{"name": "b", "network": "10.9.0.0/30"}], ("pools", 0, "network"), "too small"),
+    ([{"name": "default", "network": "10.9.0.0/24"}], ("pools", 0, "name"), "choose another name"),
+    ([{"name": "b", "network": "10.9.0.0/24", "locations": ["aws-co9"]}], ("pools", 0, "locations", 0), "does not exist"),
+    ([{"name": "b", "network": "10.1.200.0/24"}], ("direct", "address"), "lies in the synthetic pool 10.1.200.0/24"),
+])
+def test_pools_that_can_not_be_are_told_at_their_place(pools, place, words):
+    assert words in problems({**GOOD, "pools": pools})[place]
+
+
+@pytest.mark.parametrize(("rule", "place", "words"), [
+    ({"action": "ZPA", "pool": "secnd"}, ("dns_rules", 0, "pool"), "did you mean 'second'"),
+    ({"action": "ALLOW", "pool": "second"}, ("dns_rules", 0), "cannot be used without action ZPA"),
+])
+def test_a_pool_that_a_dns_rule_can_not_name_is_told(rule, place, words):
+    pools = [{"name": "second", "network": "10.9.0.0/24"}]
+    assert words in problems({**GOOD, "pools": pools, "dns_rules": [{"name": "r", **rule}]})[place]
+
+
+def test_a_gateway_that_opens_needs_a_way_out():
+    gateways = [{"name": "g", "primary": "ie-1", "fail": "open"}]
+    found = problems({**edited("direct", value=None), "rules": [], "gateways": gateways})
+    assert "needs the section direct" in found["gateways", 0, "fail"]

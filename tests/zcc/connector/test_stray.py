@@ -1,18 +1,20 @@
 """Packets to addresses without a name, and packets that are refused."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames, FakeRecords, labels
+from tests.zcc.connector.fakes import POOLS, PORTAL, FakeDatapath, FakeEdge, FakeNames, FakeRecords, labels
 
 from zcc.clock import ManualClock
 from zcc.connector import stray as module
 from zcc.connector.ports import Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.stray import Stray
+from zcc.synthetic.lease import Tombstone
 from zcc.synthetic.leases import LeaseCache
 
 
@@ -21,7 +23,7 @@ class Bench:
         self.edge, self.datapath, self.records = FakeEdge(PORTAL), FakeDatapath(), FakeRecords()
         self.cache = LeaseCache(path / "leases.sqlite")
         names = FakeNames()
-        resolver = Resolver(self.edge, self.cache, self.datapath, names, ManualClock(), lambda number: f"co{number}")
+        resolver = Resolver(self.edge, self.cache, self.datapath, names, ManualClock(), lambda number: f"co{number}", POOLS)
         self.stray = Stray(self.datapath, resolver, self.records, labels(names))
 
     def send(self, *punts: Punt) -> None:
@@ -91,3 +93,13 @@ def test_more_packets_than_may_wait_are_refused(bench, monkeypatch):
 def test_any_packet_is_survived(packet, value):
     stray = Stray(FakeDatapath(), None, FakeRecords(), labels(FakeNames()))
     stray._refuse(Punt(3, 1, 1, 0, packet=packet, value=value), "nobody's address")
+
+
+@pytest.mark.parametrize(("released", "reason"), [
+    (1_764_115_200.0, "stale since 2025-11-26T00:00:00Z: it was old.corp.example's"),
+    (None, "stale: it was old.corp.example's")])
+def test_a_tombstone_is_refused_at_once_and_the_log_says_whose_it_was(bench, released, reason):
+    bench.edge.tombstones[IPv4Address("10.254.0.99")] = Tombstone("old.corp.example", released)
+    bench.send(punt(SYN, "10.254.0.99"))
+    assert IP(bench.datapath.said[0][2])[TCP].flags == "RA" and bench.datapath.verbs == ["reply"]
+    assert bench.records.sessions[0]["reason"] == reason and bench.stray.counts["tombstones"] == 1

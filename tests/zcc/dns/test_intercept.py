@@ -16,7 +16,7 @@ from zcc.dns import answers
 from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName
 from zcc.dns.question import Question, parse_question
 
-POOL = IPv4Network("10.254.0.0/19")
+POOL, SECOND = IPv4Network("10.254.0.0/19"), IPv4Network("10.9.0.0/24")
 LEASE = IPv4Address("10.254.0.7")
 OWNED = {"portal.corp.example": "portal"}
 
@@ -25,11 +25,15 @@ SINGLE_DATA_TYPES = [t for t in dns.rdatatype.RdataType if t not in (
 
 
 def interceptor() -> Interceptor:
-    return Interceptor(OWNED.get, POOL, 60)
+    return Interceptor(OWNED.get, (POOL, SECOND), 60)
 
 
 def decide(wire: bytes, lease: IPv4Address | None = LEASE):
-    return interceptor().decide(wire, lambda name: lease)
+    """The verdict; with a lease, what its owner answers with it."""
+    verdict = interceptor().decide(wire)
+    if lease is None or not isinstance(verdict, NeedLease):
+        return verdict
+    return Answer(answers.address(verdict.question, lease, 60), verdict.question)
 
 
 def query(name: str, rdtype: str | int = "A", **edns) -> dns.message.QueryMessage:
@@ -200,7 +204,7 @@ def test_what_is_no_query_is_forwarded(wire):
 def test_longest_names_denial_fits_into_512_bytes():
     name = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
     asked = query(name, "AAAA")
-    verdict = Interceptor(lambda _: "app", POOL, 60).decide(asked.to_wire(), lambda _: None)
+    verdict = Interceptor(lambda _: "app", (POOL,), 60).decide(asked.to_wire())
     assert isinstance(verdict, Answer)
     assert len(verdict.message) <= 512
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from zcc.clock import ManualClock
 from zcc.errors import LedgerError
 from zcc.private_edge.catalogue import Catalogue
-from zcc.private_edge.leasing import Leasing, PoolFull
+from zcc.private_edge.leasing import Leasing, NoPool, PoolFull
+from zcc.private_edge.metrics import EdgeMetrics
 from zcc.private_edge.settings import EdgeApplication
+from zcc.private_edge.usage import Usage
+from zcc.synthetic.lease import Tombstone
 from zcc.synthetic.ledger import Ledger
 from zcc.synthetic.pool import Pool
 from zcc.synthetic.store import LedgerStore
@@ -31,8 +35,10 @@ def play(folder: Path, scene: Callable[[Leasing, LedgerStore, ManualClock], Awai
          network: str = "10.254.0.0/28") -> None:
     async def whole() -> None:
         store, clock = LedgerStore(folder / "ledger"), ManualClock()
-        ledger = Ledger(Pool(IPv4Network(network), 0.25), quarantine_s=DAY_S, idle_s=7 * DAY_S, records=store.records())
-        leasing = Leasing(ledger, store, CATALOGUE, clock, 3600.0)
+        pools = [Pool(IPv4Network(network), 0.25), Pool(IPv4Network("10.9.0.0/28"), 0.5, "second", DAY_S / 2, DAY_S, 60.0)]
+        ledger = Ledger(pools, store.records(), single_until=store.single_until)
+        ledger.recall(store.used())
+        leasing = Leasing(ledger, store, CATALOGUE, clock)
         await scene(leasing, store, clock)
         await leasing.close()
         store.close()
@@ -95,8 +101,8 @@ def test_an_address_whose_name_was_released_is_healed_by_who_is(tmp_path: Path) 
         clock.advance(8 * DAY_S)
         assert await leasing.sweep() == 1
         assert leasing.ledger.holder(int(lease.address)) is None
-        assert await leasing.who_is(lease.address) == (lease, "")
-        assert await leasing.who_is(IPv4Address("10.254.0.9")) == (None, "")
+        assert await leasing.who_is(lease.address) == lease
+        assert await leasing.who_is(IPv4Address("10.254.0.9")) is None
 
     play(tmp_path, scene)
 
@@ -105,9 +111,9 @@ def test_asking_keeps_a_name_also_over_a_restart(tmp_path: Path) -> None:
     async def first(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
         await leasing.resolve("co1", "x.wild.example")
         clock.advance(5 * DAY_S)
-        await leasing.resolve("co1", "x.wild.example")
+        lease = await leasing.resolve("co1", "x.wild.example")
         assert await leasing.sweep() == 0
-        assert store.seen() == {"x.wild.example": clock.time()}
+        assert lease is not None and store.used() == {int(lease.address): clock.time()}
         clock.advance(5 * DAY_S)
         assert await leasing.sweep() == 0
 
@@ -129,3 +135,78 @@ def test_a_lease_that_cannot_be_stored_is_not_given(tmp_path: Path) -> None:
         assert leasing.ledger.holding("y.wild.example") is None
 
     play(tmp_path, scene)
+
+
+def test_each_pool_has_addresses_and_times_of_its_own(tmp_path: Path) -> None:
+    async def scene(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
+        one = await leasing.resolve("co1", "x.wild.example")
+        other = await leasing.resolve("co1", "x.wild.example", "second")
+        assert one is not None and other is not None
+        assert (one.pool, one.ttl, one.keeps) == ("default", 3600, 8 * 86_400)
+        assert (str(other.address), other.pool, other.ttl, other.keeps) == ("10.9.0.2", "second", 60, 129_600)
+        assert await leasing.who_is(other.address) == other
+        clock.advance(2 * DAY_S)
+        assert await leasing.sweep() == 1 and leasing.ledger.holder(int(one.address)) is not None
+        with pytest.raises(NoPool):
+            await leasing.resolve("co1", "x.wild.example", "third")
+
+    play(tmp_path, scene)
+
+
+def test_an_address_in_use_is_not_released_also_over_a_restart(tmp_path: Path) -> None:
+    async def first(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
+        lease = await leasing.resolve("co1", "x.wild.example")
+        assert lease is not None
+        for _ in range(3):
+            clock.advance(6 * DAY_S)
+            assert leasing.in_use([lease.address, IPv4Address("10.254.0.9"), IPv4Address("192.0.2.1")]) == 1
+            assert await leasing.sweep() == 0
+        assert store.used() == {int(lease.address): clock.time()}
+        clock.advance(7 * DAY_S)
+        assert await leasing.sweep() == 1
+
+    play(tmp_path, first)
+
+
+def test_the_tombstone_of_a_name_that_no_application_covers_any_more_is_told(tmp_path: Path) -> None:
+    async def scene(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
+        lease = await leasing.resolve("co1", "x.wild.example")
+        assert lease is not None
+        clock.advance(8 * DAY_S)
+        await leasing.sweep()
+        bare = Leasing(leasing.ledger, store, Catalogue(()), clock)
+        assert await bare.who_is(lease.address) == Tombstone("x.wild.example", clock.time())
+        assert await bare.resolve("co1", "x.wild.example") is None
+
+    play(tmp_path, scene)
+
+
+def test_nothing_is_released_before_connectors_had_time_to_say_what_is_in_use(tmp_path: Path) -> None:
+    async def scene(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
+        await leasing.resolve("co1", "x.wild.example")
+        clock.advance(8 * DAY_S)
+        fresh = Leasing(leasing.ledger, store, CATALOGUE, clock, settle_s=90.0)
+        assert await fresh.sweep() == 0
+        clock.advance(90)
+        assert await fresh.sweep() == 1
+
+    play(tmp_path, scene)
+
+
+def test_a_connector_can_not_name_more_addresses_than_there_are(tmp_path: Path) -> None:
+    seen: list[int] = []
+    now = [0.0]
+
+    def note(addresses: Sequence[IPv4Address]) -> int:
+        seen.append(len(addresses))
+        return 0
+
+    metrics = EdgeMetrics(CollectorRegistry())
+    usage = Usage(note, metrics, 18, 30.0, lambda: now[0])
+    for _ in range(3):
+        usage.report("cc-1", [IPv4Address(number) for number in range(10)])
+    usage.report("cc-2", [IPv4Address(1)])
+    now[0] = 15.0
+    usage.report("cc-1", [IPv4Address(1)])
+    assert seen == [10, 8, 0, 1, 1]
+    assert metrics.in_use.labels("too many")._value.get() == 12

@@ -82,16 +82,16 @@ def test_bytes_pass_both_ways_unchanged_and_the_session_is_logged(tmp_path: Path
             await until(lambda: not path.edge.broker.passages)
 
     play(tmp_path, scene)
-    [session] = PrivatePath.records(_of(tmp_path), "session")
+    [session] = PrivatePath.records(path_at(tmp_path), "session")
     assert session["clt_rx_bytes"] == len(sent) and session["clt_tx_bytes"] == len(sent) + 32
     assert session["zpa_appseg"] == "portal-co1" and session["gw_name"] == "ac-1"
     assert session["clt_dst_name"] == "portal.corp.example" and session["trace"] == "t-1"
     assert "reason" not in session
-    ups = [one["peer"] for one in PrivatePath.records(_of(tmp_path), "tunnel") if one["event"] == "UP"]
+    ups = [one["peer"] for one in PrivatePath.records(path_at(tmp_path), "tunnel") if one["event"] == "UP"]
     assert sorted(ups) == ["app-connector/ac-1", "connector/cc-1"]
 
 
-def _of(folder: Path) -> PrivatePath:
+def path_at(folder: Path) -> PrivatePath:
     path = PrivatePath.__new__(PrivatePath)
     path.folder = folder
     return path
@@ -200,7 +200,7 @@ def test_an_open_that_may_not_be_gives_its_code(tmp_path: Path, change: dict[str
         await until(lambda: not path.edge.broker.passages)
 
     play(tmp_path, scene)
-    [session] = PrivatePath.records(_of(tmp_path), "session")
+    [session] = PrivatePath.records(path_at(tmp_path), "session")
     assert session["reason"] == code
 
 
@@ -307,7 +307,7 @@ def test_an_app_connector_may_not_open_and_a_connector_may_not_register(tmp_path
         await asyncio.gather(task, return_exceptions=True)
 
     play(tmp_path, scene)
-    reasons = [one["eventreason"] for one in PrivatePath.records(_of(tmp_path), "tunnel")
+    reasons = [one["eventreason"] for one in PrivatePath.records(path_at(tmp_path), "tunnel")
                if one["event"] == "REFUSED"]
     assert any("only connectors open streams" in reason for reason in reasons)
 
@@ -322,7 +322,7 @@ def test_a_role_that_has_no_business_here_is_refused_and_logged(tmp_path: Path) 
         await asyncio.gather(task, return_exceptions=True)
 
     play(tmp_path, scene)
-    refused = [one for one in PrivatePath.records(_of(tmp_path), "tunnel") if one["event"] == "REFUSED"]
+    refused = [one for one in PrivatePath.records(path_at(tmp_path), "tunnel") if one["event"] == "REFUSED"]
     assert "internet-edge/ie-1" in refused[0]["eventreason"]
 
 
@@ -338,7 +338,7 @@ def test_a_certificate_of_another_ca_is_refused_and_logged(tmp_path: Path) -> No
         await asyncio.gather(task, return_exceptions=True)
 
     play(tmp_path, scene)
-    refused = [one for one in PrivatePath.records(_of(tmp_path), "tunnel") if one["event"] == "REFUSED"]
+    refused = [one for one in PrivatePath.records(path_at(tmp_path), "tunnel") if one["event"] == "REFUSED"]
     assert refused and refused[0]["eventreason"].startswith("TLS")
 
 
@@ -351,7 +351,7 @@ def test_a_revoked_connector_loses_its_connection_and_cannot_return(tmp_path: Pa
         assert not path.client.connected
 
     play(tmp_path, scene)
-    refused = [one for one in PrivatePath.records(_of(tmp_path), "tunnel") if one["event"] == "REFUSED"]
+    refused = [one for one in PrivatePath.records(path_at(tmp_path), "tunnel") if one["event"] == "REFUSED"]
     assert any("revoked" in one["eventreason"] for one in refused)
 
 

@@ -45,7 +45,7 @@ def test_what_nobody_holds_can_not_end(kind: RecordKind) -> None:
 def test_at_every_moment_the_ledger_and_the_audit_name_the_same_holder(
     steps: list[tuple[str, float]],
 ) -> None:
-    made = Ledger(Pool(IPv4Network("10.254.0.0/29"), 0.0), quarantine_s=50, idle_s=100)
+    made = Ledger([Pool(IPv4Network("10.254.0.0/29"), 0.0, quarantine_s=50, idle_s=100)])
     records, now, seen = [], 0.0, []
     for name, pause in steps:
         now += pause

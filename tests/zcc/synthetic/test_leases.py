@@ -110,3 +110,19 @@ def test_leases_survive_kill_9(tmp_path: Path) -> None:
     cache = LeaseCache(path)
     assert all(cache.get("co1", f"n{number}.example") for number in range(promised + 1))
     cache.close()
+
+
+def test_a_name_has_a_lease_in_each_pool(tmp_path: Path) -> None:
+    cache = LeaseCache(tmp_path / "leases")
+    second = Lease(name="a.example", address=IPv4Address("10.9.0.2"), application="app", ttl=60, pool="second", keeps=100)
+    for one in (lease("a.example", 2), second, lease("a.example", 3)):
+        cache.put("co1", one, 10.0)
+    cache.close()
+    again = LeaseCache(tmp_path / "leases")
+    assert sorted(str(cached.lease.address) for cached in again) == ["10.254.0.3", "10.9.0.2"]
+    found = again.get("co1", "a.example", "second")
+    assert found is not None and found.lease == second
+    assert [found.safe_s(now) for now in (9.0, 10.0, 60.0, 110.0, 200.0)] == [0, 100, 50, 0, 0]
+    again.forget("co1", "a.example", "second")
+    assert again.get("co1", "a.example", "second") is None and again.get("co1", "a.example") is not None
+    again.close()

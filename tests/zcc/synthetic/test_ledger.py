@@ -12,12 +12,14 @@ from zcc.synthetic.ledger import Ledger, Outcome
 from zcc.synthetic.pool import Pool
 from zcc.synthetic.record import Record, RecordKind
 
-POOL = Pool(IPv4Network("10.254.0.0/28"), 0.25)     # 13 addresses, 4 of them reserved
 QUARANTINE_S, IDLE_S = 100.0, 1000.0
+TIMES = {"quarantine_s": QUARANTINE_S, "idle_s": IDLE_S}
+POOL = Pool(IPv4Network("10.254.0.0/28"), 0.25, **TIMES)     # 13 addresses, 4 of them reserved
+SMALL = Pool(IPv4Network("10.254.0.0/29"), 0, **TIMES)
 
 
 def make(pool: Pool = POOL, records: list[Record] | None = None) -> Ledger:
-    return Ledger(pool, quarantine_s=QUARANTINE_S, idle_s=IDLE_S, records=records or ())
+    return Ledger([pool], records or ())
 
 
 def lease(ledger: Ledger, name: str, now: float = 0.0, configured: bool = False) -> str | Outcome:
@@ -28,6 +30,17 @@ def lease(ledger: Ledger, name: str, now: float = 0.0, configured: bool = False)
     return str(IPv4Address(held.address)) if held else planned  # type: ignore[return-value]
 
 
+def use(ledger: Ledger, name: str, now: float) -> None:
+    held = ledger.holding(name)
+    if held is not None:
+        ledger.use(held.address, now)
+
+
+def former(ledger: Ledger, address: str) -> str | None:
+    rest = ledger.former(int(IPv4Address(address)))
+    return rest.name if rest is not None else None
+
+
 def release_idle(ledger: Ledger, now: float, configured: tuple[str, ...] = ()) -> list[str]:
     records = ledger.plan_idle(lambda name: name in configured, now)
     for record in records:
@@ -36,7 +49,7 @@ def release_idle(ledger: Ledger, now: float, configured: tuple[str, ...] = ()) -
 
 
 def test_network_first_host_and_broadcast_are_not_given_out() -> None:
-    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    ledger = make(SMALL)
     given_out = [lease(ledger, f"n{index}.example") for index in range(5)]
     assert given_out == [f"10.254.0.{last}" for last in range(2, 7)]
     assert lease(ledger, "one.more.example") is Outcome.FULL
@@ -76,27 +89,27 @@ def test_only_idle_names_that_are_not_configured_are_released() -> None:
     ledger = make()
     for name in ("a", "b", "c"):
         lease(ledger, name)
-    ledger.touch("b", 500)
+    use(ledger, "b", 500)
     assert release_idle(ledger, IDLE_S, ("c",)) == ["a"]
     assert [held.name for held in ledger.holdings()] == ["b", "c"]
 
 
 def test_a_released_address_rests_before_another_name_gets_it() -> None:
-    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    ledger = make(SMALL)
     for index in range(5):
         lease(ledger, str(index))
-    ledger.touch("4", IDLE_S)
+    use(ledger, "4", IDLE_S)
     release_idle(ledger, IDLE_S)
     assert lease(ledger, "new", IDLE_S + QUARANTINE_S - 1) is Outcome.FULL
     assert lease(ledger, "new", IDLE_S + QUARANTINE_S) == "10.254.0.2"
-    assert ledger.former(int(IPv4Address("10.254.0.3"))) == "1"
+    assert former(ledger, "10.254.0.3") == "1"
 
 
 def test_a_name_that_returns_gets_its_own_address_back_without_waiting() -> None:
-    ledger = make(Pool(IPv4Network("10.254.0.0/29"), 0))
+    ledger = make(SMALL)
     for index in range(5):
         lease(ledger, str(index))
-    ledger.touch("4", IDLE_S)
+    use(ledger, "4", IDLE_S)
     release_idle(ledger, IDLE_S)
     assert lease(ledger, "2", IDLE_S + 1) == "10.254.0.4"
 
@@ -108,18 +121,17 @@ def test_history_says_who_held_an_address_when() -> None:
     address = int(IPv4Address("10.254.0.2"))
     assert [(one.kind, one.name, one.at) for one in ledger.history(address)] == [
         (RecordKind.LEASED, "a", 5.0), (RecordKind.RELEASED, "a", IDLE_S + 5)]
-    assert ledger.holder(address) is None and ledger.former(address) == "a"
+    assert ledger.holder(address) is None and former(ledger, "10.254.0.2") == "a"
 
 
 def test_a_pool_that_moves_gives_new_addresses_and_moving_back_the_old_ones() -> None:
     records: list[Record] = []
-    elsewhere = Pool(IPv4Network("10.99.0.0/28"), 0.25)
+    elsewhere = Pool(IPv4Network("10.99.0.0/28"), 0.25, **TIMES)
     for pool, expected in ((POOL, "10.254.0.2"), (elsewhere, "10.99.0.2"), (POOL, "10.254.0.2")):
         ledger = make(pool, records)
         planned = ledger.plan("a", False, 0.0)
-        assert isinstance(planned, Record)
-        records.append(planned)
-        assert IPv4Address(planned.address) == IPv4Address(expected)
+        records += [planned] if isinstance(planned, Record) else []
+        assert lease(ledger, "a") == expected
 
 
 @pytest.mark.parametrize(
@@ -145,9 +157,9 @@ def test_no_event_on_one_name_changes_another(steps: list[tuple[str, str, float]
     for action, name, pause in steps:
         now += pause
         before = {held.name: held.address for held in ledger.holdings()}
-        idle = {held.name for held in ledger.holdings() if now - held.seen >= IDLE_S}
+        idle = {held.name for held in ledger.holdings() if now - held.used >= IDLE_S}
         if action == "touch":
-            ledger.touch(name, now)
+            use(ledger, name, now)
         else:
             planned = ledger.plan(name, action == "configure", now)
             records = ledger.plan_idle(lambda _: False, now) if action == "idle" else [planned]
@@ -167,3 +179,77 @@ def test_no_event_on_one_name_changes_another(steps: list[tuple[str, str, float]
     assert {held.name: held.address for held in again.holdings()} == {
         held.name: held.address for held in ledger.holdings()}
     assert again.free(now) == ledger.free(now)
+
+
+def two() -> Ledger:
+    return Ledger([POOL, Pool(IPv4Network("10.9.0.0/29"), 0, "second", 10, 100)])
+
+
+def take(ledger: Ledger, name: str, pool: str, now: float = 0.0) -> str | Outcome:
+    planned = ledger.plan(name, False, now, pool)
+    if isinstance(planned, Record):
+        ledger.apply(planned)
+    held = ledger.holding(name, pool)
+    return str(IPv4Address(held.address)) if held else planned  # type: ignore[return-value]
+
+
+def test_a_name_has_an_address_in_each_pool_and_a_full_one_takes_none_of_another() -> None:
+    ledger = two()
+    assert [take(ledger, "a", "default"), take(ledger, "a", "second")] == ["10.254.0.2", "10.9.0.2"]
+    assert [take(ledger, str(n), "second") for n in range(5)][-1] is Outcome.FULL
+    assert take(ledger, "b", "default") == "10.254.0.3"
+    of = [ledger.pool_of(int(IPv4Address(one))) for one in ("10.9.0.6", "10.9.0.7", "10.254.0.1")]
+    assert of == [ledger.pools[0], None, None]
+    assert ledger.free(0, "second") == (0, 0) and ledger.free(0) == (11, 7)
+
+
+def test_each_pool_has_its_own_times() -> None:
+    ledger = two()
+    for pool in ("default", "second"):
+        take(ledger, "a", pool)
+    assert [(one.name, str(IPv4Address(one.address))) for one in ledger.plan_idle(lambda _: False, 100)] == [("a", "10.9.0.2")]
+
+
+def test_an_address_with_live_flows_rests_on() -> None:
+    ledger = make(SMALL)
+    for index in range(5):
+        lease(ledger, str(index))
+    release_idle(ledger, IDLE_S)
+    address = int(IPv4Address("10.254.0.2"))
+    assert ledger.use(address, IDLE_S + 99) and not ledger.use(address + 100, 0)
+    given = [lease(ledger, f"new{index}", IDLE_S + QUARANTINE_S) for index in range(5)]
+    assert given[-1] is Outcome.FULL and "10.254.0.2" not in given
+    assert lease(ledger, "late", IDLE_S + 99 + QUARANTINE_S) == "10.254.0.2"
+
+
+def test_released_names_that_come_back_do_not_take_the_reserved_share() -> None:
+    """Nine names fill what wildcards may have, are released, and nine others take it: then the first nine return."""
+    ledger, end = make(), IDLE_S + QUARANTINE_S
+    first = [f"{index}.first" for index in range(9)]
+    assert Outcome.FULL not in [lease(ledger, name) for name in first]
+    release_idle(ledger, IDLE_S)
+    assert Outcome.FULL not in [lease(ledger, f"{index}.second", end) for index in range(9)]
+    assert [lease(ledger, name, end) for name in first] == [Outcome.FULL] * 9
+    assert Outcome.FULL not in [lease(ledger, f"{index}.exact", end, configured=True) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("pools", "words"),
+    [([POOL, Pool(IPv4Network("10.254.0.0/29"), 0, "b")], "default 10.254.0.0/28 overlaps b 10.254.0.0/29"),
+     ([POOL, Pool(IPv4Network("10.9.0.0/29"))], "two have one name")],
+)
+def test_pools_that_can_not_be_beside_each_other_are_refused(pools: list[Pool], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Ledger(sorted(pools, key=lambda pool: pool.network.prefixlen))
+
+
+def test_records_of_the_time_of_one_pool_are_read_as_they_were_meant() -> None:
+    """The pool moved away and back; meanwhile its name had an address elsewhere, and then another name got the first one."""
+    there, elsewhere = int(IPv4Address("10.254.0.2")), int(IPv4Address("10.99.0.2"))
+    records = [Record(1, RecordKind.LEASED, "a", there, False, 0), Record(2, RecordKind.LEASED, "a", elsewhere, False, 1),
+               Record(3, RecordKind.LEASED, "b", there, False, 2)]
+    with pytest.raises(ValueError, match="record: 3 leases an address that is held"):
+        Ledger([POOL], records)
+    ledger = Ledger([POOL], records, single_until=3)
+    holder = ledger.holder(there)
+    assert holder is not None and holder.name == "b" and ledger.holding("a") is None

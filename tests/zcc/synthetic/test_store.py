@@ -34,13 +34,33 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "state" / "ledger.sqlite"
     store = LedgerStore(path)
     store.append([record(1), record(2, "b.example")])
-    store.mark_seen({"a.example": 99.0})
-    store.mark_seen({"a.example": 100.0, "b.example": 1.0})
+    store.mark_used({7: 99.0})
+    store.mark_used({7: 100.0, 8: 1.0})
     store.close()
     again = LedgerStore(path)
     assert again.records() == [record(1), record(2, "b.example")]
-    assert again.seen() == {"a.example": 100.0, "b.example": 1.0}
+    assert again.used() == {7: 100.0, 8: 1.0}
+    assert again.single_until == 0
     again.close()
+
+
+def test_a_file_of_the_time_of_one_pool_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    before = LedgerStore(path)
+    before.append([record(1), record(2, "b.example"), Record(3, RecordKind.RELEASED, "b.example", 0x0AFE0002, True, 13.0)])
+    before.close()
+    database = sqlite3.connect(path)
+    database.executescript("""
+        DROP TABLE used; DROP TABLE single_until;
+        CREATE TABLE seen (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO seen VALUES ('a.example', 50.0), ('b.example', 12.5), ('gone.example', 1.0);
+        PRAGMA user_version = 1;""")
+    database.close()
+    for _ in range(2):
+        store = LedgerStore(path)
+        assert store.used() == {0x0AFE0001: 50.0, 0x0AFE0002: 12.5} and store.single_until == 3
+        assert len(store.records()) == 3
+        store.close()
 
 
 def test_all_records_of_one_append_are_stored_or_none(tmp_path: Path) -> None:

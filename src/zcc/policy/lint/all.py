@@ -6,7 +6,6 @@ from zcc.policy.lint.finding import Finding, Severity
 from zcc.policy.lint.loops import loops
 from zcc.policy.lint.objects import (
     empty_groups,
-    not_followed,
     overlapping_pools,
     overlapping_segments,
     rules_before_zpa,
@@ -32,7 +31,7 @@ def lint(policy: Policy, world: World | None = None, feeds: frozenset[str] = fro
         feeds: the files that the settings name.
     """
     found = [*shadow(policy), *empty_groups(policy), *overlapping_segments(policy), *overlapping_pools(policy),
-             *rules_before_zpa(policy), *loops(policy), *not_followed(policy), *missing_feeds(policy, feeds)]  # fmt: skip
+             *rules_before_zpa(policy), *loops(policy), *missing_feeds(policy, feeds)]  # fmt: skip
     if world is not None:
         found += unknown_categories(policy, world)
         found += workload_groups_of_nobody(policy, world)

@@ -12,7 +12,7 @@ from zcc.policy.names import patterns_of
 from zcc.policy.objects.segment import Application
 from zcc.policy.references import Place
 
-__all__ = ["empty_groups", "not_followed", "overlapping_pools", "overlapping_segments", "rules_before_zpa"]
+__all__ = ["empty_groups", "overlapping_pools", "overlapping_segments", "rules_before_zpa"]
 
 # Kind of a group → what it may hold.
 HELD = {
@@ -108,11 +108,3 @@ def rules_before_zpa(policy: Policy) -> Iterator[Finding]:
                               f"destination {value} holds synthetic addresses, so that it takes flows to applications; "
                               "move it below the ZPA rules")  # fmt: skip
                 break
-
-
-def not_followed(policy: Policy) -> Iterator[Finding]:
-    """Find what is understood and not carried out."""
-    for i, rule in enumerate(policy.rules):
-        if rule.on_failure.pool_full is not None:
-            yield Finding("not-followed", ("rules", i, "on_failure", "pool_full"), f"rule {rule.name!r}: a query that no "
-                          "synthetic address is left for is answered with SERVFAIL whatever is said here")  # fmt: skip
