@@ -1,7 +1,8 @@
 """ask: one query to one DNS server, from a port of its own, and the one answer that belongs to it.
 
 Journey: `dns_gateways` asks here. UDP first; an answer that is cut, or one whose spelling is not ours, is asked for again over
-TCP. A forged answer changes nothing: the true one is still waited for.
+TCP. A forged answer, or one that breaks off, changes nothing: the true one is still waited for; where many come, somebody is
+guessing, and the query is asked over TCP.
 Source: RFC 5452 §9 (ports and ids by chance), RFC 7766 §5 (TCP after a cut answer). One thread, the event loop's.
 """
 
@@ -12,9 +13,11 @@ from ipaddress import IPv4Address
 import dns.flags
 
 from zcc.dns.disguise import CHANCE_BYTES, disguised, undisguised
+from zcc.dns.octets import records
 
 __all__ = ["PATIENCE_S", "NoAnswer", "ask"]
 
+MISFITS_LIMIT = 16  # datagrams that are no answer; a server's own mistakes are one or two
 PATIENCE_S = 1.5  # of each of UDP and TCP; stubs ask again after 5 s
 PORT = 53
 
@@ -28,11 +31,18 @@ class _Waiting(asyncio.DatagramProtocol):
 
     def __init__(self, sent: bytes, asked: bytes, answer: asyncio.Future[bytes]) -> None:
         self._sent, self._asked, self._answer = sent, asked, answer
+        self._misfits = 0
 
     def datagram_received(self, data: bytes, addr: object) -> None:
+        if self._answer.done():
+            return
         answer = undisguised(data, self._sent, self._asked)
-        if answer is not None and not self._answer.done():
+        if answer is not None and (is_cut(answer) or records(answer) is not None):
             self._answer.set_result(answer)
+            return
+        self._misfits += 1
+        if self._misfits >= MISFITS_LIMIT:
+            self._answer.set_exception(NoAnswer(f"{MISFITS_LIMIT} datagrams that are no answer: somebody is guessing"))
 
     def error_received(self, exc: Exception) -> None:
         if not self._answer.done():
@@ -51,7 +61,7 @@ async def ask(server: IPv4Address, wire: bytes, *, over_tcp: bool = False, port:
     if not over_tcp:
         try:
             answer = await _ask_udp(server, wire, port)
-            if not int.from_bytes(answer[2:4]) & dns.flags.TC:
+            if not is_cut(answer):
                 return answer
         except NoAnswer:
             pass  # a server that changes the spelling, or a path that loses UDP
@@ -101,6 +111,11 @@ async def _ask_tcp(server: IPv4Address, wire: bytes, port: int) -> bytes:
         if writer is not None:
             writer.close()
     answer = undisguised(data, sent, wire)
-    if answer is None:
-        raise NoAnswer("the answer over TCP is not one to this query")
+    if answer is None or is_cut(answer) or records(answer) is None:
+        raise NoAnswer("the answer over TCP is not a whole one to this query")
     return answer
+
+
+def is_cut(answer: bytes) -> bool:
+    """Tell whether an answer says that it is not all (TC)."""
+    return bool(int.from_bytes(answer[2:4]) & dns.flags.TC)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from zcc.dns.octets import HEADER_BYTES, OPT, question_end
 from zcc.dns.question import EDNS_PAYLOAD, Question
 
-__all__ = ["CHANCE_BYTES", "bare_query", "disguised", "under_question_of", "undisguised"]
+__all__ = ["CHANCE_BYTES", "KEPT_FLAGS", "bare_query", "disguised", "under_question_of", "undisguised"]
 
 CHANCE_BYTES = 34  # two for the id, and a bit for each of the 255 octets a name has at most
 CASE_BIT = 0x20
