@@ -18,6 +18,7 @@ from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.checksum cimport update16, update_bytes
 from fastpath.packet cimport (PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, Transport, walk_extensions,
                               write_mapped)
+from fastpath.rewrite cimport rewrite_error
 from fastpath.wire cimport load_be16, store_be16
 
 cdef enum:
@@ -134,14 +135,40 @@ def rewrite_one(PacketBatch batch not None, int row_number, int side, bytes addr
     cdef Quote quote
     cdef Columns* b = &batch.columns
     check_row(b, row_number)
-    if side not in (0, 1):
-        raise ValueError(f"side must be 0 (source) or 1 (destination), not {side}")
-    if len(address) != 16 or address.startswith(bytes(10) + b"\xff\xff") != (b.ip_version[row_number] == 4):
-        raise ValueError(f"address must be 16 bytes of the row's family, not {address!r}")
+    check_side(b, row_number, side, address)
     if not quote_of(b, row_number, &quote):
         raise ValueError(f"row_number: row {row_number} quotes no packet")
     rewrite_quote(row(b, row_number) + b.inner_start[row_number], b.l4_start[row_number] - b.inner_start[row_number], &quote,
                   side, address, port)
+
+
+def readdress_one(PacketBatch batch not None, int row_number, int side, bytes address not None):
+    """Put another address on one side of the ICMP error in a row itself, and into its column.
+
+    Args:
+        row_number: a live row for which read_one returns something.
+        side: 0 = source, 1 = destination.
+        address: 16 bytes, IPv4 mapped, of the row's family.
+    Raises:
+        ValueError: an argument is out of range, or the row quotes nothing.
+    """
+    cdef Quote quote
+    cdef Columns* b = &batch.columns
+    check_row(b, row_number)
+    check_side(b, row_number, side, address)
+    if not quote_of(b, row_number, &quote):
+        raise ValueError(f"row_number: row {row_number} quotes no packet")
+    rewrite_error(row(b, row_number) + b.inner_start[row_number], b.ip_version[row_number],
+                  b.l4_start[row_number] - b.inner_start[row_number], side, address)
+    memcpy((b.destination if side else b.source) + 16 * row_number, <const uint8_t*> address, 16)
+
+
+cdef int check_side(Columns* b, int i, int side, bytes address) except -1:
+    if side not in (0, 1):
+        raise ValueError(f"side must be 0 (source) or 1 (destination), not {side}")
+    if len(address) != 16 or address.startswith(bytes(10) + b"\xff\xff") != (b.ip_version[i] == 4):
+        raise ValueError(f"address must be 16 bytes of the row's family, not {address!r}")
+    return 0
 
 
 cdef int check_row(Columns* b, int i) except -1:

@@ -77,6 +77,18 @@ def test_a_rewritten_quote_is_the_one_made_from_scratch(impl, name, side):
     assert inner(batch) == bytes(error(changed))
 
 
+@pytest.mark.parametrize("name", ["udp", "udp6"])
+@pytest.mark.parametrize("side", [0, 1], ids=["source", "destination"])
+def test_an_error_with_another_address_is_the_one_made_from_scratch(impl, name, side):
+    made = error(OFFENDERS[name])
+    batch = row(made)
+    address = "10.8.6.4" if IP in made else "fd00:8::4"
+    impl.readdress_one(batch, 0, side, mapped(address))
+    setattr(made, "dst" if side else "src", address)
+    assert inner(batch) == bytes(made)
+    assert (batch.destination if side else batch.source)[0].tobytes() == mapped(address)
+
+
 def test_of_a_quote_of_eight_bytes_only_what_is_there_is_changed(impl):
     offender = OFFENDERS["tcp"]
     changed = offender.copy()
@@ -104,6 +116,8 @@ def test_wrong_calls_are_named(impl):
     for call, name in ((lambda: impl.read_one(batch, 1), "row_number"),
                        (lambda: impl.rewrite_one(batch, 0, 2, mapped("10.0.0.1"), 9), "side"),
                        (lambda: impl.rewrite_one(batch, 0, 0, b"short", 9), "address"),
+                       (lambda: impl.readdress_one(batch, 0, 2, mapped("10.0.0.1")), "side"),
+                       (lambda: impl.readdress_one(batch, 0, 0, b"short"), "address"),
                        (lambda: impl.rewrite_one(batch, 0, 0, mapped("fd00::1"), 9), "address")):
         with pytest.raises(ValueError, match=name):
             call()

@@ -46,6 +46,7 @@ SAME_ROW = {
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("refusal", "packet"): "numbers of protocols and flags",
     ("quote", "packet"): "walks extension headers",
+    ("quote", "rewrite"): "an error has addresses of its own too",
     ("rows", "domains"): "patterns are found by name before they are rows",
     ("criteria", "workloads"): "checks the class of an argument",
     ("ruletables", "workloads"): "who the ends of a packet are",
@@ -137,6 +138,9 @@ DOORWAYS_TO_FASTPATH = {
     "connector/replay.py": "the same data plane over a capture",
     "connector/preview.py": "the live flows, decided by a candidate's bitmaps",
     "internet_edge/datapath.py": "the edge's data plane",
+    "internet_edge/gate.py": "whose session a datagram is",
+    "internet_edge/odd.py": "fragments and ICMP errors of that",
+    "internet_edge/drops.py": "the names of its drop reasons",
 }
 # Protocol sessions and decisions take bytes, time and randomness as arguments: no clock, socket or loop.
 PURE = (

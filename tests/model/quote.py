@@ -104,3 +104,22 @@ def rewrite_transport(data, kind, at, side, addresses, port):
     if kind == 17:
         checksum = checksum or 0xFFFF
     data[at + sum_at : at + sum_at + 2] = checksum.to_bytes(2)
+
+
+def readdress_one(batch, row_number, side, address):
+    outer = outer_of(batch, row_number)
+    if side not in (0, 1):
+        raise ValueError("side must be 0 or 1")
+    if len(address) != 16 or address.startswith(MAPPED) != (batch.ip_version[row_number] == 4):
+        raise ValueError("address must be 16 bytes of the row's family")
+    if not (outer and quoted(*outer)):
+        raise ValueError("row_number: it quotes no packet")
+    packet, l4 = bytearray(outer[0]), outer[1]
+    at, put = (8 + 16 * side, address) if packet[0] >> 4 == 6 else (12 + 4 * side, address[12:])
+    sum_at = l4 + 2 if packet[0] >> 4 == 6 else 10
+    old = bytes(packet[at : at + len(put)])
+    packet[sum_at : sum_at + 2] = updated(int.from_bytes(packet[sum_at : sum_at + 2]), old, put).to_bytes(2)
+    packet[at : at + len(put)] = put
+    begin = int(batch.inner_start[row_number])
+    batch.data[row_number, begin : begin + len(packet)] = list(packet)
+    (batch.destination if side else batch.source)[row_number] = list(address)

@@ -18,7 +18,8 @@ from zcc.clock import SystemClock
 from zcc.doorway import Doorway
 from zcc.errors import ListenError
 from zcc.internet_edge.cookie import Cookies
-from zcc.internet_edge.datapath import Datapath, drop_counts
+from zcc.internet_edge.datapath import Datapath
+from zcc.internet_edge.drops import drop_counts
 from zcc.internet_edge.flows import FlowEnd
 from zcc.internet_edge.listener import Listener
 from zcc.internet_edge.metrics import EdgeCollector, Snapshot
@@ -127,7 +128,7 @@ async def _serve(
         nonlocal generation
         if check.changed_since(generation):
             generation = check.generation
-            datapath.end_sessions(lambda session: is_revoked(session.peer), "its certificate was revoked")
+            datapath.gate.end_sessions(lambda session: is_revoked(session.peer), "its certificate was revoked")
 
     worker = asyncio.create_task(asyncio.to_thread(datapath.run))
     stopped = asyncio.create_task(stop.wait())

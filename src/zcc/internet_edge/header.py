@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HEADER_BYTES", "OPTION_CLASS", "OPTION_FLOW_HASH", "OPTION_LOCATION", "headers"]
+__all__ = ["HEADER_BYTES", "OPTION_CLASS", "OPTION_FLOW_HASH", "OPTION_LOCATION", "headers", "put_headers"]
 
 OPTION_CLASS, OPTION_LOCATION, OPTION_FLOW_HASH = 0xFF5A, 1, 3
 HEADER_BYTES = 28
@@ -45,3 +45,16 @@ def headers(flows: NDArray[Any], versions: NDArray[np.uint8]) -> NDArray[np.uint
     made["hash_type"], made["hash_words"] = OPTION_FLOW_HASH, 2
     made["hash"] = flows["hash"]
     return made.view(np.uint8).reshape(len(flows), HEADER_BYTES)
+
+
+def put_headers(batch: Any, rows: NDArray[np.uint16], entries: NDArray[Any]) -> None:
+    """Put the header of its flow in front of the inner packet of each row, wherever that lies.
+
+    Args:
+        batch: a fastpath.batch.PacketBatch; `entry` names the flow.
+        entries: of fastpath.flowtable.
+    """
+    at = batch.inner_start[rows].astype(np.intp) - HEADER_BYTES
+    made = headers(entries[batch.entry[rows]], batch.ip_version[rows])
+    batch.data[rows[:, None], at[:, None] + np.arange(HEADER_BYTES)] = made
+    batch.start[rows], batch.length[rows] = at, batch.inner_length[rows] + HEADER_BYTES

@@ -57,6 +57,7 @@ def test_ping_and_ttl(tmp_path: Path) -> None:
         client = world.connect()
         client.send(bytes(IP(src=WORKLOAD, dst=SERVER, ttl=1) / ICMP(id=77, seq=1) / Raw(b"dies here")), vni=1)
         client.send(bytes(IP(src=WORKLOAD, dst=SERVER) / ICMP(id=77, seq=2) / Raw(b"data")), vni=1)
+        assert valid(inner(client.receive())[2])[ICMP].type == 11
         answer = valid(inner(client.receive())[2])
         assert (answer[ICMP].type, answer[ICMP].id, answer[ICMP].seq) == (0, 77, 2)
 

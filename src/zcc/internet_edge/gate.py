@@ -1,0 +1,174 @@
+"""Gate: who is behind each datagram of the edge's socket, and what both say beside packets.
+
+    datagram ─▶ whose session? ─▶ DTLS open ─▶ a row that holds Geneve │ control: answered here
+                 └ nobody's: the listener, a few in a batch ─▶ a new session
+
+Journey: the first step of the datapath's way from tunnels to the internet. The datapath's thread only. Source: RFC 6347 (DTLS),
+design §3.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpath.action import DropReason
+from fastpath.batch import HEADROOM_BYTES, PacketBatch
+from fastpath.dtls import Session
+from zcc.internet_edge.drops import TAKEN
+from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
+from zcc.internet_edge.sessions import EdgeSession, SessionBook
+from zcc.itunnel import wire
+
+__all__ = ["Gate"]
+
+STRANGERS = 32              # datagrams a batch that may go to the listener
+CONTROL = 0x80
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Sessions of one edge, and the way to them."""
+
+    def __init__(
+        self,
+        batch: PacketBatch,
+        listener: Listener,
+        sessions: SessionBook,
+        wire_socket: socket.socket,
+        tunnel: Callable[[str, EdgeSession, str], None],
+    ) -> None:
+        """Start without sessions; the arguments are the datapath's."""
+        self._batch, self._listener, self.sessions = batch, listener, sessions
+        self._wire, self._tunnel = wire_socket, tunnel
+
+    def open(self, now_ns: int) -> NDArray[np.uint32]:
+        """Open every datagram in its session; return the number of the session of each row."""
+        batch, count = self._batch, self._batch.count
+        origin = np.zeros(count, np.uint32)
+        live = self._live()
+        peers = batch.peer_address[live].astype(np.uint64) << np.uint64(16) | batch.peer_port[live]
+        hellos = hello_rows(batch.data[live, HEADROOM_BYTES:HEADROOM_BYTES + HELLO_BYTES])
+        budget = STRANGERS
+        for key in np.unique(peers).tolist():
+            address = (key >> 16, key & 0xFFFF)
+            mine = peers == key
+            session = self.sessions.at(address)
+            strange = live[mine & hellos] if session is not None else live[mine]
+            budget -= self._greet(address, strange, budget, now_ns)
+            rows = live[mine & ~hellos]
+            session = self.sessions.at(address)
+            if session is not None and len(rows):
+                origin[rows] = session.number
+                self._open_in(session, rows, now_ns)
+        return origin
+
+    def _open_in(self, session: EdgeSession, rows: NDArray[np.uint16], now_ns: int) -> None:
+        rows = rows[self._batch.reason[rows] == 0]
+        opened = session.record.open_rows(self._batch, rows)
+        if opened:
+            session.last_ns = now_ns
+        if opened < len(rows):
+            said = session.record.pending()
+            if said:
+                self.say(session.address, [said])
+            if session.record.closed:
+                self.end(session, "the connector closed it")
+
+    def _greet(self, address: tuple[int, int], rows: NDArray[np.uint16], budget: int, now_ns: int) -> int:
+        """Hand datagrams of nobody's session to the listener; return how many it took."""
+        taken = 0
+        for row in rows.tolist():
+            datagram = self._batch.frame(row)
+            if self.sessions.at(address) is not None and not opens_handshake(datagram):
+                continue          # accepted a moment ago: these are the session's own
+            if taken == budget or not self._listener.wants(address, datagram):
+                self._batch.reason[row] = DropReason.DROP_DTLS_PEER_UNKNOWN
+                continue
+            taken += 1
+            self._batch.reason[row] = TAKEN
+            self.say(address, self._listener.receive(address, datagram, now_ns))
+            self.accept(now_ns)
+        return taken
+
+    def accept(self, now_ns: int) -> None:
+        for accepted in self._listener.accepted:
+            record = Session(accepted.connection)
+            session, ended = self.sessions.add(accepted.address, record, accepted.peer, now_ns)
+            for former in ended:
+                self._tunnel("DOWN", former, "another session takes its place")
+            self._tunnel("UP", session, "None")
+        self._listener.accepted.clear()
+
+    def take_control(self, origin: NDArray[np.uint32], now_ns: int) -> None:
+        batch = self._batch
+        live = self._live()
+        for row in live[batch.geneve_flags[live] & CONTROL != 0].tolist():
+            batch.reason[row] = TAKEN
+            session = self.sessions.towards(int(origin[row]), now_ns)
+            if session is None:
+                continue
+            match wire.decode(batch.frame(row)):
+                case wire.Probe(sequence, time_ns):
+                    session.probes += 1
+                    self._control(session, wire.ProbeAnswer(sequence, time_ns))
+                case wire.Hello():
+                    self._control(session, wire.Hello(wire.VERSION))
+                case wire.Goodbye():
+                    self.end(session, "the connector said goodbye")
+
+    def end_sessions(self, is_refused: Callable[[EdgeSession], bool], reason: str) -> None:
+        """End the sessions of peers that may not be here any more (revoked)."""
+        for session in self.sessions:
+            if is_refused(session):
+                self._control(session, wire.Goodbye())
+                self.end(session, reason)
+
+    def end(self, session: EdgeSession, reason: str) -> None:
+        self.say(session.address, [session.record.close()])
+        self.sessions.remove(session)
+        self._tunnel("DOWN", session, reason)
+
+    def _control(self, session: EdgeSession, message: wire.Message) -> None:
+        sealed = session.record.seal(wire.encode(message))
+        if sealed is not None:
+            self.say(session.address, [sealed])
+
+    def say(self, address: tuple[int, int], datagrams: Iterable[bytes]) -> None:
+        receiver = (str(IPv4Address(address[0])), address[1])
+        for datagram in datagrams:
+            if datagram:
+                try:
+                    self._wire.sendto(datagram, socket.MSG_DONTWAIT, receiver)
+                except OSError as error:
+                    log.debug("to %s:%d: %s", *receiver, error)
+
+    def origins(self) -> NDArray[np.uint32]:
+        """The number of the session of each row, by its peer."""
+        batch = self._batch
+        peers = zip(batch.peer_address[:batch.count].tolist(), batch.peer_port[:batch.count].tolist(), strict=True)
+        sessions = [self.sessions.at(peer) for peer in peers]
+        return np.array([0 if session is None else session.number for session in sessions], np.uint32)
+
+    def tick(self, now_ns: int) -> None:
+        """Repeat what handshakes wait for; end sessions that are silent for too long."""
+        for address, datagram in self._listener.tick(now_ns):
+            self.say(address, [datagram])
+        self.accept(now_ns)
+        for session in self.sessions.idle(now_ns):
+            self.end(session, "nothing came for too long")
+
+    def close(self) -> None:
+        """Say goodbye to all connectors."""
+        for session in self.sessions:
+            self._control(session, wire.Goodbye())
+            self.end(session, "the edge stops")
+
+    def _live(self) -> NDArray[np.uint16]:
+        return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)
