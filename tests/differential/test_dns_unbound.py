@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -13,12 +13,12 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from tests.differential.dns_corpus import ADDRESS, NAME, corpus, mutations, query
+from tests.differential.dns_corpus import ADDRESS, NAME, TYPES, corpus, mutations, query
 from tests.differential.dns_differences import DIFFERENCES
 from tests.differential.unbound import Unbound
 
 from zcc.clock import ManualClock
-from zcc.connector.dns_gateways import Gateways
+from zcc.connector.dns_gateways import Gateways, Redirected
 from zcc.connector.dns_upstream import ask
 from zcc.dns import answers
 from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
@@ -126,11 +126,7 @@ def test_what_comes_through_a_gateway_is_what_the_server_says(
     unbound: Unbound, name: str, kind: str, edns: int | None
 ) -> None:
     wire = query(name, kind, use_edns=edns)
-    question = parse_question(wire)
-    assert isinstance(question, Question)
-    made = Gateways([DnsGateway(name="it", primary=IPv4Address("127.0.0.1"))], ManualClock(),
-                    lambda server, sent: ask(server, sent, port=unbound.port))  # fmt: skip
-    through = [asyncio.run(made.answer("it", wire, question)) for _ in range(2)]
+    through = [asyncio.run(made) for made in twice(unbound, wire)]
     assert [found.flags for found in through if found] == ["PRIMARY_SERVER_RESPONSE_PASS", "CACHE_RESPONSE_PASS"]
     direct = unbound.ask(wire)
     assert direct is not None
@@ -140,6 +136,31 @@ def test_what_comes_through_a_gateway_is_what_the_server_says(
             assert parts(found.message) == parts(direct)
         else:
             assert len(parts(found.message)["answer"]) == 1 and len(found.message) > len(direct)
+
+
+def twice(unbound: Unbound, wire: bytes) -> list[Coroutine[object, object, Redirected | None]]:
+    """Ask one gateway of unbound two times."""
+    question = parse_question(wire)
+    assert isinstance(question, Question)
+    made = Gateways([DnsGateway(name="it", primary=IPv4Address("127.0.0.1"))], ManualClock(),
+                    lambda server, sent: ask(server, sent, port=unbound.port))  # fmt: skip
+    return [made.answer("it", wire, question) for _ in range(2)]
+
+
+# Of the connection, not of the name: a gateway asks without them, and cuts nothing, since it can ask over TCP.
+OF_THE_CONNECTION = ("AXFR", "IXFR", "OPT", "TSIG", "TKEY", "NONE")
+
+
+@pytest.mark.parametrize("name", ["www.zone.example", "none.zone.example"])
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if kind not in OF_THE_CONNECTION])
+def test_every_type_of_a_name_that_we_do_not_own_comes_through_unchanged(unbound: Unbound, name: str, kind: str) -> None:
+    for more in ({}, {"want_dnssec": True}, {"flags": 0x0110}, {"use_edns": None}):
+        wire = query(name, kind, **more)
+        assert ours(wire) is None  # it goes on, or to a gateway
+        direct, (new, kept) = unbound.ask(wire), [asyncio.run(made) for made in twice(unbound, wire)]
+        assert direct is not None and new is not None and kept is not None
+        for found in (new, kept):
+            assert differing(found.message, direct) == set(), (kind, more)
 
 
 def test_the_list_is_where_the_documentation_says() -> None:
