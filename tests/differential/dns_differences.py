@@ -20,10 +20,10 @@ class Difference:
     reason: str
 
 
-NO_RECORD = ("a type that is none of a record: unbound takes the query for wrong; that the name has none such is as true, and what "
-             "the data plane says of every type but A")  # fmt: skip
-WRONG_OPTION = ("an option whose length or contents its RFC does not allow makes the query wrong (cookies: RFC 7873 §5.2.2, client "
-                "subnet: RFC 7871 §7.1.2); unbound passes over what it does not use")  # fmt: skip
+NO_RECORD = ("a type that is none of a record: unbound takes the query for wrong; that the name has none such is as true, and "
+             "what the data plane says of every type but A")  # fmt: skip
+WRONG_OPTION = ("an option whose length or contents its RFC does not allow makes the query wrong (cookies: RFC 7873 §5.2.2, "
+                "client subnet: RFC 7871 §7.1.2); unbound passes over what it does not use")  # fmt: skip
 DIFFERENCES = (
     Difference("*type [!A]*", "error", "we say why there is no such record (RFC 8914 code 4); who does not know it skips it"),
     Difference("type AAAA", "error", "as for every type but A"),
