@@ -106,6 +106,7 @@ lazy(app, "check", "zcc.check:check_command", "Every mistake of a file, and what
 lazy(app, "explain", "zcc.explain:explain_command", "Which rule decides a flow, and why none before it does.")
 lazy(app, "replay", "zcc.replay:replay_command", "A capture or a session log through the rules of a file.")
 lazy(app, "policy", "zcc.policy_command:policy", "Compare policies, and see what an edit would do.")
+lazy(app, "status", "zcc.status:status_command", "How the connector that runs here is: edges, gateways, failures.")
 lazy(app, "lab", "zcc.lab.command:lab_command", "The whole system on this machine, in network namespaces.")
 lazy(app, "gwlb", "zcc.lab.command:gwlb_command", "Emulate AWS Gateway Load Balancer on an interface.")
 lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic address, now and before.")

@@ -9,24 +9,20 @@ Journey: argv → settings → zcc.policy.diff, or the connector's socket → te
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from zcc.asking import SOCKET, ask
 from zcc.config import load
-from zcc.errors import ZccError
 from zcc.feeds.watch import Watch
 from zcc.policy.compare import Tally
 from zcc.policy.diff import diff
 
 __all__ = ["policy"]
 
-SOCKET = "connector.sock"  # as zcc.connector.local_socket names it
-ANSWER_S = 130.0
-ANSWER_BYTES = 1 << 26
 WIDTH = 160  # of a table that is not printed on a terminal
 
 policy = typer.Typer(
@@ -74,29 +70,13 @@ def preview_command(
     """
     data = candidate.read_text() if candidate.is_file() else ""
     settings: Any = load(candidate, "connector")
-    answer = _ask(path or settings.state / SOCKET, {"ask": "preview", "file": data})
+    answer = ask(path or settings.state / SOCKET, {"ask": "preview", "file": data})
     if as_json:
         typer.echo(json.dumps(answer))
         return
     found = Tally.from_dict(answer)
     show(found, as_json)
     typer.echo(f"This edit would cut {found.cut:,} of {found.looked_at:,} live flows.")
-
-
-def _ask(path: Path, question: dict[str, Any]) -> dict[str, Any]:
-    try:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(ANSWER_S)
-            asking.connect(str(path))
-            asking.sendall(json.dumps(question).encode() + b"\n")
-            with asking.makefile("rb") as answer:
-                found: dict[str, Any] = json.loads(answer.readline(ANSWER_BYTES))
-    except (OSError, ValueError) as error:
-        raise ZccError(f"{path} does not answer: {error}; does a connector run here, and may this user open "
-                       "its socket?") from None
-    if "error" in found:
-        raise ZccError(found["error"])
-    return found
 
 
 def show(found: Any, as_json: bool) -> None:

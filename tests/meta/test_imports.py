@@ -125,7 +125,10 @@ ALLOWED = {
     "explain": frozenset({"config", "feeds", "fields", "policy"}),
     # a capture goes through the connector's own code, which is loaded by name
     "replay": frozenset({"config", "errors", "feeds", "policy"}),
-    "policy_command": frozenset({"config", "errors", "feeds", "policy"}),
+    "policy_command": frozenset({"asking", "config", "feeds", "policy"}),
+    # a question to the connector that runs here
+    "asking": frozenset({"errors"}),
+    "status": frozenset({"asking", "config"}),
     "ledger": frozenset({"config", "errors", "fields", "synthetic"}),
     "cli": frozenset({"errors", "commands", "config", "serve"}),
     "__main__": frozenset({"cli"}),

@@ -29,7 +29,7 @@ from zcc.connector.full_pools import FullPools
 from zcc.connector.health import HealthServer, Observed, Way
 from zcc.connector.in_use import InUse
 from zcc.connector.local_socket import NAME as SOCKET_NAME
-from zcc.connector.local_socket import LocalSocket
+from zcc.connector.local_socket import Answerer, LocalSocket
 from zcc.connector.metrics import ConnectorCollector
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
@@ -42,6 +42,7 @@ from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels, session_fields
 from zcc.connector.settings import ConnectorSettings
 from zcc.connector.sharing import Sharing
+from zcc.connector.status import Status
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
 from zcc.dns.intercept import Interceptor
@@ -175,7 +176,10 @@ class Connector:
         self._tasks.append(asyncio.create_task(self.edits.follow_feeds(), name="feeds"))
         self._tasks.append(asyncio.create_task(self.edits.follow_failures(self._failed), name="failures"))
         if parse is not None:
-            answerers = {"preview": functools.partial(self.edits.preview, parse=parse)}
+            answerers: dict[str, Answerer] = {
+                "preview": functools.partial(self.edits.preview, parse=parse),
+                "status": Status(self.edits, self.datapath, self.tunnels, self.edge).tell,
+            }
             local = LocalSocket(self.settings.state / SOCKET_NAME, answerers)
             await local.start()
             self._closers.push_async_callback(local.close)

@@ -20,7 +20,7 @@ from typing import Any
 
 from zcc.errors import ListenError, ZccError
 
-__all__ = ["NAME", "LocalSocket"]
+__all__ = ["NAME", "Answerer", "LocalSocket"]
 
 NAME = "connector.sock"
 QUESTION_BYTES = 1 << 24
