@@ -15,7 +15,7 @@ cdef enum:
     MOST_BITS = 24
     START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
     START_ENOUGH_BITS = 15       # fewer than these
-    LEAP_BITS = 8                # a leap takes at least so many bits
+    LEAP_BITS = 8                # a leap takes at least so many bits, and as many as a group would
     LEAP_ROUTES = 1024           # and has at most so many routes behind it, since what parts from its path makes all anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
 
@@ -50,16 +50,17 @@ cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inher
     """The link of a prefix of `depth` bits with routes within."""
     cdef Runs runs
     cdef uint32_t n
+    cdef int wide
     runs.depth, runs.n = depth, 0
     add_run(&runs, 0, inherited)
     add_runs(&runs, build.routes, node, inherited)
     if runs.n <= RUNS:
         return make_lines(build.fib, &runs, made)
-    n = routes_below(build.routes, node, LEAP_ROUTES + 1)
-    if build.routes.nodes[node].length - depth >= LEAP_BITS and n <= LEAP_ROUTES:
-        return make_leap(build, node, inherited, made)
     n = routes_below(build.routes, node, 1 << MOST_BITS)
-    return make_group(build, node, depth, width_of(n, SPARE_BITS, MOST_BITS), inherited, made)
+    wide = width_of(n, SPARE_BITS, MOST_BITS)
+    if build.routes.nodes[node].length - depth >= max(wide, LEAP_BITS) and n <= LEAP_ROUTES:
+        return make_leap(build, node, inherited, made)
+    return make_group(build, node, depth, wide, inherited, made)
 
 
 cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:

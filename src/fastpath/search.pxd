@@ -109,15 +109,34 @@ cdef extern from *:
         return _mm256_blend_epi32(_mm256_permutevar8x32_epi32(low, branch), _mm256_permutevar8x32_epi32(high, branch), 0xAA);
     }
 
-    FASTPATH_V3 static inline void fastpath_start4(const uint64_t *starts, const uint8_t *at, __m256i *link, __m256i *ahead) {
-        __m256i high = fastpath_swapped((const __m256i *) at);
-        __m256i branch = _mm256_shuffle_epi32(_mm256_srli_epi64(high, 61), 0xA0);
-        __m256i skipped = fastpath_pick4(starts + 24, branch);
-        __m256i differing = _mm256_xor_si256(high, fastpath_pick4(starts + 16, branch));
-        __m256i same = _mm256_srlv_epi64(differing, _mm256_sub_epi64(_mm256_set1_epi64x(64), skipped));
-        same = _mm256_cmpeq_epi64(same, _mm256_setzero_si256());
-        *link = _mm256_blendv_epi8(fastpath_pick4(starts + 8, branch), fastpath_pick4(starts, branch), same);
-        *ahead = _mm256_sllv_epi64(high, skipped);
+    FASTPATH_V3 static inline void fastpath_begin4(__m256i on, __m256i off, __m256i prefix, __m256i skipped, __m256i *link,
+                                                   __m256i *ahead) {
+        __m256i differing = _mm256_srlv_epi64(_mm256_xor_si256(*ahead, prefix), _mm256_sub_epi64(_mm256_set1_epi64x(64), skipped));
+        *link = _mm256_blendv_epi8(off, on, _mm256_cmpeq_epi64(differing, _mm256_setzero_si256()));
+        *ahead = _mm256_sllv_epi64(*ahead, skipped);
+    }
+
+    /* Where 64 addresses start. Mostly all have the same first 3 bits; then nothing has to be looked up for each. */
+    FASTPATH_V3 static inline void fastpath_start64(const uint64_t *starts, const uint8_t *addresses, __m256i *link, __m256i *ahead) {
+        const __m256i first = _mm256_set1_epi64x((long long) ((uint64_t) (addresses[0] >> 5) << 61));
+        __m256i mixed = _mm256_setzero_si256();
+        for (int i = 0; i < 16; i++) {
+            __builtin_prefetch(addresses + 1024 + 64 * i);
+            ahead[i] = fastpath_swapped((const __m256i *) addresses + 2 * i);
+            mixed = _mm256_or_si256(mixed, _mm256_xor_si256(ahead[i], first));
+        }
+        if (_mm256_testz_si256(mixed, _mm256_set1_epi64x((long long) ((uint64_t) 7 << 61)))) {
+            const uint64_t *start = starts + (addresses[0] >> 5);
+            __m256i on = _mm256_set1_epi64x((long long) start[0]), off = _mm256_set1_epi64x((long long) start[8]);
+            __m256i prefix = _mm256_set1_epi64x((long long) start[16]), skipped = _mm256_set1_epi64x((long long) start[24]);
+            for (int i = 0; i < 16; i++) fastpath_begin4(on, off, prefix, skipped, &link[i], &ahead[i]);
+            return;
+        }
+        for (int i = 0; i < 16; i++) {
+            __m256i branch = _mm256_shuffle_epi32(_mm256_srli_epi64(ahead[i], 61), 0xA0);
+            fastpath_begin4(fastpath_pick4(starts, branch), fastpath_pick4(starts + 8, branch), fastpath_pick4(starts + 16, branch),
+                            fastpath_pick4(starts + 24, branch), &link[i], &ahead[i]);
+        }
     }
 
     /* Four addresses take one step; those that are in no group stay. Each link is loaded whole, by itself: a gather is no faster
@@ -182,23 +201,20 @@ cdef extern from *:
         __m256i link[16], ahead[16];
         uint64_t links[64], bits[64], leaves = 0, trees = 0, undone = 0;
         uint32_t open = 0;
-        for (int i = 0; i < 16; i++) {
-            __builtin_prefetch(addresses + 1024 + 64 * i);
-            fastpath_start4(starts, addresses + 64 * i, &link[i], &ahead[i]);
-        }
-        /* As many steps as nearly all addresses need are cheaper for all than to ask before each. */
-        for (int step = 0; step < 2; step++)
-            for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
+        fastpath_start64(starts, addresses, link, ahead);
+        for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
         for (int i = 0; i < 16; i++) open |= fastpath_going4(link[i]) << i;
-        if (!open) open = fastpath_leaps4(cells, addresses, link, ahead);
-        while (open) {
+        if (__builtin_popcount(open) >= 8) {                     /* a step for all is cheaper than to ask each */
+            for (int i = 0; i < 16; i++) fastpath_step4(cells, &link[i], &ahead[i]);
+            open = 0;
+            for (int i = 0; i < 16; i++) open |= fastpath_going4(link[i]) << i;
+        }
+        while (open || (open = fastpath_leaps4(cells, addresses, link, ahead)))
             for (uint32_t left = open; left; left &= left - 1) {
                 int i = __builtin_ctz(left);
                 fastpath_step4(cells, &link[i], &ahead[i]);
                 open &= ~((uint32_t) !fastpath_going4(link[i]) << i);
             }
-            if (!open) open = fastpath_leaps4(cells, addresses, link, ahead);
-        }
         for (int i = 0; i < 16; i++) {
             _mm256_storeu_si256((__m256i *) links + i, link[i]);
             _mm256_storeu_si256((__m256i *) bits + i, ahead[i]);
