@@ -364,6 +364,22 @@ def test_the_middle_of_a_connection_that_is_not_known(midstream, told, gone):
 
 
 @isolated
+def test_who_is_rejected_is_told_at_once_and_under_its_own_header():
+    rig = WorkerRig()
+    rig.edit([{"name": "no", "method": "DROP", "reject": True, "destinations": ["203.0.113.0/24", "2001:db8:5::/48"]}])
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443), udp(WORKLOAD6, REMOTE6, 4000, 9), cookie=66)
+    frames = rig.to_workload()
+    assert [frame[:40] for frame in frames] == [gwlb.header(0xAAA, 2, 66, version) for version in (4, 6)]
+    reset, told = read(frames[0][40:]), read(frames[1][40:])
+    assert (reset.src, reset[TCP].flags, reset[TCP].ack) == (REMOTE, "RA", 1)
+    assert (told.src, told[ICMPv6DestUnreach].code) == (REMOTE6, 1)
+    assert (rig.drops(), rig.flows.size) == ({"rejected": 2}, 2)
+    rig.edit([{"name": "no", "method": "DROP", "destinations": ["203.0.113.0/24"]}])
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443))
+    assert (rig.to_workload(), rig.drops()) == ([], {"rejected": 2, "policy": 1})
+
+
+@isolated
 def test_without_a_port_left_a_flow_is_refused_and_the_others_go_on():
     rig = WorkerRig(ports=(5000, 5001))
     first = [tcp(WORKLOAD, REMOTE, 4000 + k, 443) for k in range(3)]

@@ -53,6 +53,7 @@ NO_TUNNEL = 255
 METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
 }
+METHODS[Action.ACTION_REJECT] = "DROP"      # it differs in what the sender is told
 _DROPS: dict[int, str] = {
     reason: reason.name.removeprefix("DROP_").lower()
     for reason in DropReason
@@ -387,4 +388,7 @@ def _finish(done: asyncio.Future[None]) -> None:
 
 def _named(names: dict[int, str], values: Iterable[int]) -> dict[str, int]:
     numbers = list(values)
-    return {name: numbers[key] for key, name in names.items()}
+    named = dict.fromkeys(names.values(), 0)
+    for key, name in names.items():
+        named[name] += numbers[key]
+    return named

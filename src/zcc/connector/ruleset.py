@@ -20,7 +20,7 @@ from fastpath.criteria import KINDS, Countries, Criteria
 from fastpath.lpm import Lpm4, Lpm6
 from fastpath.workloads import Workloads
 from zcc.policy.compile import CompiledPolicy, country_number
-from zcc.policy.model import Method
+from zcc.policy.model import Method, Rule
 from zcc.policy.names import NameBook
 from zcc.policy.world import World
 
@@ -58,12 +58,17 @@ def build_ruleset(compiled: CompiledPolicy, generation: int, tables: Tables | No
     return RuleSet(generation, **ruleset_arguments(compiled, tables, gateways))
 
 
+def action_of(rule: Rule) -> Action:
+    """Return what the data plane does with a flow of this rule."""
+    return Action.ACTION_REJECT if rule.reject and rule.method is Method.DROP else ACTIONS[rule.method]
+
+
 def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None,
                       gateways: Mapping[str, int] = NO_GATEWAYS) -> dict[str, Any]:
     """Return what RuleSet, or its reference in tests/model, takes besides the generation."""
     tables = tables or Tables()
     return {
-        "actions": np.array([ACTIONS[rule.method] for rule in compiled.rules], np.uint8),
+        "actions": np.array([action_of(rule) for rule in compiled.rules], np.uint8),
         "rule_of": compiled.rule_of,
         "criteria": Criteria(**{name: KINDS[name](**columns) for name, columns in compiled.criteria.items()}),
         "countries": tables.countries,

@@ -107,6 +107,8 @@ class Explanation:
         verdict = Text(f"rule {decision.index} ", style="bold")
         verdict.append(f"{decision.rule.name!r} decides: ")
         verdict.append(str(decision.rule.method), style="bold green")
+        if decision.rule.reject and decision.rule.method is Method.DROP:
+            verdict.append(", and the sender is told")
         if decision.rule.gateway:
             verdict.append(f" by gateway {decision.rule.gateway}")
         parts.append(verdict)

@@ -99,6 +99,7 @@ class Rule(Settings):
     name: Annotated[str, Field(min_length=1, max_length=RULE_NAME_LIMIT)]
     method: Method
     description: Description = ""
+    reject: bool = False  # DROP only: the sender is told, by a TCP reset or an ICMP error
     enabled: bool = True  # a rule switched off keeps its place
     locations: tuple[str, ...] = ()  # LOCATION or LOCATION/SUBLOCATION
     location_groups: tuple[str, ...] = ()
@@ -134,6 +135,8 @@ class Rule(Settings):
         for criterion in _NOT_ALLOWED[self.method]:
             if getattr(self, criterion):
                 raise ValueError(f"rule {self.name!r}: {criterion} cannot be used with method {self.method}")
+        if self.reject and self.method is not Method.DROP:
+            raise ValueError(f"rule {self.name!r}: reject is for the method DROP, not {self.method}")
         if self.names_applications:
             for criterion in ("destinations", "destination_groups", "application_services", *_INTERNET):
                 if getattr(self, criterion):

@@ -85,3 +85,9 @@ def test_a_problem_has_its_place_in_the_configuration():
     catalogue = Catalogue.model_validate({"locations": ["aws-co1"]})
     [(place, _)] = problems(catalogue, rules, [], [])
     assert place == ("rules", 0, "locations", 1)
+
+
+def test_only_a_rule_that_drops_may_reject() -> None:
+    assert Rule(name="no", method="DROP", reject=True).reject
+    with pytest.raises(ValueError, match="reject is for the method DROP, not LOCAL"):
+        Rule(name="no", method="LOCAL", reject=True)
