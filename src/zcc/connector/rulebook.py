@@ -118,7 +118,7 @@ class Rulebook:
 
     @property
     def approximate(self) -> bool:
-        """Say whether names came whose categories no name had before, so that another compilation would tell more apart."""
+        """Say whether names came whose categories can not be told yet, so that another compilation would tell more apart."""
         return self._binder.approximate
 
     def uses(self, method: Method) -> bool:

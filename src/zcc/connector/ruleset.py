@@ -122,13 +122,13 @@ class NameBinder:
     def adopt(self, compiled: CompiledPolicy, rules: RuleSet, world: World | None = None) -> None:
         """Go on with another policy, compiled with the same NameBook, and bind the names that came meanwhile."""
         self._compiled, self._rules, self._world = compiled, rules, world or World()
-        self.approximate = False  # whether a name has categories that no name had, which only a compilation can tell apart
+        self.approximate = False  # whether a name has categories that only a compilation can tell apart
         for number, name in enumerate(self._names.names_from(compiled.name_count + 1), compiled.name_count + 1):
             self(number, name)
 
     def __call__(self, number: int, name: str) -> None:
         """Bind a name's number; it counts from the next decision on."""
         compiled = self._compiled
-        held = self._world.categories_of(name) if compiled.category_sets else frozenset[str]()
-        self.approximate |= bool(compiled.category_sets) and held not in compiled.category_sets
+        held = self._world.categories_of(name) if len(compiled.category_sets) else frozenset[str]()
+        self.approximate |= not compiled.category_sets.tells(held)
         self._rules.bind_name(number, name, compiled.categories_of(held))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zcc.policy.category_sets import CategorySets
 from zcc.policy.clauses import Clause, Targets
 from zcc.policy.criteria import AddressRange
 from zcc.policy.model import Policy, Rule
@@ -52,19 +53,11 @@ class CompiledPolicy:
     name_count: int  # so many
     name_capacity: int  # numbers there are, 0 included
     name_categories: npt.NDArray[np.uint32]  # number of the set of categories, by number of the name; may be short
-    categories: frozenset[str]  # that a clause speaks of
-    category_sets: dict[frozenset[str], int]  # the sets there is a number for, that of none included; empty without clauses
+    category_sets: CategorySets  # those that a name may be in; empty if no clause speaks of categories
 
     def categories_of(self, held: frozenset[str]) -> int:
-        """Return the number of a set of categories.
-
-        A set that no name had before the compilation has none until the next: then that of another with the same categories
-        that clauses speak of counts, or else with most of them and no others.
-        """
-        number = self.category_sets.get(held)
-        if number is None and self.category_sets:
-            within = [(len(s & self.categories), n) for s, n in self.category_sets.items() if s & self.categories <= held]
-            number = max(within)[1]
+        """Return the number of a set of categories."""
+        number = self.category_sets.number_of(held)
         return CATEGORIES_NONE if number is None else number
 
 
@@ -84,9 +77,9 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None, wo
     namespaces = {namespace.name: namespace.id for namespace in policy.namespaces}
     workloads, group_sets = _workloads(policy, clauses, world, namespaces)
     categories = categories or NameCategories()
-    spoken_of = _all([c.categories for c in clauses] + [t.categories for c in clauses if (t := c.destinations)])
-    numbers = categories.numbers(names, count, world) if names and spoken_of else np.zeros(0, np.uint32)
-    category_sets = dict(categories.sets) if spoken_of else {}
+    spoken_of = [c.categories for c in clauses] + [t.categories for c in clauses if (t := c.destinations)]
+    numbers = categories.numbers(names, count, world) if names and any(spoken_of) else np.zeros(0, np.uint32)
+    category_sets = CategorySets(categories.sets, spoken_of)
     carried = _Carried(ids, namespaces, group_sets, list(category_sets))
     return CompiledPolicy(
         rules=policy.ordered(),
@@ -100,7 +93,6 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None, wo
         name_count=count,
         name_capacity=names.capacity if names else 1,
         name_categories=numbers,
-        categories=spoken_of,
         category_sets=category_sets,
     )
 

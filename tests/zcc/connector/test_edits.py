@@ -148,11 +148,12 @@ def test_stances_count_while_an_edge_is_down(monkeypatch):
 
 def test_a_name_of_categories_that_no_name_had_before_has_the_policy_compiled_again(tmp_path, monkeypatch):
     monkeypatch.setattr(edits, "LOOK_S", 0.005)
-    for category, domain in (("ads", "both.example"), ("news", "both.example"), ("bad", "bad.example")):
-        (tmp_path / f"{category}.txt").write_text(domain)
-    rule = {"name": "no", "method": "DROP", "categories": ["ads", "news"]}
-    made, rulebook, datapath = make(settings(rule, feeds={"categories": str(tmp_path)}))
-    number = rulebook.names.id_of("bad.example")
+    many = [f"c{n}" for n in range(91)]  # too many for every three of them to have a number beforehand
+    for category in many:
+        (tmp_path / f"{category}.txt").write_text("both.example" if category in many[:3] else f"{category}.example")
+    rules = [{"name": category, "method": "DROP", "categories": [category]} for category in many]
+    made, rulebook, datapath = make(settings(*rules, feeds={"categories": str(tmp_path)}))
+    number = rulebook.names.id_of("c9.example")
     assert not rulebook.approximate and number
     rulebook.names.id_of("both.example")
     assert rulebook.approximate
@@ -162,7 +163,7 @@ def test_a_name_of_categories_that_no_name_had_before_has_the_policy_compiled_ag
         await until(lambda: datapath.taken, task)
 
     asyncio.run(body())
-    assert not rulebook.approximate and frozenset({"ads", "news"}) in rulebook.compiled.category_sets
+    assert not rulebook.approximate and frozenset(many[:3]) in set(rulebook.compiled.category_sets)
 
 
 def test_workloads_that_are_not_confirmed_are_stale(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from fastpath.action import Fragment
 from fastpath.batch import PacketBatch
 from zcc.connector.ruleset import NameBinder, build_ruleset, tables_of
 from zcc.policy import name_categories
+from zcc.policy.category_sets import AT_MOST, CategorySets
 from zcc.policy.compile import compile_policy
 from zcc.policy.decide import Decider, Flow
 from zcc.policy.domains import DomainSet
@@ -188,3 +189,23 @@ def test_the_categories_of_names_are_found_once_a_list(monkeypatch, few):
         for count in (900, 1000):
             numbers, sets = categories.numbers(book, count, world), {n: held for held, n in categories.sets.items()}
             assert [sets[n] for n in numbers.tolist()] == [world.categories_of(book.name_of(n)) for n in range(count + 1)]
+
+
+LABELS = st.sampled_from([f"k{n}" for n in range(6)])
+
+
+@given(st.lists(st.frozensets(LABELS, min_size=1), min_size=1, max_size=5), st.frozensets(LABELS))
+def test_any_categories_of_a_new_name_are_told_at_once(wanted, held):
+    """Every clause that wants one of a name's categories has its bit in the row of the name's number, and no other has."""
+    rules = [{"name": f"r{n}", "method": "DROP", "categories": sorted(listed)} for n, listed in enumerate(wanted)]
+    compiled = compile_policy(Policy.model_validate(CATALOGUE | {"rules": rules}), "g1", NameBook(), WORLD)
+    assert compiled.category_sets.tells(held)
+    told = list(compiled.category_sets)[compiled.categories_of(held)]
+    assert [bool(told & listed) for listed in wanted] == [bool(held & listed) for listed in wanted]
+
+
+def test_of_very_many_kinds_the_small_sets_are_told_and_the_rest_by_the_nearest():
+    sets = CategorySets({frozenset(): 0}, [frozenset({f"k{n}"}) for n in range(90)])
+    assert sets.tells(frozenset({"k1", "k89"})) and sets.tells(frozenset({"k1"}))
+    three = frozenset({"k1", "k2", "k3"})
+    assert not sets.tells(three) and list(sets)[sets.number_of(three)] <= three and len(sets) == AT_MOST
