@@ -25,6 +25,7 @@ from zcc.policy.dns_rule import parse_type
 from zcc.policy.explain import endpoint_of, explain, parse_flow
 from zcc.policy.model import Policy
 from zcc.policy.places import Places
+from zcc.policy.stances import Trouble, parse_trouble
 from zcc.policy.world import World
 
 __all__ = ["explain_command"]
@@ -46,6 +47,7 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
     location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="vpce-…: gives namespace, location, sublocation.")] = None,
     group: Annotated[str | None, typer.Option(help="The connector group; default: the file's.")] = None,
+    failed: Annotated[list[str] | None, typer.Option(metavar="WHAT", help="zia, zpa, tags or a gateway; again.")] = None,
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The YAML file.")] = Path("zcc.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -71,7 +73,8 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
             found = about_workload(policy, ip_address(workload), world, at_s=time.time(),
                                    **{key: place[key] for key in ("namespace", "location", "group")})  # fmt: skip
         elif src is not None and workload is None:
-            found = _of_flow(policy, world, (src, dst, service, name), place)
+            failures = frozenset(parse_trouble(what, policy) for what in failed or ())
+            found = _of_flow(policy, world, (src, dst, service, name), place, failures)
         elif name is not None and src is dst is workload is None:
             found = about_name(policy, parse_dns_name(name), world)
         else:
@@ -102,7 +105,8 @@ def _place(policy: Policy, namespace: str | None, location: str | None, endpoint
 
 
 def _of_flow(
-    policy: Policy, world: World, given: tuple[str, str | None, str | None, str | None], place: dict[str, Any]
+    policy: Policy, world: World, given: tuple[str, str | None, str | None, str | None], place: dict[str, Any],
+    failures: frozenset[Trouble],
 ) -> Any:
     """Explain a flow; one of a name without an address goes to where the name leads."""
     src, dst, service, name = given
@@ -110,7 +114,7 @@ def _of_flow(
         raise ValueError("--src needs --dst, or --name")
     destination = dst or str(_where(policy, parse_dns_name(name)))
     flow = parse_flow(src, destination, service, name=name)
-    return explain(policy, Flow(**{**_values(flow), **place, "at_s": time.time()}), world)
+    return explain(policy, Flow(**{**_values(flow), **place, "at_s": time.time()}), world, failures)
 
 
 def _of_query(

@@ -23,7 +23,7 @@ from zcc.policy.names import application_map
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.stance import Cause
 from zcc.policy.places import sublocation_of
-from zcc.policy.stances import fails_open
+from zcc.policy.stances import Trouble, fails_open, meanwhile
 from zcc.policy.world import World
 
 __all__ = ["Explanation", "explain", "parse_flow", "wanted"]
@@ -66,6 +66,8 @@ class Explanation:
     notes: tuple[str, ...]
     edges: tuple[str, ...] = ()  # valid iff the method is ZIA: the internet edges to try, in order
     opens: bool = False  # valid likewise: DIRECT at once when none of them is up
+    failed: tuple[str, ...] = ()  # what is taken to have failed
+    meanwhile: Method | None = None  # valid iff something has: what becomes of the flow
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -86,6 +88,8 @@ class Explanation:
             "gateway": decision.rule.gateway,
             "edges": list(self.edges),
             "opens": self.opens,
+            "failed": list(self.failed),
+            "meanwhile": None if self.meanwhile is None else str(self.meanwhile),
             "on_failure": stances(decision.rule),
             "matched": {criterion: wanted(decision.rule, criterion)
                         for criterion in CRITERIA if wanted(decision.rule, criterion)},
@@ -115,6 +119,8 @@ class Explanation:
         if self.edges:
             parts.append(Text(f"  edges: {', then '.join(self.edges)}; none up: {'DIRECT' if self.opens else 'dropped'}"))
         parts += [Text(f"  if {cause.replace('_', ' ')}: {stance}") for cause, stance in stances(decision.rule).items()]
+        if self.meanwhile is not None:
+            parts.append(Text(f"while {' and '.join(self.failed)}: {self.meanwhile}", style="bold"))
         parts += [Text(f"note: {note}", style="yellow") for note in self.notes]
         return Group(*parts)
 
@@ -159,17 +165,21 @@ def stances(rule: Rule) -> dict[str, str]:
     return {str(cause): str(stance) for cause in Cause if (stance := rule.on_failure.of(cause)) is not None}
 
 
-def explain(policy: Policy, flow: Flow, world: World | None = None) -> Explanation:
+def explain(policy: Policy, flow: Flow, world: World | None = None,
+            failures: frozenset[Trouble] = frozenset()) -> Explanation:  # fmt: skip
     """Explain how a policy treats a flow.
 
     Args:
         flow: from its beginner's side; name as the connector would have learned it.
         world: what is known beside the policy; None = nothing.
+        failures: what is taken to have failed.
     """
     decider = Decider(policy, world)
     decision = decider.decide(flow)
     edges, opens = _way(policy, decision.rule)
-    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)), edges, opens)
+    instead = meanwhile(decision.rule, policy, failures) if failures else None
+    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)), edges, opens,
+                       tuple(sorted(map(str, failures))), instead)  # fmt: skip
 
 
 def _way(policy: Policy, rule: Rule) -> tuple[tuple[str, ...], bool]:

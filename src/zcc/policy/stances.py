@@ -18,7 +18,7 @@ from zcc.policy.objects.stance import Cause, Stance
 if TYPE_CHECKING:
     from zcc.policy.model import Policy
 
-__all__ = ["Failure", "GatewayDown", "Trouble", "effective", "fails_open"]
+__all__ = ["Failure", "GatewayDown", "Trouble", "effective", "fails_open", "meanwhile", "parse_trouble"]
 
 WORKLOADS = ("source_workload_groups", "destination_workload_groups", "tags_older_than", "tags_newer_than")
 
@@ -68,6 +68,27 @@ def _needs(rule: Rule) -> tuple[Trouble, ...]:
     found = _EDGE.get(rule.method)
     gateway = () if rule.gateway is None else (GatewayDown(rule.gateway),)
     return gateway if found is None else (found, *gateway)
+
+
+def parse_trouble(text: str, policy: Policy) -> Trouble:
+    """Read what has failed as a person writes it: zia, zpa, tags, or the name of a gateway.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    words = {"zia": Failure.ZIA_DOWN, "zpa": Failure.ZPA_DOWN, "tags": Failure.TAGS_STALE}
+    if text in words:
+        return words[text]
+    if text not in policy.gateway_by_name:
+        raise ValueError(f"{text!r} can not fail; allowed: {', '.join((*words, *policy.gateway_by_name))}")
+    return GatewayDown(text)
+
+
+def meanwhile(rule: Rule, policy: Policy, failures: frozenset[Trouble]) -> Method:
+    """Return the method that a rule's flows have while something has failed: by its stances, or by what its gateway says."""
+    method = effective((rule,), failures)[0].method
+    lost = method is Method.ZIA and failures.intersection(_needs(rule)) and fails_open(rule, policy)
+    return Method.DIRECT if lost else method
 
 
 def fails_open(rule: Rule, policy: Policy) -> bool:

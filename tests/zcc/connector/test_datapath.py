@@ -278,3 +278,15 @@ def test_data_path_that_was_never_started_can_be_stopped():
 @pytest.mark.parametrize("ip_version", [4, 6])
 def test_headers_of_both_families_name_the_protocol(ip_version):
     assert gwlb.header(1, 2, 3, ip_version)[2:4] == {4: b"\x08\x00", 6: b"\x86\xdd"}[ip_version]
+
+
+@isolated
+def test_live_destinations_are_the_synthetic_addresses_of_live_flows_each_once():
+    with running() as rig:
+        other = APPLICATION + 1
+        for address in (APPLICATION, other):
+            rig.path.learn(None, address, rig.names.id_of("portal.corp.example"), 60)
+        for number, (destination, port) in enumerate(((APPLICATION, 7), (other, 7), (APPLICATION, 7), ("10.8.7.4", 7))):
+            rig.send(udp4("10.8.6.4", str(destination), 3000 + number, port))
+        rig.wait(lambda: rig.path.counters().flows == 4)
+        assert rig.path.live_destinations() == [APPLICATION, other]

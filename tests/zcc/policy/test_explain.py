@@ -10,6 +10,7 @@ from zcc.policy.domains import DomainSet
 from zcc.policy.explain import endpoint_of, explain, parse_flow
 from zcc.policy.model import Policy
 from zcc.policy.objects.tag_expression import TagType
+from zcc.policy.stances import parse_trouble
 from zcc.policy.workload import Workload, Workloads
 from zcc.policy.world import World
 
@@ -68,6 +69,8 @@ def test_the_edges_of_a_rule_are_told_in_order_and_what_happens_without_one():
     assert {there: (found.to_dict()["edges"], found.to_dict()["opens"]) for there, found in told.items()} == {
         "192.0.2.1": (["ie-3", "ie-1", "ie-2"], False), "192.0.2.2": (["ie-2"], True), "192.0.2.3": ([], False),
         "192.0.2.4": (["ie-1", "ie-2", "ie-3"], True)}  # fmt: skip
+    down = explain(policy, parse_flow("10.8.6.4", "192.0.2.2"), None, frozenset({parse_trouble("lone", policy)}))
+    assert down.to_dict()["meanwhile"] == "DIRECT" and "while no edge of gateway lone is up: DIRECT" in printed(down)
     assert "by gateway far\n  edges: ie-3, then ie-1, then ie-2; none up: dropped" in printed(told["192.0.2.1"])
 
 

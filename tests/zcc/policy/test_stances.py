@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from zcc.policy.model import Method, Policy, Rule
-from zcc.policy.stances import Failure, GatewayDown, effective, fails_open
+from zcc.policy.stances import Failure, GatewayDown, effective, fails_open, meanwhile, parse_trouble
 
 GROUPS = {"source_workload_groups": ["g"]}
 
@@ -77,3 +77,24 @@ def test_a_rule_keeps_its_criteria_and_place():
     rules = [closed, Rule(name="b", method=Method.LOCAL)]
     a, b = effective(rules, frozenset({Failure.ZIA_DOWN}))
     assert (a.name, a.countries, a.method) == ("a", ("DE",), Method.DROP) and b is rules[1]
+
+
+GATEWAYS = [{"name": "near", "primary": "ie-1", "fail": "open"}, {"name": "far", "primary": "ie-1"}]
+
+
+@pytest.mark.parametrize(("rule", "failed", "method"), [
+    ({}, ["zia"], "ZIA"), ({"gateway": "near"}, ["near"], "DIRECT"), ({"gateway": "near"}, ["zia"], "DIRECT"),
+    ({"gateway": "near"}, ["far"], "ZIA"), ({"gateway": "far"}, ["far"], "ZIA"),
+    ({"gateway": "near", "on_failure": {"edge_down": "closed"}}, ["near"], "DROP"),
+    ({"gateway": "near", "on_failure": {"edge_down": "hold"}}, ["near"], "ZIA"),
+    ({"on_failure": {"edge_down": "open"}}, ["zia"], "DIRECT"), ({"on_failure": {"edge_down": "open"}}, ["zpa"], "ZIA"),
+    ({"on_failure": {"tags_stale": "closed"}, **GROUPS}, ["tags"], "DROP"),
+])
+def test_what_becomes_of_a_flow_meanwhile_can_be_asked(rule, failed, method):
+    policy = Policy.model_validate({
+        "edges": ["ie-1"], "gateways": GATEWAYS, "workload_groups": [{"name": "g", "expression": "vm-tag-a=b"}],
+        "rules": [{"name": "r", "method": "ZIA", **rule}]})
+    troubles = frozenset(parse_trouble(word, policy) for word in failed)
+    assert str(meanwhile(policy.rules[0], policy, troubles)) == method
+    with pytest.raises(ValueError, match="'nea' can not fail; allowed: zia, zpa, tags, near, far"):
+        parse_trouble("nea", policy)
