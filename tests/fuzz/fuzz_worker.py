@@ -19,6 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
+
 from fastpath import gwlb
 from fastpath.batch import PacketBatch
 from fastpath.message import Command, command, drain
@@ -32,7 +35,8 @@ GENUINE = udp("10.8.9.9", "10.8.7.7", 9, 9, b"genuine")
 PORTS = (7, 9, 53, 80, 443)
 ANYWHERE, ANYWHERE6, STRAY = "192.0.2.1", "2001:db8:9::1", "10.254.0.77"
 DESTINATIONS = ("10.8.7.4", REMOTE, ANYWHERE, str(APPLICATION), STRAY, "203.0.113.66", str(INTERNAL[1]), str(INTERNAL[2]))
-POLICIES = (RULES, RULES, [], *([{"name": "all", "method": method}] for method in ("ZPA", "DROP", "LOCAL", "DIRECT")))
+POLICIES = (RULES, RULES, [], *([{"name": "all", "method": method}] for method in ("ZPA", "DROP", "LOCAL", "DIRECT")),
+            [{"name": "all", "method": "DROP", "reject": True}])
 
 
 class Attack:
@@ -42,7 +46,8 @@ class Attack:
         self.chance = chance
         # One row alone, so that a sanitizer sees the end of it; a small ring, so that it is full at times.
         batch = PacketBatch(chance.choice((1, 16, 256)), chance.choice((2048, 9216)))
-        self.rig = WorkerRig(flows=FLOWS, event_bytes=1 << 14, fail_open=chance.random() < 0.5, batch=batch)
+        self.rig = WorkerRig(flows=FLOWS, event_bytes=1 << 14, fail_open=chance.random() < 0.5, batch=batch,
+                             midstream=chance.choice(("adopt", "reset", "drop")))
         self.seen: list[bytes] = [GENUINE]
         for slot in range(SLOTS):
             self.rig.attach(slot)
@@ -104,12 +109,23 @@ class Attack:
             packet[40:42], packet[42:44] = packet[42:44], packet[40:42]
         return mutate(self.chance, packet) if self.chance.random() < 0.2 and len(packet) < 800 else bytes(packet)
 
+    def error(self) -> bytes:
+        """An ICMP error to the sender of something seen, maybe spoilt."""
+        about = self.chance.choice(self.seen)
+        if about[0] >> 4 == 4 and len(about) >= 20:
+            kind = ICMP(type=self.chance.choice((3, 4, 5, 11, 12)), code=4)
+            body = bytes(IP(src=ANYWHERE, dst=IP(about).src) / kind / about[:548])
+        else:
+            target = str(ip_address(about[8:24])) if len(about) >= 40 else ANYWHERE6
+            body = bytes(IPv6(src=ANYWHERE6, dst=target) / ICMPv6PacketTooBig() / about[:1232])
+        return mutate(self.chance, body) if self.chance.random() < 0.3 and len(body) < 800 else body
+
     def workload(self) -> None:
         """A Geneve frame."""
         inner = self.chance.choice((
             lambda: self.packet((WORKLOAD, "10.8.6.5"), DESTINATIONS),
             lambda: self.packet((WORKLOAD6,), ("fd00:8::7", REMOTE6, ANYWHERE6, "::ffff:10.254.0.9")),
-            self.answer))()
+            self.answer, self.error))()
         header = gwlb.header(self.chance.choice((0xAAA, 0xBBB, 0xCCC)), 2, self.chance.randrange(4), 4)
         if self.chance.random() < 0.2:
             header = mutate(self.chance, header)
@@ -122,14 +138,15 @@ class Attack:
             lambda: self.packet(aliases, (ANYWHERE, REMOTE, "10.8.7.4", *aliases)),
             lambda: self.packet((REMOTE,), (str(EGRESS4),)),
             lambda: self.packet((REMOTE6,), (str(EGRESS6),)),
-            self.answer, self.answer))()
+            self.answer, self.answer, self.error))()
         if inner:
             self.rig.kernel_sends(inner)
 
     def edge(self) -> None:
         """A datagram over a tunnel's wire: a record or nonsense."""
         slot = self.chance.randrange(SLOTS)
-        frame = tunnelled(self.answer() or b"\x45", self.chance.choice((1, 1, 2, 0xFFFF, 0x10001)))
+        packet = self.chance.choice((self.answer, self.answer, self.error))()
+        frame = tunnelled(packet or b"\x45", self.chance.choice((1, 1, 2, 0xFFFF, 0x10001)))
         if self.chance.random() < 0.3:
             frame = mutate(self.chance, frame[:800])
         datagram = self.rig.edges[slot].seal(frame or b"\0") or b""

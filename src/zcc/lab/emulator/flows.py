@@ -107,7 +107,7 @@ class Flows:
         batch.namespace[:n] = at.argmax(axis=1)
         self.table.expire(now_ns)
         self._look_up(batch)
-        self._find_errors(batch)
+        self._find_portless(batch)
         self._refuse(batch, batch.entry[:n] < 0, "flow_unknown_from_target")
         flows = np.maximum(batch.entry[:n], 0)
         self._refuse(batch, self.paths["peer_address"][flows] != batch.peer_address[:n], "target_wrong")
@@ -115,15 +115,16 @@ class Flows:
         self.table.account_batch(batch, now_ns)
         return np.flatnonzero(_live(batch))
 
-    def _find_errors(self, batch: PacketBatch) -> None:
-        """Give ICMP errors the flow whose cookie they carry: they speak of it, under addresses of their own.
+    def _find_portless(self, batch: PacketBatch) -> None:
+        """Give ICMP errors and later fragments the flow whose cookie they carry: they belong to it, without its ports.
 
         What the real load balancer does with them is not published; the cookie is all that it could go by. Rare, so
         a walk over the table serves.
         """
         n = batch.count
-        icmp = np.isin(batch.protocol[:n], _ICMP) & (batch.source_port[:n] == 0)
-        for row in np.flatnonzero(icmp & _live(batch) & (batch.entry[:n] < 0)):
+        icmp = np.isin(batch.protocol[:n], _ICMP) & (batch.source_port[:n] == 0) & (batch.entry[:n] < 0)
+        later = batch.fragment[:n] == _FRAGMENT_LATER
+        for row in np.flatnonzero((icmp | later) & _live(batch)):
             spoken_of = (
                 (self.entries["used"] != 0)
                 & (self.entries["owner"] == batch.cookie[row])

@@ -6,8 +6,11 @@ from zcc.lab import topology as plan
 from zcc.lab.configuration import ECHO_PORT, TUNNEL_MTU
 from zcc.lab.probe import Watch
 from zcc.lab.scenarios.scenario import Lab, Seen
-from zcc.lab.scenarios.traffic import client, curl, download, say_once
+from zcc.lab.scenarios.traffic import client, conversation, curl, download, say_once
 from zcc.lab.servers.content import checksum
+
+LARGE = 6_000  # bytes: more than a tunnel or the internet carries in one packet, less than GWLB does
+CLOSED_PORT, FLOWS = 9, 6
 
 
 def bulk_download(lab: Lab) -> Seen:
@@ -23,6 +26,21 @@ def path_mtu(lab: Lab) -> Seen:
         for address in (plan.INTERNET, plan.INTERNET_6)
     ]
     return Seen(learned == [str(TUNNEL_MTU)] * 2, f"IPv4 {learned[0]}, IPv6 {learned[1]}")
+
+
+def odd_packets(lab: Lab) -> Seen:
+    """Datagrams that no path carries whole, both ways through ZIA; and a port on the internet where nobody listens."""
+    line, whole = "l" + "arge" * (LARGE // 4), 0
+    for _ in range(FLOWS):     # the load balancer sends later fragments where the hash without ports says, maybe elsewhere
+        with conversation(lab, "workload-co1", plan.INTERNET, ECHO_PORT) as talk:
+            whole += sum(talk.say(line) == line for _ in range(2))     # the first teaches the kernel the path's MTU
+        if whole:
+            break
+    refused = say_once(lab, "workload-co1", plan.INTERNET, CLOSED_PORT, "anybody?")
+    return Seen(
+        whole > 0 and "refused" in refused,
+        f"{whole or 'no'} datagrams of {len(line):,} bytes came back whole; where nobody listens: {refused}",
+    )
 
 
 def https(lab: Lab) -> Seen:

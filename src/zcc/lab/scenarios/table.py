@@ -103,6 +103,13 @@ SCENARIOS = (
         daemons=_ZIA,
     ),
     Scenario(
+        "odd-packets",
+        "datagrams of 6,000 bytes through ZIA, and a port where nobody listens",
+        "they come back whole once the MTU is known; refused at once",
+        internet_access.odd_packets,
+        daemons=_ZIA,
+    ),
+    Scenario(
         "zpa-half-close",
         "a half-closed TCP stream through ZPA",
         "the late answer arrives",
