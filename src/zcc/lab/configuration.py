@@ -20,6 +20,7 @@ STATUS_PORT = 8080  # of the load balancer, on its own loopback
 HEALTH_PORT = 50000
 METRICS_PORT = 9100
 POOL = "10.254.0.0/19"
+SECOND_GATEWAY = "second"  # the second internet edge alone; rules that come by an edit name it
 
 ROLES = {
     **dict.fromkeys(plan.CONNECTORS, "connector"),
@@ -113,6 +114,7 @@ def _connector(name: str) -> Yaml:
             "probe_lost": 4,
             "inner_mtu": TUNNEL_MTU,
         },
+        "gateways": [{"name": SECOND_GATEWAY, "primary": plan.INTERNET_EDGES[1]}],
         "direct": {"address": plan.CONNECTOR_EGRESS[name]},
         "applications": [
             {

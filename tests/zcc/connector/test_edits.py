@@ -11,13 +11,15 @@ from fastpath.flowtable import ENTRY
 from zcc.clock import ManualClock
 from zcc.connector import edits
 from zcc.connector.edits import Edits
+from zcc.connector.routes import routes_of
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels
 from zcc.connector.settings import ConnectorSettings
 from zcc.errors import ZccError
 from zcc.feeds.watch import Watch
+from zcc.itunnel.gateways import Route
 from zcc.policy.model import Method
-from zcc.policy.stances import Failure
+from zcc.policy.stances import Failure, GatewayDown
 
 BASE = {
     "name": "cc-1", "group": "g1", "state": "/var/lib/zcc", "identity": {"certificate": "c", "key": "k", "ca": "a"},
@@ -216,3 +218,27 @@ def test_a_preview_without_a_file_is_refused():
     made, _, _ = make(settings())
     with pytest.raises(ZccError, match="text of a file"):
         asyncio.run(made.preview({"ask": "preview"}, lambda data: settings()))
+
+
+def test_an_edit_has_flows_follow_the_gateways_that_its_rules_name():
+    edges = {"zia": {"edges": [{"name": "ie-1", "address": "10.0.4.11:443"}, {"name": "ie-2", "address": "10.0.4.12:443"}]},
+             "gateways": [{"name": "near", "primary": "ie-2"}, {"name": "far", "primary": "ie-1", "secondary": "ie-2"},
+                          {"name": "nobody's", "primary": "ie-1"}]}
+    rule = {"name": "r", "method": "ZIA", "gateway": "near", "destinations": ["203.0.113.0/24"]}
+    made, rulebook, datapath = make(settings(rule, **edges))
+    assert rulebook.gateways == {"near": 1} and rulebook.rules.gateways.tolist() == [1, 0, 0]
+    steered = []
+    made.steer = steered.append
+    asyncio.run(made.put(settings({**rule, "gateway": "far"}, {**rule, "name": "s", "enabled": False}, **edges)))
+    assert steered == [{"far": Route(2, (0, 1)), "near": Route(1, (1,))}]
+    assert datapath.taken[-1].gateways.tolist() == [2, 1, 0, 0]
+    assert routes_of(made.settings, rulebook.gateways) == steered[0]
+
+
+def test_a_gateway_without_an_edge_is_a_failure_of_its_own():
+    gateways = [{"name": "near", "primary": "ie-1"}]
+    rule = {"name": "r", "method": "ZIA", "gateway": "near", "on_failure": {"edge_down": "closed"}}
+    made, rulebook, _ = make(settings(rule, {"name": "rest", "method": "ZIA", "on_failure": {"edge_down": "closed"}},
+                                      gateways=gateways))
+    asyncio.run(made._take_stance(frozenset({GatewayDown("near")})))
+    assert [str(rule.method) for rule in rulebook.compiled.rules[:2]] == ["DROP", "ZIA"]

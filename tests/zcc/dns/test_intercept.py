@@ -237,3 +237,10 @@ def test_any_bytes_inside_an_owned_query_get_a_verdict(noise, at):
     verdict = decide(bytes(wire))
     if isinstance(verdict, Answer):
         dns.message.from_wire(verdict.message)
+
+
+@pytest.mark.parametrize(("name", "address"), [
+    ("7.0.9.10.in-addr.arpa", "10.9.0.7"), ("7.0.254.10.in-addr.arpa", "10.254.0.7")])
+def test_reverse_names_of_every_pool_are_asked_for(name, address):
+    verdict = decide(query(name, "PTR").to_wire())
+    assert isinstance(verdict, NeedName) and str(verdict.address) == address

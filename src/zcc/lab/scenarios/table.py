@@ -168,6 +168,13 @@ SCENARIOS = (
         60,
     ),
     Scenario(
+        "gateway-edit",
+        "a rule with a gateway of its own comes while a flow lives",
+        "the flow leaves by the gateway's edge",
+        trust.gateway_edit,
+        60,
+    ),
+    Scenario(
         "hostile-bytes",
         "hostile bytes to every open port of every daemon",
         "all of them live on and do their work",

@@ -70,5 +70,23 @@ def policy_edit(lab: Lab) -> Seen:
     return Seen(ok, f"ZIA: {seen[0]}, edited to DIRECT: {seen[1]}, to DROP: {seen[2]}, back: {seen[3]}")
 
 
+def gateway_edit(lab: Lab) -> Seen:
+    """One UDP flow to the internet; a rule with a gateway of the second edge alone comes and takes it there."""
+    service = {"destinations": [f"{plan.INTERNET}/32"], "services": [f"udp/{MIRROR_PORT}"]}
+    with conversation(lab, "workload-co1", plan.INTERNET, MIRROR_PORT) as flow:
+        before = _server_saw(flow.say("one"))
+        try:
+            lab.deployment.apply_rules(
+                [{"name": "lab-gateway", "method": "ZIA", "gateway": configuration.SECOND_GATEWAY, **service},
+                 *configuration.rules()]
+            )  # fmt: skip
+            moved = _server_saw(flow.say("two"))
+        finally:
+            lab.deployment.apply_rules(configuration.rules())
+    edges = plan.EDGE_EGRESS
+    ok = (before, moved) == (edges["ie-1"], edges["ie-2"])
+    return Seen(ok, f"before: {before}, by the gateway: {moved}")
+
+
 def _server_saw(answer: str) -> str:
     return "nothing" if answer.startswith("-") else answer.split(" ", maxsplit=1)[0]
