@@ -1,0 +1,105 @@
+"""Sets of prefixes for lpm4 and lpm6, other than a real table: `python -m bench.prefixes NAME > FILE`, one prefix a line.
+
+The same set every time. `half` and `moved` are made from the file that $ZCC_BENCH_PREFIXES names, else from generated routes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+from itertools import product
+from random import Random
+
+from bench import routes
+
+GLOBAL = 1 << 125           # 2000::
+Found = Iterator[tuple[int, int]]
+
+
+def known(rng: Random, share: float, blocks: int) -> Found:
+    """A share of the IPv6 routes there are, each block of so many bits moved as a whole to somewhere else in 2000::/3."""
+    packed, lengths, _ = routes.table(6, quick=False)
+    moved: dict[int, int] = {}
+    below = 128 - blocks
+    for row, length in zip(packed, lengths, strict=True):
+        address = int.from_bytes(bytes(row))
+        if rng.random() >= share:
+            continue
+        if length >= blocks:
+            block = moved.setdefault(address >> below, rng.getrandbits(blocks - 3))
+            address = GLOBAL | block << below | address & ((1 << below) - 1)
+        yield address, int(length)
+
+
+def small(rng: Random, n: int) -> Found:
+    """n of the IPv6 routes there are."""
+    yield from rng.sample(list(known(rng, 1, 128)), n)
+
+
+def inside(rng: Random, bits: int, blocks: list[tuple[int, int]], lengths: range, n: int) -> Found:
+    """n prefixes of these lengths anywhere in these blocks."""
+    for _ in range(n):
+        address, fixed = rng.choice(blocks)
+        yield address | rng.getrandbits(bits - fixed), rng.choice(lengths)
+
+
+def spread(rng: Random, length: int, n: int) -> list[tuple[int, int]]:
+    """n blocks of this length anywhere in 2000::/3."""
+    return [(GLOBAL | rng.getrandbits(length - 3) << 128 - length, length) for _ in range(n)]
+
+
+def numbered(blocks: list[tuple[int, int]], length: int, n: int) -> Found:
+    """The first n prefixes of this length in each block."""
+    for (address, _), number in product(blocks, range(n)):
+        yield address | number << 128 - length, length
+
+
+def nested(rng: Random) -> Found:
+    """Chains of 23 prefixes, each inside the one before."""
+    for (address, _), length in product(spread(rng, 64, 3000), range(19, 65, 2)):
+        yield address, length
+
+
+def tens(count: int) -> list[tuple[int, int]]:
+    """The first /24s of 10.0.0.0/8."""
+    return [(10 << 24 | number << 8, 24) for number in range(count)]
+
+
+SETS: dict[str, tuple[int, Callable[[Random], Found]]] = {
+    "half": (6, lambda rng: known(rng, 0.5, 24)),
+    "moved": (6, lambda rng: known(rng, 1, 32)),
+    "only32": (6, lambda rng: iter(spread(rng, 32, 60_000))),
+    "only48": (6, lambda rng: iter(spread(rng, 48, 100_000))),
+    "clustered48": (6, lambda rng: inside(rng, 128, spread(rng, 32, 5000), range(48, 49), 100_000)),
+    "site48": (6, lambda rng: numbered(spread(rng, 32, 1), 48, 65_000)),
+    "dense64": (6, lambda rng: numbered(spread(rng, 48, 200), 64, 500)),
+    "sparse64": (6, lambda rng: inside(rng, 128, spread(rng, 48, 200), range(64, 65), 100_000)),
+    "mixed": (6, lambda rng: inside(rng, 128, spread(rng, 19, 5000), range(19, 65), 100_000)),
+    "nested": (6, nested),
+    "ten": (6, lambda rng: small(rng, 10)),
+    "hundred": (6, lambda rng: small(rng, 100)),
+    "thousand": (6, lambda rng: small(rng, 1000)),
+    "long4": (4, lambda rng: inside(rng, 32, tens(3000), range(25, 33), 60_000)),
+    "hosts4": (4, lambda rng: inside(rng, 32, tens(3500), range(32, 33), 300_000)),
+    "networks4": (4, lambda rng: inside(rng, 32, tens(3500), range(28, 33), 100_000)),
+    "anylength4": (4, lambda rng: inside(rng, 32, [(0, 0)], range(8, 33), 160_000)),
+}
+
+
+def prefixes(name: str) -> list[str]:
+    """A set as text, without host bits, each prefix once.
+
+    Raises:
+        KeyError: there is no such set.
+    """
+    version, make = SETS[name]
+    bits, text = (32, IPv4Address) if version == 4 else (128, IPv6Address)
+    found = {(address >> bits - length << bits - length, length) for address, length in make(Random(7))}
+    return [f"{text(address)}/{length}" for address, length in sorted(found)]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in SETS:
+        sys.exit(f"usage: python -m bench.prefixes {'|'.join(SETS)}")
+    print("\n".join(prefixes(sys.argv[1])))
