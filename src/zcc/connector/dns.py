@@ -31,6 +31,7 @@ from zcc.connector.resolver import Resolver
 from zcc.connector.sharing import Sharing
 from zcc.connector.teaching import Teacher
 from zcc.dns import answers
+from zcc.dns.amending import read_answer
 from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
 from zcc.dns.learning import Learned, learn
 from zcc.dns.pending import NO_RULING, Asker, Pending, Ruling
@@ -125,7 +126,9 @@ class DnsService:
             self._record(origin, ruled, wire, Completed(verdict.over_tcp), self._now_s())
         elif isinstance(verdict, Answer):
             self._teach_own(origin, ruled, verdict.message)
-            self._datapath.reply(punt, packets.udp_reply(inner, verdict.message))
+            question, message = verdict.question, verdict.message
+            said = message if question is None else answers.fitted(question, message)
+            self._datapath.reply(punt, packets.udp_reply(inner, said))
             self._record(origin, ruled, wire, Completed(verdict.message), self._now_s())
         else:
             self._begin(self._finish(punt, inner, origin, ruled))
@@ -152,7 +155,9 @@ class DnsService:
         if heard.message == inner.payload:
             self._datapath.resume(punt)
         else:
-            self._datapath.reply(punt, packets.udp_again(inner, heard.message))
+            changed = read_answer(heard.message)
+            message = heard.message if changed is None else answers.fitted(changed.question, heard.message)
+            self._datapath.reply(punt, packets.udp_again(inner, message))
 
     async def _finish(self, punt: Punt, inner: packets.Inner, origin: Origin, ruled: Ruled) -> None:
         since_s = self._now_s()
@@ -162,9 +167,8 @@ class DnsService:
             self.forwarded(origin, question, ruled.ruling)
             self._datapath.resume(punt)
             return
-        fits = len(done.message) <= question.payload
         if not done.held:
-            self._datapath.reply(punt, packets.udp_reply(inner, done.message if fits else answers.truncated(question)))
+            self._datapath.reply(punt, packets.udp_reply(inner, answers.fitted(question, done.message)))
         self._record(origin, ruled, inner.payload, done, since_s)
 
     def answered(self, punt: Punt) -> None:

@@ -72,8 +72,8 @@ class DnsAsked:
             message = await self._onward(origin, wire, question)
         if message is None or self._socket is None:
             return  # no query: a stranger's bytes get no answer
-        if isinstance(question, Question) and len(message) > question.payload:
-            message = answers.truncated(question)
+        if isinstance(question, Question):
+            message = answers.fitted(question, message)
         try:
             self._socket.sendto(message, socket.MSG_DONTWAIT, (str(client), punt.peer[1]))
         except OSError:

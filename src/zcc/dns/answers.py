@@ -115,6 +115,11 @@ def truncated(question: Question) -> bytes:
     return reply.to_wire()
 
 
+def fitted(question: Question, message: bytes) -> bytes:
+    """Return an answer for UDP: itself, or that it is too long."""
+    return message if len(message) <= question.payload else truncated(question)
+
+
 def refused(question: Question, why: str) -> bytes:
     """Answer REFUSED: zone transfers of owned names."""
     error = dns.edns.EDEOption(dns.edns.EDECode.PROHIBITED, why)

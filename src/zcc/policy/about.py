@@ -69,7 +69,8 @@ def about_name(policy: Policy, name: str, world: World | None = None) -> About:
         "categories": sorted(world.categories_of(name)),
         "application_services": [service.name for service in policy.application_service_by_name.values()
                                  if _listed(service.destinations, name)],
-        "destination_groups": [group.name for group in policy.destination_groups if _listed(group.destinations, name)],
+        "destination_groups": [group.name for group in policy.destination_group_by_name.values()
+                               if _listed(group.destinations, name)],
     }  # fmt: skip
     notes = []
     if application:

@@ -112,8 +112,15 @@ def tell(over_udp: Said, over_tcp=good_over_tcp, **more) -> tuple[dns.message.Me
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch) -> None:
-    monkeypatch.setattr(dns_upstream, "PATIENCE_S", 0.4)
+def _patient(monkeypatch) -> None:
+    """Where an answer comes, a machine that is busy does not matter."""
+    monkeypatch.setattr(dns_upstream, "PATIENCE_S", 20.0)
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """Where none comes, the wait is short."""
+    monkeypatch.setattr(dns_upstream, "PATIENCE_S", 0.3)
 
 
 def recased(wire: bytes) -> bytes:
@@ -149,12 +156,14 @@ def test_a_lie_before_the_truth_changes_nothing(lie) -> None:
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-def test_a_lie_alone_is_asked_again_over_tcp(lie) -> None:
+def test_a_lie_alone_is_asked_again_over_tcp(lie, monkeypatch) -> None:
+    monkeypatch.setattr(dns_upstream, "PATIENCE_S", 1.0)
     message, asked = tell(lambda wire: [lie(wire)])
     assert message.answer[0][0].address == OVER_TCP and asked == ["udp", "tcp"]
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+@pytest.mark.usefixtures("impatient")
 def test_over_tcp_a_lie_is_no_answer(lie) -> None:
     if lie is LIES["other case"]:
         return  # whose case it is does not matter where the connection tells who answers: it is the client's own there
@@ -196,6 +205,7 @@ def test_an_answer_split_anywhere_is_put_together() -> None:
     ],
     ids=["silence", "half", "an octet", "empty", "too long", "cut again", "dawdling", "closed"],
 )
+@pytest.mark.usefixtures("impatient")
 def test_what_never_becomes_whole_is_no_answer_in_bounded_time(over_tcp, pause_s: float) -> None:
     with pytest.raises(NoAnswer):
         tell(lambda wire: [answer(wire, flags=dns.flags.TC)], over_tcp, pause_s=pause_s)

@@ -192,3 +192,25 @@ def test_no_bytes_hurt(tail: bytes, cut: int) -> None:
         read = read_answer(mutant)
         said = None if read is None else stripped(read, KEYS.values())
         assert said is None or KEYS["ech"] not in dns.message.from_wire(said).answer[0][0].params
+
+
+MANY = [f"198.51.100.{n}" for n in range(1, 101)]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["for the query", "for the answer"])
+def test_a_rule_of_more_addresses_than_fit_udp_has_the_client_ask_over_tcp(bench, waits: bool) -> None:
+    one = bench(rule("OVERWRITE", addresses=MANY, **({"answer_countries": ["FR"]} if waits else {})))
+    if waits:
+        said = heard(one, "www.example. 60 IN A 192.0.2.7")
+    else:
+        one.send(query("www.example"))
+        said = one.reply
+    assert said.flags & dns.flags.TC and not said.answer
+    origin = Origin(Asker(1, IPv4Address(CLIENT), 4000, IPv4Address(SERVER)), 1, "TCP")
+    wire = dns.message.make_query("www.example", "A", id=5).to_wire()
+    over_tcp = asyncio.run(one.service.resolve(origin, wire))
+    if waits:
+        made = dns.message.make_response(dns.message.from_wire(wire))
+        made.answer = [dns.rrset.from_text("www.example.", 60, "IN", "A", "192.0.2.7")]
+        over_tcp = one.service.hear(origin, made.to_wire()).message
+    assert over_tcp is not None and len(dns.message.from_wire(over_tcp).answer[0]) == len(MANY)

@@ -97,6 +97,7 @@ def test_a_name_is_told_with_its_lists_and_rules():
     assert told["known"]["destination_groups"] == ["partners"]
     web = next(row for row in told["rules"] if row["rule"] == "web")
     assert web["by"] == ["destinations: destination group partners"] and web["also"] == ["locations: l1/web"]
+    assert about_name(POLICY, "x.dns.nextdns.io", WORLD).known["destination_groups"] == ["encrypted_dns"]
     assert "ads" in [row["rule"] for row in about_name(POLICY, "ads.example", WORLD).to_dict()["rules"]]
 
 

@@ -105,11 +105,13 @@ class Above:
     def _candidates(self, groups: Sequence[str], own: Weighed) -> Numbers:
         """Regions above that share something with one and are on every connector that has its rule."""
         rows = self._rows
+        bits, (first, *others) = rows["bits"], MEETING
+        near = np.flatnonzero(bits[first] & own.bits[first])
+        for k in others:
+            near = near[(bits[k][near] & own.bits[k]) != 0]
         # A criterion that is set above and not here: one may be, if others make up for it.
-        wider = rows["mask"] & ~np.uint32(own.region.mask)
-        near = np.flatnonzero(wider & (wider - np.uint32(1)) == 0)
-        for k in MEETING:
-            near = near[(rows["bits"][k][near] & own.bits[k]) != 0]
+        wider = rows["mask"][near] & ~np.uint32(own.region.mask)
+        near = near[wider & (wider - np.uint32(1)) == 0]
         there = np.array([not held or (bool(groups) and set(groups) <= held) for held in self._groups], np.bool_)
         return near[there[rows["group"][near]]] if len(near) else near
 

@@ -17,7 +17,7 @@ from zcc.policy.lint.above import PAIRS_LIMIT, Above, Weighed
 from zcc.policy.lint.finding import Finding
 from zcc.policy.model import Policy, Rule
 from zcc.policy.places import Places
-from zcc.policy.region import region_of
+from zcc.policy.region import Line, region_of
 from zcc.policy.resolve import clauses_of_rule
 
 __all__ = ["shadow", "shadow_of"]
@@ -31,7 +31,7 @@ def shadow(policy: Policy) -> Iterator[Finding]:
         if not rule.enabled:
             continue
         regions = [region_of(clause) for clause in clauses_of_rule(policy, places, index, rule)]
-        regions = [region for region in regions if all(_holds_something(found) for found in region.sets)]
+        regions = [region for region in regions if all(line.spans for line in region.sets if isinstance(line, Line))]
         if not regions:
             if rule.names_applications and not any((rule.applications, rule.segment_groups, rule.all_applications)):
                 yield _finding("never", index, rule, "names no application, so nothing matches it; name applications, or give "
@@ -46,11 +46,6 @@ def shadow(policy: Policy) -> Iterator[Finding]:
         seen.add(index, rule.connector_groups, weighed)
     if seen.is_tired:
         yield Finding("not-compared", ("rules",), f"the rules overlap so much that only {PAIRS_LIMIT} pairs were compared")
-
-
-def _holds_something(found: object) -> bool:
-    spans = getattr(found, "spans", None)
-    return spans is None or bool(spans)
 
 
 def _finding(code: str, index: int, rule: Rule, message: str) -> Finding:
