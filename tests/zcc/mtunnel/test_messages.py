@@ -14,6 +14,7 @@ from zcc.mtunnel.messages import (
     BadMessage,
     Failure,
     Hello,
+    InUse,
     Lease,
     Message,
     OpenReply,
@@ -39,7 +40,10 @@ LEASE = Lease(name="a.example", address=IPv4Address("10.254.0.2"), application="
         Resolve(id=1, namespace="co1", name="a.example"),
         WhoIs(id=2, address=IPv4Address("10.254.0.2")),
         Resolved(id=1, lease=LEASE),
-        Resolved(id=2, former="b.example"),
+        Resolve(id=1, namespace="co1", name="a.example", pool="second"),
+        Resolved(id=2, former="b.example", released=12.5),
+        Welcome(edge="pe-1", pool=IPv4Network("10.254.0.0/19"), report_s=0.25),
+        InUse(addresses=tuple(IPv4Address(0xFEFEFE00 + number) for number in range(messages.IN_USE_LIMIT))),
         Register(group="dc1"),
         Registered(group="dc1"),
         Status(streams=3, draining=True),
@@ -59,6 +63,20 @@ def test_open_messages_survive_the_wire() -> None:
     assert messages.decode_open_request(messages.encode(request)[LENGTH_BYTES:]) == request
     reply = OpenReply(code="refused", text="no")
     assert messages.decode_open_reply(messages.encode(reply)[LENGTH_BYTES:]) == reply
+
+
+def test_more_addresses_in_use_than_a_message_may_hold_are_none() -> None:
+    text = ",".join(['"10.0.0.1"'] * (messages.IN_USE_LIMIT + 1))
+    with pytest.raises(BadMessage):
+        messages.decode_control(f'{{"type":"in-use","addresses":[{text}]}}'.encode())
+
+
+def test_an_older_peer_says_less() -> None:
+    """A lease of a time without pools is of the default one."""
+    lease = b'{"name":"a.example","address":"10.254.0.2","application":"a","ttl":60}'
+    found = messages.decode_control(b'{"type":"resolved","id":1,"lease":' + lease + b"}")
+    assert isinstance(found, Resolved) and found.lease is not None
+    assert (found.lease.pool, found.lease.keeps) == ("default", 691_200)
 
 
 def test_a_newer_peer_may_say_more() -> None:
