@@ -109,6 +109,7 @@ class DnsControl:
         self._clock = clock
         self._world = world
         self._watch = TunnelWatch()
+        self._pools = PoolChoice(settings)  # of the start: the data plane and the cache of leases know no others
         self.adopt(settings)
 
     def adopt(self, settings: ConnectorSettings) -> None:
@@ -116,7 +117,6 @@ class DnsControl:
         policy = settings.policy()
         places = Places(policy)
         self.decider = DnsDecider(settings.dns_rules, policy, self._world)
-        self._pools = PoolChoice(policy)
         self._group = settings.group
         self._ttl = int(settings.dns.ttl.total_seconds())
         self._location_of = {

@@ -13,11 +13,14 @@ from tests.zcc.connector.fakes import CONNECTOR
 from tests.zcc.connector.test_dns_service import CLIENT, PORTAL, SERVER, Bench, error_of, query
 
 from zcc.clock import ManualClock
+from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_journal import Origin
 from zcc.connector.full_pools import Client, FullPools
 from zcc.connector.in_use import LOOK_S, InUse
 from zcc.connector.settings import ConnectorSettings
+from zcc.dns.intercept import NeedLease
 from zcc.dns.pending import Asker
+from zcc.dns.question import parse_question
 from zcc.mtunnel.errors import Code, EdgeDown, Refused
 from zcc.mtunnel.messages import Welcome
 from zcc.policy.objects.stance import Stance
@@ -145,3 +148,15 @@ def test_the_edge_is_told_as_often_as_it_asked_for(edge, again_s, told):
     in_use = InUse(edge, lambda: [IPv4Address("10.254.0.7")])
     assert asyncio.run(in_use.once()) == again_s
     assert edge.told == [[IPv4Address("10.254.0.7")]] * told and in_use.counts["unsent"] == edge.down
+
+
+def test_after_an_edit_the_pools_of_the_start_count():
+    """The data plane and the cache of leases know no others."""
+    start = ConnectorSettings.model_validate({
+        **CONNECTOR, "pools": [{"name": "second", "network": "10.9.0.0/24", "location_groups": ["g"]}],
+        "location_groups": [{"name": "g", "locations": ["aws-1"]}]})
+    control = DnsControl(start, ManualClock())
+    need = NeedLease(parse_question(dns.message.make_query("a.corp.example", "A").to_wire()), "a.corp.example")
+    assert control.pooled(need, None, "aws-1").pool == "second"
+    control.adopt(ConnectorSettings.model_validate(CONNECTOR))
+    assert control.pooled(need, None, "aws-1").pool == "second" and control.pooled(need, None, "aws-2").pool == "default"
