@@ -106,7 +106,7 @@ class Above:
         """Regions above that share something with one and are on every connector that has its rule."""
         rows = self._rows
         bits, (first, *others) = rows["bits"], MEETING
-        near = np.flatnonzero(bits[first] & own.bits[first])
+        near: Numbers = np.flatnonzero(bits[first] & own.bits[first])
         for k in others:
             near = near[(bits[k][near] & own.bits[k]) != 0]
         # A criterion that is set above and not here: one may be, if others make up for it.
