@@ -84,7 +84,7 @@ def criteria(draw, clauses):
     return Criteria(
         **{name: maybe(labels(lines(range(5)), carried)) for name in (
             "location", "namespace", "source_workload", "destination_country", "destination_category",
-            "destination_workload", "country", "category")},
+            "destination_workload", "country", "category", "naming")},
         source=maybe(ranges(lines(SPANS, [False, False, True]))),
         destination=maybe(ranges(lines(SPANS, [False]))),
         destination_name=maybe(patterns(PATTERNS, owner, lines(range(len(PATTERNS)), [False, True]))),
@@ -114,7 +114,8 @@ def tables(draw):
 addresses = {4: st.sampled_from(ADDRESSES[:8]).map(IPv4Address), 6: st.sampled_from(ADDRESSES[8:]).map(IPv6Address)}
 pairs = st.tuples(addresses[4], addresses[4]) | st.tuples(addresses[6], addresses[6])
 packets = st.tuples(pairs, st.sampled_from([TCP, UDP, ICMP, 47]), st.sampled_from(PORTS), st.sampled_from(PORTS),
-                    st.sampled_from(list(Fragment)), st.integers(0, 3), st.integers(0, 6), st.integers(0, 9))  # fmt: skip
+                    st.sampled_from(list(Fragment)), st.integers(0, 3), st.integers(0, 6),
+                    st.builds(lambda number, naming: number | naming << 26, st.integers(0, 9), st.integers(0, 5)))  # fmt: skip
 
 
 def batch_of(seen):

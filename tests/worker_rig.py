@@ -72,6 +72,7 @@ class WorkerRig:
             self.gwlb.bind((GWLB, 6081))
         self.gwlb.setblocking(False)
         self.tunnels, self.events, self.commands = Tunnels(), Ring(event_bytes), Ring(1 << 20)
+        self.words = Ring(1 << 14)
         idle = {"tcp": 400, "tcp_opening": 30, "tcp_closing": 5, "udp": 130, "icmp": 30, "other": 130}
         self.flows = FlowTable(flows, dict(enumerate(idle.values())))
         self.nat = NatTable(flows, ports, bytes(range(1, 33)))
@@ -83,7 +84,7 @@ class WorkerRig:
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,
-            kernel_flows=port.flows if isinstance(port, XskPort) else None)
+            kernel_flows=port.flows if isinstance(port, XskPort) else None, words=self.words)
         self.edges: dict[int, Session] = {}          # their ends of the tunnels, ours, and both sockets
         self.sessions: dict[int, Session] = {}
         self.ours: dict[int, UdpSocket] = {}

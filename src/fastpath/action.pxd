@@ -19,6 +19,17 @@ cpdef enum Fragment:
     FRAGMENT_FIRST = 1   # offset 0, more to come: ports are present
     FRAGMENT_LATER = 2   # offset > 0: no ports
 
+# How the name of a flow is known. From ECH on no name is sure, and this is why.
+cpdef enum Naming:
+    NAMING_ADDRESS = 0   # by the destination's address, from a DNS answer or a lease; or nothing has been seen yet
+    NAMING_SNI = 1       # it asked for it: TLS
+    NAMING_HOST = 2      # HTTP/1
+    NAMING_QUIC = 3
+    NAMING_ECH = 4       # an encrypted ClientHello is there too; a number is that of the name outside
+    NAMING_NO_NAME = 5   # TLS or HTTP/1 without one
+    NAMING_NOT_WEB = 6   # neither of these
+    NAMING_UNREAD = 7    # not to be read, or not within the bounds
+
 cpdef enum PuntReason:
     PUNT_DNS_QUERY = 1          # UDP to port 53, held until Python answers or resumes it
     PUNT_DNS_ANSWER = 2         # UDP from port 53 towards a workload, held until its names are learned
@@ -28,6 +39,7 @@ cpdef enum PuntReason:
     PUNT_FLOW_OPENED = 6        # a ZPA flow is about to reach the kernel's listener
     PUNT_FLOW_CLOSED = 7        # a flow ended: its record, for the session log
     PUNT_DNS_ANSWERED = 10      # a query for an owned name was answered: the answer, for the log
+    PUNT_WORDS = 11             # a copy of a packet in which a watched flow may say its name
 
 cpdef enum DropReason:
     DROP_NONE = 0

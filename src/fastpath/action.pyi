@@ -18,6 +18,16 @@ class Fragment(enum.IntEnum):
     FRAGMENT_FIRST = 1
     FRAGMENT_LATER = 2
 
+class Naming(enum.IntEnum):
+    NAMING_ADDRESS = 0
+    NAMING_SNI = 1
+    NAMING_HOST = 2
+    NAMING_QUIC = 3
+    NAMING_ECH = 4
+    NAMING_NO_NAME = 5
+    NAMING_NOT_WEB = 6
+    NAMING_UNREAD = 7
+
 class PuntReason(enum.IntEnum):
     PUNT_DNS_QUERY = 1
     PUNT_DNS_ANSWER = 2
@@ -27,6 +37,7 @@ class PuntReason(enum.IntEnum):
     PUNT_FLOW_OPENED = 6
     PUNT_FLOW_CLOSED = 7
     PUNT_DNS_ANSWERED = 10
+    PUNT_WORDS = 11
 
 class DropReason(enum.IntEnum):
     DROP_NONE = 0

@@ -29,6 +29,8 @@ cdef enum:
     MIDSTREAM_RESET = 1
     MIDSTREAM_DROP = 2
     OWNER_DNS = 1                  # FlowEntry.owner: a TCP flow to port 53, ended by the resolver here
+    OWNER_WATCHED = 2              # it may yet say its name: see watch.pxd
+    OWNER_CUT = 3                  # dropped midway; then 8 bits of how often its initiator was told
 
 # Fixed while the worker runs. IPv4 addresses that are integers are in host order, others 16 bytes, mapped.
 cdef struct Plan:
@@ -77,6 +79,8 @@ cdef class Admission:
     cdef void renew(self, int32_t index) noexcept nogil
     # Slot of the tunnel for a flow that a ZIA rule of the present rules decided: its own while that may be, else its gateway's.
     cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil
+    # The rule that decides a flow now, by the name in its entry.
+    cdef int32_t rule_of(self, const FlowEntry* entry) noexcept nogil
     # Count the answer to a query for an owned name, and record it if there is room for it.
     cdef void record(self, Columns* b, int i, uint32_t location, uint32_t value) noexcept nogil
     cdef void close(self, int32_t index) noexcept nogil

@@ -20,6 +20,7 @@ from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport Credit
 from fastpath.message cimport FlowView, Message, post, view
 from fastpath.nametable cimport NameTable
+from fastpath.naming cimport naming_of
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
@@ -200,7 +201,6 @@ cdef class Admission:
 
     cdef void renew(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]
-        cdef Columns* b = &self.scratch.columns
         cdef FlowView f
         cdef uint32_t name
         cdef int32_t rule
@@ -210,15 +210,10 @@ cdef class Admission:
                 self._fail_open(index)
             return
         view(&f, entry)
-        reset(b, 1)
-        memcpy(b.source, f.source, 16)
-        memcpy(b.destination, f.destination, 16)
-        b.ip_version[0], b.protocol[0], b.fragment[0], b.namespace[0] = f.ip_version, f.protocol, FRAGMENT_NONE, f.namespace
-        b.source_port[0], b.destination_port[0], b.tcp_flags[0] = f.source_port, f.destination_port, 0
         name = self.name_of(f.namespace, f.destination)
-        # A name whose lease has run out still names the flow that was opened by it.
-        entry.name_id = name if name else entry.name_id
-        rule = self.rules.decide(b, 0, entry.location, entry.name_id, self.now)
+        # A name whose lease has run out still names the flow that was opened by it; what a flow has said of itself stands too.
+        entry.name_id = name if name and not naming_of(entry.name_id) else entry.name_id
+        rule = self.rule_of(entry)
         entry.generation = self.rules.generation
         action = self.rules.action_of[rule]
         if action != entry.action:
@@ -232,6 +227,17 @@ cdef class Admission:
 
     cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil:
         return self.tunnels.choose(entry.tunnel, self.rules.gateway_of[entry.rule])
+
+    cdef int32_t rule_of(self, const FlowEntry* entry) noexcept nogil:
+        cdef Columns* b = &self.scratch.columns
+        cdef FlowView f
+        view(&f, entry)
+        reset(b, 1)
+        memcpy(b.source, f.source, 16)
+        memcpy(b.destination, f.destination, 16)
+        b.ip_version[0], b.protocol[0], b.fragment[0], b.namespace[0] = f.ip_version, f.protocol, FRAGMENT_NONE, f.namespace
+        b.source_port[0], b.destination_port[0], b.tcp_flags[0] = f.source_port, f.destination_port, 0
+        return self.rules.decide(b, 0, entry.location, entry.name_id, self.now)
 
     cdef void _fail_open(self, int32_t index) noexcept nogil:
         """Have a ZIA flow without an edge go DIRECT; as before if that can not be bound."""

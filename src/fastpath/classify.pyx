@@ -33,6 +33,9 @@ from fastpath.criteria import rule_of as checked_rules
 cdef enum:
     AHEAD = 32                # packets whose rows are fetched side by side
     NAMES_MAX = 1 << 26
+    WATCHED_BYTES = 16384
+    TCP = 6
+    UDP = 17
 
 
 cdef const void* pointer(object array):
@@ -76,6 +79,7 @@ cdef class RuleSet:
         name_capacity: numbers of names there are, 0 included.
         gateways: uint16[rules], number of the gateway of each ZIA rule, below 2,048; None = 0 for all.
         opens: uint8[rules], 1 = DIRECT while no edge of the gateway is up; None = never.
+        watched: bytes, 8,192 of TCP and 8,192 of UDP, bit n & 7 of byte n >> 3 for port n: flows to it may say their names.
     Raises:
         ValueError: a dtype, shape or number is wrong, or a table is missing; names the argument.
         TypeError: an argument is of another class.
@@ -83,7 +87,7 @@ cdef class RuleSet:
     """
 
     def __cinit__(self, uint32_t generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
-                  name_categories=None, Py_ssize_t name_capacity=1, gateways=None, opens=None):
+                  name_categories=None, Py_ssize_t name_capacity=1, gateways=None, opens=None, bytes watched=b""):
         self.generation = generation
         self.actions = frozen(actions, "actions", np.uint8, None)
         self.rules = len(self.actions)
@@ -94,6 +98,9 @@ cdef class RuleSet:
         name_categories = name_numbers(name_categories)
         if not 1 <= name_capacity <= NAMES_MAX:
             raise ValueError(f"name_capacity must be 1 to {NAMES_MAX}, not {name_capacity}")
+        if len(watched) not in (0, WATCHED_BYTES):
+            raise ValueError(f"watched must be 0 or {WATCHED_BYTES} bytes, not {len(watched)}")
+        self.watched, self.ports = watched, <const uint8_t*> watched if watched else NULL
         order = order_bits(criteria, rule_of)
         self.words, self._order = len(order.valid), order
         self.action_of = <uint8_t*> pointer(self.actions)
@@ -147,6 +154,11 @@ cdef class RuleSet:
         describe(&subject, b, i, location, name_id, now_ns)
         return self.match(&subject)
 
+    cdef bint is_watched(self, uint8_t protocol, uint16_t port) noexcept nogil:
+        if self.ports == NULL or (protocol != TCP and protocol != UDP):
+            return False
+        return self.ports[(port >> 3) + (WATCHED_BYTES // 2 if protocol == UDP else 0)] >> (port & 7) & 1
+
     def decide_batch(self, PacketBatch batch not None, const uint32_t[::1] locations not None,
                      const uint32_t[::1] name_ids not None, int32_t[::1] out not None, uint64_t now_ns=0):
         """Write the index of the first rule that matches each live row; -1 for a dead one.
@@ -154,7 +166,7 @@ cdef class RuleSet:
         Args:
             batch: parsed rows with namespaces.
             locations: uint32[≥ count], location number of each row.
-            name_ids: uint32[≥ count], 0 where no name is known.
+            name_ids: uint32[≥ count], name of each row: number, 0 where none is known, and Naming << 26.
             out: int32[≥ count].
             now_ns: the worker's clock, for the age of tags.
         Returns:
@@ -194,6 +206,11 @@ cdef class RuleSet:
         """Tell whether a clause is content with a name by one of its patterns."""
         cdef bytes text = name.encode()
         return self.tables.word_of_name(text, <int> min(len(text), NAME_MAX + 1), NO_CATEGORIES) != self.tables.at.names[0]
+
+    def likeness(self, name):
+        """Return a number that is the same for two names if no pattern of a clause tells them apart."""
+        cdef bytes text = name.encode()
+        return self.tables.word_of_name(text, <int> min(len(text), NAME_MAX + 1), NO_CATEGORIES) >> 32
 
     @property
     def name_capacity(self):

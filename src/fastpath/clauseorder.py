@@ -61,6 +61,7 @@ def keys_of(criteria: Criteria, clauses: int) -> list[Numbers]:
         "location": "label", "namespace": "label", "source_workload": "label", "tag_age": "least",
         "destination_name": "pattern", "destination_country": "label", "destination_category": "label",
         "destination_workload": "label", "country": "label", "category": "label", "source_port": "low",
+        "naming": "label",
     }  # fmt: skip
     keys = []
     for name, column in named.items():

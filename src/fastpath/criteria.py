@@ -19,6 +19,7 @@ numbered in the order of their rules. It decides nothing.
     category              Labels      as destination_category, a criterion by itself
     service               Services    protocol and destination port
     source_port           Ports       source port of TCP or UDP
+    naming                Labels      how the flow's name is known, or why it is not (fastpath.action.Naming)
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class Criteria(NamedTuple):
     category: Labels | None = None
     service: Services | None = None
     source_port: Ports | None = None
+    naming: Labels | None = None
 
 
 class Countries(NamedTuple):
@@ -140,6 +142,7 @@ KINDS: dict[str, type] = {
     "location": Labels, "namespace": Labels, "source": Ranges, "source_workload": Labels, "tag_age": Ages,
     "destination": Ranges, "destination_name": Patterns, "destination_country": Labels, "destination_category": Labels,
     "destination_workload": Labels, "country": Labels, "category": Labels, "service": Services, "source_port": Ports,
+    "naming": Labels,
 }  # fmt: skip
 DTYPES: dict[type, dict[str, type]] = {
     Labels: {"clause": np.int32, "label": np.int32},

@@ -17,7 +17,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission, Plan, account_row, renew_flow
+from fastpath.admission cimport OWNER_CUT, Admission, Plan, account_row, renew_flow
 from fastpath.counters cimport count_total
 from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, header_of
@@ -96,11 +96,13 @@ cdef class Egress:
             self._refuse(b, i, entry)
 
     cdef void _refuse(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
-        # A synthetic address exists only here, so silence would leave the client to its time-out: it is told at once.
+        # A synthetic address exists only here, and who was cut midway waits for an answer: silence would leave them to a time-out.
         if entry.state & FLOW_KERNEL_INSIDE:
             drop(b, i, DROP_POLICY)
         elif entry.action == ACTION_REJECT:
             self.tell(b, i, REFUSAL_PROHIBITED, 0, DROP_REJECTED)
+        elif entry.owner == OWNER_CUT:
+            self.tell(b, i, REFUSAL_PROHIBITED, 0, DROP_POLICY)
         elif b.ip_version[i] == 4 and self.admission.in_pool(b.destination + 16 * i):
             self.tell(b, i, REFUSAL_PROHIBITED, 0, DROP_POLICY_STRAY)
         else:

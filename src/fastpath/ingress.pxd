@@ -6,11 +6,13 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns
 from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
+from fastpath.watch cimport Watch
 
 cdef class Ingress:
     cdef readonly EndpointMap endpoints
     cdef readonly Admission admission
     cdef readonly Egress egress
+    cdef readonly Watch watch
     cdef uint32_t location[4096]   # of each live row's endpoint
     # All the stages for a batch as it was received; `resumed`: a punted packet that comes again. Rows wait in egress.
     cdef void walk(self, Columns* b, bint resumed) noexcept nogil
@@ -18,6 +20,7 @@ cdef class Ingress:
     cdef void place(self, Columns* b) noexcept nogil
     # Each live row to its flow, found or admitted; the flow keeps the row's header, counts it and says the way out.
     cdef void decide(self, Columns* b, bint resumed) noexcept nogil
+    cdef int32_t _flow(self, Columns* b, int i, bint resumed) noexcept nogil
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil
     cdef void _decide_whole(self, Columns* b, int i, bint resumed) noexcept nogil
     cdef void _decide_fragment(self, Columns* b, int i, bint resumed) noexcept nogil

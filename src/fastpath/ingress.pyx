@@ -26,6 +26,7 @@ from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse
 from fastpath.quote cimport Quote, quote_of
 from fastpath.refusal cimport REFUSAL_PROHIBITED
+from fastpath.watch cimport Watch, is_watched
 
 
 @cython.final
@@ -36,10 +37,13 @@ cdef class Ingress:
         endpoints: which GWLB endpoint is which namespace and location.
         admission: flows, rules and the plan.
         egress: where the rows wait to leave.
+        watch: flows that may say their names; a new one that watches none if not given.
     """
 
-    def __cinit__(self, EndpointMap endpoints not None, Admission admission not None, Egress egress not None):
+    def __cinit__(self, EndpointMap endpoints not None, Admission admission not None, Egress egress not None,
+                  Watch watch=None):
         self.endpoints, self.admission, self.egress = endpoints, admission, egress
+        self.watch = Watch(admission) if watch is None else watch
 
     cdef void walk(self, Columns* b, bint resumed) noexcept nogil:
         decode_geneve(b)
@@ -96,14 +100,10 @@ cdef class Ingress:
         if b.fragment[i] == FRAGMENT_FIRST and b.protocol[i] == PROTOCOL_UDP and b.destination_port[i] == DNS_PORT:
             drop(b, i, DROP_POLICY)      # its server would read a query that nobody has read here
             return
-        index = current_flow(self.admission, b, i)
+        index = self._flow(b, i, resumed)
         if index < 0:
-            index = self.admission.admit(b, i, self.location[i], resumed, 0)
-            if index < 0:
-                self._refuse(b, i)
-                return
+            return
         entry = &self.admission.flows.entries[index]
-        renew_flow(self.admission, index)
         way = b.direction[i] != entry.initiator
         if entry.state & FLOW_KERNEL_INSIDE:
             drop(b, i, DROP_NAT_EXHAUSTED)   # the connector itself holds this very 5-tuple
@@ -115,10 +115,24 @@ cdef class Ingress:
         path = path_of(&self.admission.flows.core, entry)
         path.peer_address, path.peer_port = b.peer_address[i], b.peer_port[i]
         account_row(self.admission, b, i, index, way)
+        if is_watched(entry) and not way:
+            self.watch.hear(b, i, index)
         if is_dns(b, i, b.source_port[i]) and way and entry.action == ACTION_LOCAL and not resumed:
             self.admission.punt(PUNT_DNS_ANSWER, b, i, self.location[i], entry, 0)
             return
         forward_row(self.egress, b, i, index)
+
+    cdef int32_t _flow(self, Columns* b, int i, bint resumed) noexcept nogil:
+        """The flow of row i, decided by the present rules; -1: it has none, and whoever is to be told is told."""
+        cdef int32_t index = current_flow(self.admission, b, i)
+        if index < 0:
+            index = self.admission.admit(b, i, self.location[i], resumed, 0)
+            if index < 0:
+                self._refuse(b, i)
+                return -1
+            self.watch.begin(b, i, index)
+        renew_flow(self.admission, index)
+        return index
 
     cdef void _refuse(self, Columns* b, int i) noexcept nogil:
         """A first packet that got no flow: whether its sender is told."""

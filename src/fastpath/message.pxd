@@ -12,7 +12,7 @@ cpdef enum Command:
     COMMAND_DELIVER = 1         # the packet goes to the workload, under `header`, to GWLB
     COMMAND_RESUME = 2          # the packet goes on along the policy as if it had not been punted
     COMMAND_LEARN = 3           # address belongs to name `value` until `until_ns`; namespace 0xFFFF = all
-    COMMAND_FORGET = 4          # address belongs to no name
+    COMMAND_FORGET = 4          # address belongs to no name; `value`, if a flow's words: only if it is that one
     COMMAND_TUNNEL_ACTIVE = 5   # new flows of gateway `value` use `slot`, 255 = none; `endpoint`: a bit for each slot of its edges
     COMMAND_TUNNEL_DETACH = 6   # `slot` is no longer the worker's
     COMMAND_TUNNEL_CONTROL = 7  # the packet is sealed and sent on `slot` as it is
@@ -21,6 +21,7 @@ cpdef enum Command:
     COMMAND_RESET = 10          # forget the flow bound to (protocol, address, port) of `flow`
     COMMAND_OWN = 11            # queries from `location` for the name in `packet` (wire form) get `address`, TTL `value`, until `until_ns`
     COMMAND_DISOWN = 12         # the name in `packet` is asked of the control plane again; no packet: every name
+    COMMAND_NAME = 13           # a flow is called `value` (naming.pxd); `location`, `endpoint`, `until_ns`: its slot, hash, start
 
 # A flow as its initiator sees it.
 cdef struct FlowView:
@@ -30,7 +31,7 @@ cdef struct FlowView:
     uint64_t bytes[2]
     uint64_t started_ns
     uint64_t last_seen_ns
-    uint32_t name_id
+    uint32_t name_id            # word of naming.pxd
     uint32_t location
     uint32_t nat_slot
     int32_t rule

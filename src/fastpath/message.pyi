@@ -17,6 +17,7 @@ class Command(enum.IntEnum):
     COMMAND_RESET = 10
     COMMAND_OWN = 11
     COMMAND_DISOWN = 12
+    COMMAND_NAME = 13
 
 class Flow(NamedTuple):
     namespace: int
@@ -38,6 +39,7 @@ class Flow(NamedTuple):
     nat_port: int
     tunnel: int
     state: int
+    naming: int
 
 class Event(NamedTuple):
     reason: int

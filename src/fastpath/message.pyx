@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpath.flowtable cimport FlowEntry
+from fastpath.naming cimport naming_of, number_of
 from fastpath.ring cimport Ring
 
 import ipaddress
@@ -37,6 +38,7 @@ class Flow(NamedTuple):
     nat_port: int
     tunnel: int
     state: int
+    naming: int  # how the name is known (Naming); name_id is its number
 
 
 class Event(NamedTuple):
@@ -91,9 +93,9 @@ cdef object address_of(const uint8_t* at, int ip_version):
 cdef object flow_of(const FlowView* f):
     return Flow(
         f.namespace, f.ip_version, f.protocol, address_of(f.source, f.ip_version), f.source_port,
-        address_of(f.destination, f.ip_version), f.destination_port, f.action, f.rule, f.name_id, f.location,
+        address_of(f.destination, f.ip_version), f.destination_port, f.action, f.rule, number_of(f.name_id), f.location,
         (f.packets[0], f.packets[1]), (f.bytes[0], f.bytes[1]), f.started_ns, f.last_seen_ns,
-        f.nat_slot, f.nat_port, f.tunnel, f.state,
+        f.nat_slot, f.nat_port, f.tunnel, f.state, naming_of(f.name_id),
     )
 
 

@@ -13,7 +13,7 @@ cdef struct Subject:
     const uint8_t* destination   # 16 bytes
     uint64_t now_ns              # for the age of what is known of a workload
     uint32_t location            # number
-    uint32_t name_id             # 0 = no name known
+    uint32_t name_id             # word of naming.pxd; 0 = no name known
     uint16_t namespace
     uint16_t source_port         # ports, host order; read iff protocol is TCP or UDP and not FRAGMENT_LATER
     uint16_t port                # destination port
@@ -23,12 +23,12 @@ cdef struct Subject:
 
 cdef enum:
     NO_CATEGORIES = 0xFFFFFFFF   # the number of a name's set of categories where it is in none
-    ROWS_MAX = 10
+    ROWS_MAX = 11
     CHOICES_MAX = 4
 
 # The rows to AND, and those of which one is enough.
 cdef struct Seen:
-    const uint64_t* rows[10]
+    const uint64_t* rows[11]
     const uint64_t* choices[4]
     int n_rows
     int n_choices                # 0: no clause wants a destination
@@ -48,11 +48,16 @@ cdef enum Use:
     USE_CATEGORY = 2048
     USE_SERVICE = 4096
     USE_SOURCE_PORT = 8192
+    USE_NAMING = 16384
 
 # Places of rows by number; rows[count] is that of any other number.
 cdef struct LabelRows:
     const uint32_t* rows
     uint32_t count
+
+cdef inline uint32_t row_of(const LabelRows* labels, uint32_t number) noexcept nogil:
+    return labels.rows[number if number < labels.count else labels.count]
+
 
 cdef struct Lookups:
     LabelRows location
@@ -63,6 +68,7 @@ cdef struct Lookups:
     LabelRows destination_workload
     LabelRows country
     LabelRows category
+    LabelRows naming
     const uint32_t* tcp              # by destination port
     const uint32_t* udp
     const uint32_t* protocols
@@ -70,7 +76,7 @@ cdef struct Lookups:
     const uint64_t* limits           # of ages, ascending from 0
     const uint32_t* ages             # by limit
     int n_limits
-    uint64_t* names                  # by name id: place of the pattern's row, then 32 bits of the number of its categories
+    uint64_t* names                  # by number: place of the pattern's row, then 32 bits of the number of its categories
     uint32_t n_names
 
 cdef class RuleTables:
@@ -92,6 +98,7 @@ cdef class RuleTables:
     # Ask the memory for what look will read, as far as it is known without reading.
     cdef void foresee(self, const Subject* s) noexcept nogil
     cdef uint64_t word_of_name(self, const uint8_t* name, int length, uint32_t categories) noexcept nogil
+    cdef int look_for_numbers(self, const Subject* s, uint32_t* places, int n) noexcept nogil
     cdef int look_for_workloads(self, const Subject* s, uint32_t* places, int n) noexcept nogil
     cdef const Workload* find_workload(self, const Subject* s, const uint8_t* address) noexcept nogil
     cdef void look_for_choices(self, const Subject* s, uint64_t name, uint32_t country, Seen* seen) noexcept nogil

@@ -13,6 +13,7 @@ from fastpath.bitmaps cimport BitmapBook
 from fastpath.domains cimport NAME_MAX, UNSET, DomainMap
 from fastpath.lpm cimport Lpm4, Lpm6
 from fastpath.memory cimport load_word, prefetch
+from fastpath.naming cimport naming_of, number_of
 from fastpath.rows cimport (age_rows, label_rows, pattern_rows, port_rows, prefix_rows, protocol_rows, split_ranges)
 from fastpath.wire cimport load_be32
 from fastpath.workloads cimport AGE_UNKNOWN, Workload, Workloads
@@ -44,10 +45,6 @@ cdef tuple grouped(clause, group, int groups):
     return np.ascontiguousarray(clause[order], np.int32), starts.astype(np.int64)
 
 
-cdef inline uint32_t row_of(const LabelRows* labels, uint32_t number) noexcept nogil:
-    return labels.rows[number if number < labels.count else labels.count]
-
-
 @cython.final
 cdef class RuleTables:
     """Made by RuleSet.
@@ -76,13 +73,15 @@ cdef class RuleTables:
         self._labels("destination_workload", criteria.destination_workload, None, &self.at.destination_workload)
         self._labels("country", criteria.country, None, &self.at.country)
         self._labels("category", criteria.category, None, &self.at.category)
+        self._labels("naming", criteria.naming, None, &self.at.naming)
         if criteria.source is not None:
             self.source4, self.source6 = self._ranges("source", criteria.source, self._rest([criteria.source]))
         for lines, used in ((criteria.location, USE_LOCATION), (criteria.namespace, USE_NAMESPACE),
                             (criteria.source, USE_SOURCE), (criteria.source_workload, USE_SOURCE_WORKLOAD),
                             (criteria.tag_age, USE_TAG_AGE), (criteria.destination_workload, USE_DESTINATION_WORKLOAD),
                             (criteria.country, USE_COUNTRY), (criteria.category, USE_CATEGORY),
-                            (criteria.service, USE_SERVICE), (criteria.source_port, USE_SOURCE_PORT)):
+                            (criteria.service, USE_SERVICE), (criteria.source_port, USE_SOURCE_PORT),
+                            (criteria.naming, USE_NAMING)):
             self.uses |= used if lines is not None else 0
         self._destination(criteria)
         self._ages(criteria.tag_age)
@@ -308,7 +307,7 @@ cdef class RuleTables:
         if uses & (USE_SOURCE_WORKLOAD | USE_TAG_AGE | USE_DESTINATION_WORKLOAD):
             n = self.look_for_workloads(s, places, n)
         if uses & (USE_NAME | USE_CATEGORY | USE_DESTINATION_CATEGORY):
-            name = load_word(&at.names[s.name_id if s.name_id < at.n_names else 0])
+            name = load_word(&at.names[number_of(s.name_id) if number_of(s.name_id) < at.n_names else 0])
         if uses & (USE_COUNTRY | USE_DESTINATION_COUNTRY) and self.country4 is not None:
             country = self.country4.find(load_be32(s.destination + 12)) if s.ip_version == 4 else self.country6.find(s.destination)
         if uses & USE_COUNTRY:
@@ -320,20 +319,27 @@ cdef class RuleTables:
         if uses & USE_SERVICE:
             places[n] = at.protocols[s.protocol] if portless else (at.tcp if s.protocol == TCP else at.udp)[s.port]
             n += 1
-        if uses & USE_LOCATION:
-            places[n] = row_of(&at.location, s.location)
-            n += 1
-        if uses & USE_NAMESPACE:
-            places[n] = row_of(&at.namespace, s.namespace)
-            n += 1
         if uses & USE_SOURCE_PORT:
             places[n] = at.source_ports[PORTS] if portless else at.source_ports[s.source_port]
             n += 1
+        n = self.look_for_numbers(s, places, n)
         for i in range(n):
             seen.rows[i] = self.book.arena + places[i]
         seen.n_rows, seen.n_choices = n, 0
         if uses & USE_DESTINATION:
             self.look_for_choices(s, name, country, seen)
+
+    cdef int look_for_numbers(self, const Subject* s, uint32_t* places, int n) noexcept nogil:
+        if self.uses & USE_LOCATION:
+            places[n] = row_of(&self.at.location, s.location)
+            n += 1
+        if self.uses & USE_NAMESPACE:
+            places[n] = row_of(&self.at.namespace, s.namespace)
+            n += 1
+        if self.uses & USE_NAMING:
+            places[n] = row_of(&self.at.naming, naming_of(s.name_id))
+            n += 1
+        return n
 
     cdef int look_for_workloads(self, const Subject* s, uint32_t* places, int n) noexcept nogil:
         cdef const Lookups* at = &self.at
@@ -389,5 +395,5 @@ cdef class RuleTables:
                 prefetch(&self.workloads.slots[self.workloads.place(s.namespace, s.source) & self.workloads.mask])
             if self.uses & USE_DESTINATION_WORKLOAD:
                 prefetch(&self.workloads.slots[self.workloads.place(s.namespace, s.destination) & self.workloads.mask])
-        if self.uses & (USE_NAME | USE_CATEGORY | USE_DESTINATION_CATEGORY) and s.name_id < self.at.n_names:
-            prefetch(&self.at.names[s.name_id])
+        if self.uses & (USE_NAME | USE_CATEGORY | USE_DESTINATION_CATEGORY) and number_of(s.name_id) < self.at.n_names:
+            prefetch(&self.at.names[number_of(s.name_id)])

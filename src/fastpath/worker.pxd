@@ -12,6 +12,7 @@ from fastpath.message cimport Message
 from fastpath.packetio cimport Device, GenevePort
 from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
+from fastpath.watch cimport Watch
 
 cdef class Worker:
     cdef readonly GenevePort geneve
@@ -21,6 +22,7 @@ cdef class Worker:
     cdef readonly Egress egress
     cdef readonly Ingress ingress
     cdef readonly Returns returns
+    cdef readonly Watch watch
     cdef readonly Ring commands
     cdef readonly DnsListener listener
     cdef bint listens                # whether there is one
@@ -34,6 +36,8 @@ cdef class Worker:
     cdef void carry_out(self) noexcept nogil
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil
     cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil
+    cdef void teach(self, Message* m) noexcept nogil
+    cdef void refuse(self, Message* m) noexcept nogil
     cdef _exchange_one(self)
     cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
     cdef void tell_kernel(self, Columns* b) noexcept nogil

@@ -11,6 +11,7 @@ from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
 from fastpath.returns import Returns
 from fastpath.ring import Ring
+from fastpath.watch import Watch
 
 @final
 class Worker:
@@ -23,6 +24,7 @@ class Worker:
         commands: Ring,
         batch: PacketBatch | None = None,
         kernel_flows: KernelFlows | None = None,
+        words: Ring | None = None,
     ) -> Worker: ...
     @property
     def geneve(self) -> GenevePort: ...
@@ -38,6 +40,8 @@ class Worker:
     def ingress(self) -> Ingress: ...
     @property
     def returns(self) -> Returns: ...
+    @property
+    def watch(self) -> Watch: ...
     @property
     def commands(self) -> Ring: ...
     @property

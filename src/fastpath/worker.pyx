@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastpath.action cimport *
-from fastpath.admission cimport Admission
+from fastpath.admission cimport OWNER_NONE, Admission
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
 from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
@@ -28,10 +28,14 @@ from fastpath.ingress cimport Ingress
 from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport *
 from fastpath.message cimport Message, message_in
+from fastpath.naming cimport naming_of
+from fastpath.packet cimport parse_row
 from fastpath.packetio cimport WATCHED, Device, GenevePort
+from fastpath.refusal cimport REFUSAL_PROHIBITED
 from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport TUNNEL_SLOTS
+from fastpath.watch cimport Watch
 from fastpath.wire cimport load_be32
 
 from collections import deque
@@ -67,16 +71,18 @@ cdef class Worker:
         commands: the ring the control plane writes.
         batch: rows to work in; a new one of 256 if not given.
         kernel_flows: where flows that are decided go to be carried by the kernel; None = all are carried here.
+        words: where first packets of flows are copied to, that they may be named by them; None = they are not.
     """
 
     def __cinit__(self, GenevePort geneve not None, Device device not None, EndpointMap endpoints not None,
                   Admission admission not None, Ring commands not None, PacketBatch batch=None,
-                  KernelFlows kernel_flows=None):
+                  KernelFlows kernel_flows=None, Ring words=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
         admission.kernel = kernel_flows
         self.egress = Egress(geneve, device, admission)
-        self.ingress = Ingress(endpoints, admission, self.egress)
+        self.watch = Watch(admission, words)
+        self.ingress = Ingress(endpoints, admission, self.egress, self.watch)
         self.returns = Returns(admission, self.egress)
         self.batch = PacketBatch() if batch is None else batch
         self.listener, self.listens = None, False
@@ -185,6 +191,7 @@ cdef class Worker:
             if self.listens:
                 self.listener.turn(b)
         self.admission.expire()
+        self.watch.notify()
         if self.admission.posted:
             self.admission.posted = 0
             self.admission.events.notify()
@@ -209,10 +216,8 @@ cdef class Worker:
 
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil:
         cdef Columns* b = &self.batch.columns
-        if m.kind == COMMAND_LEARN:
-            self.admission.names.learn(m.namespace, m.address, m.value, m.until_ns)
-        elif m.kind == COMMAND_FORGET:
-            self.admission.names.forget(m.namespace, m.address)
+        if m.kind == COMMAND_LEARN or m.kind == COMMAND_FORGET:
+            self.teach(m)
         elif m.kind == COMMAND_DELIVER:
             if self.load(m, packet):
                 self.egress.begin()
@@ -236,6 +241,9 @@ cdef class Worker:
                                        m.until_ns)
         elif m.kind == COMMAND_DISOWN:
             self.admission.owned.forget(m.namespace, m.location, packet, m.packet_length)
+        elif m.kind == COMMAND_NAME:
+            if self.watch.told(m) and self.load(m, packet):
+                self.refuse(m)
         elif m.kind == COMMAND_EXCHANGE:
             self.wants_exchange = 1
 
@@ -254,6 +262,25 @@ cdef class Worker:
         b.start[0], b.length[0] = HEADROOM, m.header_length + m.packet_length
         b.peer_address[0], b.peer_port[0] = m.peer_address, m.peer_port
         return True
+
+    cdef void teach(self, Message* m) noexcept nogil:
+        """Give an address a name or take it away; what flows said of it gives way to a DNS answer, and takes back only itself."""
+        cdef uint32_t known = self.admission.names.find(m.namespace, m.address, self.admission.now)
+        if naming_of(m.value) and known and known != m.value and (m.kind == COMMAND_FORGET or not naming_of(known)):
+            return
+        if m.kind == COMMAND_LEARN:
+            self.admission.names.learn(m.namespace, m.address, m.value, m.until_ns)
+        else:
+            self.admission.names.forget(m.namespace, m.address)
+
+    cdef void refuse(self, Message* m) noexcept nogil:
+        """Tell the sender of row 0, as load left it, that its flow was cut; no packet is dropped by that."""
+        cdef Columns* b = &self.batch.columns
+        b.geneve_start[0], b.geneve_length[0], b.namespace[0] = HEADROOM, m.header_length, m.namespace
+        self.egress.begin()
+        if parse_row(b, 0) == DROP_NONE:
+            self.egress.tell(b, 0, REFUSAL_PROHIBITED, 0, DROP_NONE)
+        self.egress.flush(b)
 
     # ---- from the workload ----
 
@@ -274,8 +301,8 @@ cdef class Worker:
             if b.entry[i] < 0 or b.fragment[i] == FRAGMENT_LATER:
                 continue         # it has no ports to be known by
             entry = &self.admission.flows.entries[b.entry[i]]
-            if not entry.used or entry.hash != b.hash[i]:
-                continue         # a later row of this batch ended the flow, and its place may be another's
+            if not entry.used or entry.hash != b.hash[i] or entry.owner != OWNER_NONE:
+                continue         # a later row of this batch ended the flow, and its place may be another's; or it is not settled
             if (entry.action == ACTION_LOCAL and b.reason[i] == DROP_NONE
                     or entry.action == ACTION_DROP and b.reason[i] == DROP_POLICY) and not entry.state & FLOW_KERNEL_INSIDE:
                 self.admission.kernel.offer(b, i, b.entry[i], b.direction[i] != entry.initiator, entry.action, entry.generation)

@@ -42,6 +42,7 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
     record: Annotated[str, typer.Option("--type", metavar="TYPE", help="Of the query.")] = "A",
     answer: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help="In the answer; may be given again.")] = None,
     score: Annotated[int, typer.Option("--tunnel-score", min=0, max=100, help="Of the query.")] = 0,
+    naming: Annotated[str | None, typer.Option(metavar="HOW", help="How the name is known, or why not: sni, ech …")] = None,
     workload: Annotated[str | None, typer.Option(metavar="ADDRESS", help="What is known of a workload.")] = None,
     namespace: Annotated[str | None, typer.Option(help="The workload's namespace.")] = None,
     location: Annotated[str | None, typer.Option(help="The endpoint's location.")] = None,
@@ -74,7 +75,7 @@ def explain_command(  # noqa: PLR0913, PLR0917 -- one parameter an option: that 
                                    **{key: place[key] for key in ("namespace", "location", "group")})  # fmt: skip
         elif src is not None and workload is None:
             failures = frozenset(parse_trouble(what, policy) for what in failed or ())
-            found = _of_flow(policy, world, (src, dst, service, name), place, failures)
+            found = _of_flow(policy, world, (src, dst, service, name, naming), place, failures)
         elif name is not None and src is dst is workload is None:
             found = about_name(policy, parse_dns_name(name), world)
         else:
@@ -105,15 +106,16 @@ def _place(policy: Policy, namespace: str | None, location: str | None, endpoint
 
 
 def _of_flow(
-    policy: Policy, world: World, given: tuple[str, str | None, str | None, str | None], place: dict[str, Any],
+    policy: Policy, world: World, given: tuple[str, str | None, str | None, str | None, str | None],
+    place: dict[str, Any],
     failures: frozenset[Trouble],
 ) -> Any:
     """Explain a flow; one of a name without an address goes to where the name leads."""
-    src, dst, service, name = given
+    src, dst, service, name, naming = given
     if dst is None and name is None:
         raise ValueError("--src needs --dst, or --name")
     destination = dst or str(_where(policy, parse_dns_name(name)))
-    flow = parse_flow(src, destination, service, name=name)
+    flow = parse_flow(src, destination, service, name=name, naming=naming)
     return explain(policy, Flow(**{**_values(flow), **place, "at_s": time.time()}), world, failures)
 
 
@@ -133,7 +135,7 @@ def _of_query(
 
 
 def _values(flow: Flow) -> dict[str, Any]:
-    return {field: getattr(flow, field) for field in ("source", "destination", "protocol", "port", "name")}
+    return {field: getattr(flow, field) for field in ("source", "destination", "protocol", "port", "name", "naming")}
 
 
 def _where(policy: Policy, name: str) -> IPv4Address | IPv6Address:

@@ -11,7 +11,7 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 # fastpath, row by row; a module takes names from the rows above its own only.
 ROWS = (
     # the words, and memory
-    ("action", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather", "search",
+    ("action", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather", "search",
      "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter",
      "bitmaps"),
     # one format, table or device each
@@ -23,7 +23,7 @@ ROWS = (
      "fragments", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned",
      "tunnels", "message"),
     # the order of the journey
-    ("admission", "dnslistener", "egress", "ingress", "returns", "worker"),
+    ("admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
     ("capi",),
     ("__main__",),
@@ -76,6 +76,9 @@ SAME_ROW = {
     ("returns", "admission"): "a packet to the flow that it answers",
     ("returns", "egress"): "and to the workload",
     ("worker", "returns"): "where what comes back comes in",
+    ("watch", "admission"): "a name is one more reason to decide a flow",
+    ("ingress", "watch"): "what new flows say",
+    ("worker", "watch"): "whose answers are commands",
     ("worker", "ingress"): "where the worker's rows come in",
     ("worker", "egress"): "where the worker's rows leave",
 }
@@ -113,7 +116,7 @@ ALLOWED = {
     # roles compose the parts, never each other
     "connector": WORDS
     | SERVICES
-    | {"notify", "privileges", "doorway", "policy", "feeds", "dns", "synthetic", "mtunnel", "itunnel"},
+    | {"notify", "privileges", "doorway", "policy", "feeds", "dns", "names", "synthetic", "mtunnel", "itunnel"},
     "private_edge": WORDS | SERVICES | {"notify", "synthetic", "mtunnel"},
     "app_connector": WORDS | SERVICES | {"notify", "mtunnel"},
     "internet_edge": WORDS | SERVICES | {"notify", "doorway", "itunnel"},
@@ -136,6 +139,7 @@ ALLOWED = {
 # Only these touch the compiled package, so that the rest of zcc can be read and tested without it.
 DOORWAYS_TO_FASTPATH = {
     "connector/datapath.py": "the connector's data plane",
+    "connector/events.py": "what the data plane says, in the services' words",
     "connector/ingress.py": "chooses the data plane's way to GWLB",
     "connector/ruleset.py": "turns the compiled policy into the data plane's bitmaps",
     "connector/replay.py": "the same data plane over a capture",

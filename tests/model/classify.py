@@ -4,7 +4,8 @@ from fastpath import criteria as columns
 
 FRAGMENT_LATER = 2
 TCP, UDP = 6, 17
-LABELS = ("location", "namespace", "source_workload", "destination_workload", "country", "category")
+LABELS = ("location", "namespace", "source_workload", "destination_workload", "country", "category", "naming")
+NAME_BITS = 26
 DESTINATION = ("destination", "destination_name", "destination_country", "destination_category")
 AGE_UNKNOWN = 2**64 - 2
 
@@ -12,9 +13,12 @@ AGE_UNKNOWN = 2**64 - 2
 class RuleSet:
     def __init__(  # noqa: PLR0913 - the signature of fastpath's
         self, generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
-        name_categories=None, name_capacity=1, gateways=None, opens=None,
+        name_categories=None, name_capacity=1, gateways=None, opens=None, watched=b"",
     ):  # fmt: skip
         self.generation = generation
+        if len(watched) not in (0, 16_384):
+            raise ValueError(f"watched must be 0 or 16384 bytes, not {len(watched)}")
+        self.watched = watched
         self.actions = columns.frozen(actions, "actions", "uint8", None)
         self.rules = len(self.actions)
         self.gateways, self.opens = columns.checked_ways(gateways, opens, self.rules)
@@ -32,6 +36,7 @@ class RuleSet:
             raise ValueError("names must be fewer than name_capacity and each end with a line feed")
         self.names = dict(enumerate(listed, 1))
         self.name_capacity = name_capacity
+        self._likenesses = {}
 
     def bind_name(self, name_id, name, categories=2**32 - 1):
         if not 1 <= name_id < self.name_capacity:
@@ -43,6 +48,12 @@ class RuleSet:
     def speaks_of(self, name):
         lines = self.criteria.destination_name
         return lines is not None and any(is_named(lines, i, name) for i in range(len(lines.clause)))
+
+    def likeness(self, name):
+        lines = self.criteria.destination_name
+        alike = () if lines is None else tuple(i for i in range(len(lines.clause)) if is_named(lines, i, name))
+        clauses = frozenset(int(lines.clause[i]) for i in alike)
+        return self._likenesses.setdefault(clauses, len(self._likenesses))
 
     def decide_batch(self, batch, locations, name_ids, out, now_ns=0):
         for name, array in (("locations", locations), ("name_ids", name_ids), ("out", out)):
@@ -96,6 +107,7 @@ class Packet:
 
     def __init__(self, rules, batch, i, location, name_id, now_ns):
         self.rules, version = rules, int(batch.ip_version[i])
+        naming, name_id = name_id >> NAME_BITS, name_id & ((1 << NAME_BITS) - 1)
         self.source, self.destination = (version, batch.source[i].tobytes()), (version, batch.destination[i].tobytes())
         self.protocol = int(batch.protocol[i])
         self.has_ports = self.protocol in (TCP, UDP) and batch.fragment[i] != FRAGMENT_LATER
@@ -108,6 +120,7 @@ class Packet:
             "destination_workload": self._workload(namespace, self.destination, now_ns)[0],
             "country": self._country(),
             "category": rules.categories.get(name_id) if name_id in rules.names else None,
+            "naming": naming,
         }  # fmt: skip
 
     def _workload(self, namespace, address, now_ns):

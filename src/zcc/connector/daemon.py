@@ -12,6 +12,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Address, IPv6Address
 
 from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
@@ -31,6 +32,7 @@ from zcc.connector.in_use import InUse
 from zcc.connector.local_socket import NAME as SOCKET_NAME
 from zcc.connector.local_socket import Answerer, LocalSocket
 from zcc.connector.metrics import ConnectorCollector
+from zcc.connector.naming import Naming
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
 from zcc.connector.plan import plan_of
@@ -45,6 +47,7 @@ from zcc.connector.sharing import Sharing
 from zcc.connector.status import Status
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
+from zcc.connector.traffic_names import TrafficNames
 from zcc.dns.intercept import Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
@@ -232,6 +235,9 @@ class Connector:
         interceptor = Interceptor(names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds()))
         unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
+        numbers = TrafficNames(names, self.rulebook.likeness)
+        self.naming = Naming(self.datapath, numbers.number_of, self._may_teach, self.clock)
+        self._tasks.append(asyncio.create_task(self.naming.run(), name="naming"))
         journal = Journal(self.logs, self.labels, self.clock)
         ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
         self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
@@ -274,6 +280,7 @@ class Connector:
             "dns_answered": self.dns.answered,
             "unknown_synthetic": self.stray.unknown,
             "flow_closed": self._flow_closed,
+            "words": self.naming.hear,
         }
         if self.tunnels is not None:
             tunnels = self.tunnels
@@ -281,6 +288,11 @@ class Connector:
             handlers["tunnel_closed"] = lambda punt: tunnels.on_closed(punt.slot)
         for reason, handler in handlers.items():
             self.datapath.subscribe(reason, handler)
+
+    def _may_teach(self, name: str, address: IPv4Address | IPv6Address) -> bool:
+        """Whether a name that a flow has said may name new flows to its address too."""
+        public = self.rulebook.names.application_of(name) is None and self.teacher.may_have_a_name(address)
+        return self.settings.naming.teach_addresses and public and self.rulebook.speaks_of(name)
 
     def _flow_closed(self, punt: Punt) -> None:
         flow: FlowRecord | None = punt.flow
@@ -302,6 +314,7 @@ class Connector:
             "relay": lambda: self.relay.counts,
             "teacher": lambda: self.teacher.counts,
             "sharing": lambda: self.sharing.counts,
+            "naming": lambda: self.naming.counts,
         }
         gauges = {
             "zpa_streams": lambda: self.relay.streams,

@@ -25,7 +25,7 @@ from fastpath.dnslistener import DnsListener
 from fastpath.dtls import Session
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable, TimeoutClass
-from fastpath.message import Command, Event, Flow, command, drain
+from fastpath.message import Command, command, drain
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
@@ -35,6 +35,7 @@ from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort
+from zcc.connector.events import Events
 from zcc.connector.ingress import open_ingress
 from zcc.connector.plan import Plan
 from zcc.connector.ports import Counters, FlowRecord, Place, Punt
@@ -48,6 +49,9 @@ NAMES = 1 << 18
 OWNED = 1 << 16
 EVENT_RING_BYTES = 1 << 24
 COMMAND_RING_BYTES = 1 << 23
+WORDS_RING_BYTES = 1 << 21  # of copies of first packets; its own, so that they cost no other event its room
+WORDS_AT_ONCE = 64  # then others of the loop have their turn
+NAME_BITS = 26  # of fastpath.naming
 NO_TUNNEL = 255
 
 METHODS: dict[int, str] = {
@@ -73,7 +77,7 @@ class Datapath:
         Raises:
             OSError: the service address or the device can not be opened.
         """
-        self._base = plan.internal[2]
+        self._base, self._words = plan.internal[2], Ring(WORDS_RING_BYTES)
         tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
         admission = Admission(
             FlowTable(plan.flows, {_CLASSES[name]: s for name, s in plan.idle.items()}, ready=plan.flows),
@@ -101,11 +105,13 @@ class Datapath:
             admission,
             Ring(COMMAND_RING_BYTES),
             kernel_flows=port.flows if isinstance(port, XskPort) else None,
+            words=self._words,
         )
         if plan.dns_listen is not None:
             address, dns_port, *of = plan.dns_listen
             self._worker.listen(DnsListener(UdpSocket.bind(address, dns_port), admission, *of))
         self._plan, self._tunnels, self._events = plan, tunnels, events
+        self._events_of = Events(self._base, plan.egress)
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
@@ -138,11 +144,13 @@ class Datapath:
         """Start the worker; its events are pumped whenever the loop sees them."""
         self._loop = loop
         loop.add_reader(self._events.fileno(), self.pump)
+        loop.add_reader(self._words.fileno(), self._pump_words)
         self._thread.start()
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the worker, wait for its thread, and hand on what it had still to say."""
         loop.remove_reader(self._events.fileno())
+        loop.remove_reader(self._words.fileno())
         self._worker.stop()
         if self._thread.ident is not None:      # it was started
             self._thread.join(timeout=5)
@@ -161,18 +169,26 @@ class Datapath:
     def pump(self) -> None:
         """Hand every waiting event to its subscriber."""
         for event in drain(self._events):
-            punt = self._punt(event)
+            punt = self._events_of.punt(event)
             self._track(punt)
             handler = self._subscribers.get(_PUNTS[punt.reason])
             if handler is not None:
                 _hand_over(handler, punt)
 
+    def _pump_words(self) -> None:
+        handler = self._subscribers.get(_PUNTS[PuntReason.PUNT_WORDS])
+        for event in drain(self._words, WORDS_AT_ONCE):
+            if handler is not None:
+                _hand_over(handler, self._events_of.punt(event))
+
     # ---- commands ----
 
     def learn(
-        self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float
+        self, namespace: int | None, address: IPv4Address | IPv6Address, name_id: int, ttl_s: float, naming: int = 0
     ) -> None:
         """Make `address` belong to the name for `ttl_s`; None = every namespace. In force before what is queued after it.
+
+        A name that flows say (`naming`) does not replace one by DNS.
 
         An IPv4-mapped IPv6 address is on no wire, but the tables hold IPv4 addresses so: it is not learned, or an AAAA record
         could name the addresses that an A record may not.
@@ -183,8 +199,27 @@ class Datapath:
             Command.COMMAND_LEARN,
             namespace=EVERY_NAMESPACE if namespace is None else namespace,
             address=address,
-            value=name_id,
+            value=naming << NAME_BITS | name_id,
             until_ns=time.monotonic_ns() + int(ttl_s * 1e9),
+        )
+
+    def forget(self, namespace: int, address: IPv4Address | IPv6Address, number: int, naming: int) -> None:
+        """Make `address` belong to no name, if it is this one that it belongs to."""
+        word = naming << NAME_BITS | number
+        self._command(Command.COMMAND_FORGET, namespace=namespace, address=address, value=word)
+
+    def name_flow(self, punt: Punt, number: int, naming: int) -> None:
+        """Name the flow whose words a punt was, and have it decided again.
+
+        Args:
+            number: of the name; 0 = none.
+            naming: how it is known, or why it is not.
+        """
+        assert punt.flow is not None
+        self._command(
+            Command.COMMAND_NAME, namespace=punt.namespace, location=punt.value, endpoint=punt.endpoint,
+            until_ns=punt.flow.started_ns, value=naming << NAME_BITS | number, packet=punt.packet, header=punt.header,
+            peer=punt.peer,
         )
 
     def own(self, place: Place, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
@@ -303,7 +338,8 @@ class Datapath:
             bytes=_named(METHODS, raw["bytes"]),
             drops=_named(_DROPS, raw["drops"]),
             punts=_named(_PUNTS, raw["events"]),
-            rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost()},
+            rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost(),
+                        "words": self._words.lost},
             flows=raw["flows"],
             flows_opened=raw["opened"],
             dns_answered=raw["dns_answered"],
@@ -317,51 +353,6 @@ class Datapath:
         if self._worker.geneve.fileno() >= 0:      # once it is closed the last reading stands
             self._receive_lost = self._worker.geneve.lost()
         return self._receive_lost
-
-    def _punt(self, event: Event) -> Punt:
-        of_tunnel = event.reason in (PuntReason.PUNT_TUNNEL_CONTROL, PuntReason.PUNT_TUNNEL_CLOSED)
-        slot = event.value if of_tunnel else event.slot
-        return Punt(
-            event.reason,
-            event.namespace,
-            event.location,
-            event.endpoint,
-            event.packet,
-            event.header,
-            (event.peer_address, event.peer_port),
-            slot,
-            None if event.flow is None else self._record(event.flow),
-            event.value,
-        )
-
-    def _record(self, flow: Flow) -> FlowRecord:
-        alias = self._base + flow.nat_slot if flow.action == Action.ACTION_ZPA else None
-        return FlowRecord(
-            flow.namespace,
-            flow.ip_version,
-            flow.protocol,
-            flow.source,
-            flow.source_port,
-            flow.destination,
-            flow.destination_port,
-            flow.action,
-            flow.rule,
-            flow.name_id,
-            flow.location,
-            flow.packets,
-            flow.bytes,
-            flow.started_ns,
-            flow.last_seen_ns,
-            self._egress(flow),
-            flow.nat_port,
-            flow.tunnel,
-            alias,
-        )
-
-    def _egress(self, flow: Flow) -> IPv4Address | IPv6Address | None:
-        if flow.action != Action.ACTION_DIRECT:
-            return None
-        return next((address for address in self._plan.egress if address.version == flow.ip_version), None)
 
     def _track(self, punt: Punt) -> None:
         flow = punt.flow

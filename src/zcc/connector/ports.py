@@ -40,6 +40,7 @@ class FlowRecord:
     nat_address: IPv4Address | IPv6Address | None = None  # source it leaves with; None = not rewritten
     nat_port: int = 0  # valid iff nat_address or alias is set
     tunnel: int = 255  # slot of the internet tunnel; 255 = none
+    naming: int = 0  # how the name is known, or why it is not: place in zcc.policy.objects.unnamed.NAMINGS
     alias: IPv4Address | None = None  # the workload inside the kernel; iff ZPA or DNS over TCP
 
 
@@ -56,7 +57,7 @@ class Punt:
     peer: tuple[int, int] = (0, 0)  # outer IPv4 address as an integer, UDP port
     slot: int = 255  # tunnel slot; valid iff a tunnel event
     flow: FlowRecord | None = None
-    value: int = 0  # too big: the MTU of the way out
+    value: int = 0  # too big: the MTU of the way out; words: slot of the flow, its hash in `endpoint`, its base in `location`
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,13 @@ from zcc.policy.compare import Changes, Tally, Verdict
 from zcc.policy.criteria import TCP, UDP
 from zcc.policy.decide import Flow
 from zcc.policy.model import Rule
+from zcc.policy.objects.unnamed import NAMINGS
 
 __all__ = ["Side", "preview"]
 
 ROWS = 256
 EXAMPLES = 3
+NAME_BITS = 26  # of fastpath.naming
 Entries = npt.NDArray[np.void]
 
 
@@ -90,10 +92,10 @@ def _flow(entry: Any, labels: Labels) -> Flow:
     ports = [int(entry["a_port"]), int(entry["b_port"])]
     if entry["initiator"]:
         ends, ports = ends[::-1], ports[::-1]
-    protocol = int(entry["protocol"])
+    protocol, word = int(entry["protocol"]), int(entry["name_id"])
     return Flow(ends[0], ends[1], protocol, ports[1] if protocol in (TCP, UDP) else None,
-                labels.name_of(int(entry["name_id"])), labels.namespace(int(entry["namespace"])),
-                labels.location(int(entry["location"])) or None)  # fmt: skip
+                labels.name_of(word & (1 << NAME_BITS) - 1), labels.namespace(int(entry["namespace"])),
+                labels.location(int(entry["location"])) or None, naming=NAMINGS[word >> NAME_BITS])  # fmt: skip
 
 
 def _address(packed: npt.NDArray[np.uint8], version: int) -> IPv4Address | IPv6Address:

@@ -116,6 +116,10 @@ class Rulebook:
         """Say whether a rule names this name, itself or by a pattern."""
         return self.rules.speaks_of(name)
 
+    def likeness(self, name: str) -> tuple[int, frozenset[str]]:
+        """Return what is the same for names that neither rules nor categories tell apart, until the next edit."""
+        return self.rules.likeness(name), self._binder.categories_of(name)
+
     @property
     def approximate(self) -> bool:
         """Say whether names came whose categories can not be told yet, so that another compilation would tell more apart."""

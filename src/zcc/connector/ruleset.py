@@ -76,6 +76,7 @@ def ruleset_arguments(compiled: CompiledPolicy, tables: Tables | None = None,
         "names": compiled.names,
         "name_categories": compiled.name_categories,
         "name_capacity": compiled.name_capacity,
+        "watched": compiled.watched,
         "gateways": np.array([gateways.get(rule.gateway or "", 0) for rule in compiled.rules], np.uint16),
         "opens": compiled.opens,
     }
@@ -126,9 +127,12 @@ class NameBinder:
         for number, name in enumerate(self._names.names_from(compiled.name_count + 1), compiled.name_count + 1):
             self(number, name)
 
+    def categories_of(self, name: str) -> frozenset[str]:
+        """Return the categories of a name, if rules speak of any."""
+        return self._world.categories_of(name) if len(self._compiled.category_sets) else frozenset[str]()
+
     def __call__(self, number: int, name: str) -> None:
         """Bind a name's number; it counts from the next decision on."""
-        compiled = self._compiled
-        held = self._world.categories_of(name) if len(compiled.category_sets) else frozenset[str]()
+        compiled, held = self._compiled, self.categories_of(name)
         self.approximate |= not compiled.category_sets.tells(held)
         self._rules.bind_name(number, name, compiled.categories_of(held))

@@ -14,6 +14,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from zcc.connector.ports import FlowRecord
+from zcc.policy.objects.unnamed import NAMINGS
 from zcc.telemetry.records import Address, DnsFields, SessionFields
 
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPV6"}
@@ -68,6 +69,7 @@ def session_fields(flow: FlowRecord, labels: Labels) -> SessionFields:
         "clt_dst_ip": flow.destination,
         "clt_dst_port": flow.destination_port,
         "clt_dst_name": labels.name_of(flow.name_id) or "",
+        "clt_dst_name_from": NAMINGS[flow.naming] if flow.name_id or flow.naming else "",
         "fwdtypename": labels.methods.get(flow.action, "NONE"),
         "rdrrulename": labels.rule(flow.rule),
         "clt_tx_bytes": flow.bytes[1],

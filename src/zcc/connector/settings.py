@@ -41,6 +41,7 @@ __all__ = [
     "IdleSettings",
     "IngressSettings",
     "IoSettings",
+    "NamingSettings",
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -109,6 +110,14 @@ class HealthSettings(Settings):
     port: Port = 50_000
 
 
+class NamingSettings(Settings):
+    """What names that flows say of themselves are good for: see docs/policy.md."""
+
+    teach_addresses: bool = Field(
+        default=True, description="a name that rules speak of also names new flows to its address, for ten minutes"
+    )
+
+
 class DrainSettings(Settings):
     """How the connector ends: 503 at once, new flows refused after delay, streams may finish until limit."""
 
@@ -141,6 +150,7 @@ class ConnectorSettings(Catalogue):
     dns: DnsSettings = DnsSettings()
     health: HealthSettings
     drain: DrainSettings = DrainSettings()
+    naming: NamingSettings = NamingSettings()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

@@ -47,7 +47,7 @@ class Teacher:
 
     def teach(self, namespace: int, learned: Learned) -> tuple[Address, ...]:
         """Have the data plane learn an answer's addresses. Return those that it was told."""
-        addresses = tuple(address for address in learned.addresses if self._may_have_a_name(address))
+        addresses = tuple(address for address in learned.addresses if self.may_have_a_name(address))
         number = self._number(learned.names) if addresses else 0
         if not number:
             return ()
@@ -85,5 +85,6 @@ class Teacher:
         self._idle_names.add(name)
         return True
 
-    def _may_have_a_name(self, address: Address) -> bool:
+    def may_have_a_name(self, address: Address) -> bool:
+        """Say whether an address is none that only the ledger gives names to."""
         return address.version == 6 or not any(address in network for network in self._unlearnable)

@@ -144,13 +144,16 @@ class Initials:
         return frames
 
     def _open(self, packet: _Packet) -> list[Frame]:
-        # After a Retry the client begins anew, under keys of the connection id that it was given.
-        for keys in (self._keys, Keys.of(packet.version, packet.connection)):
-            payload = None if keys is None else _unprotected(packet, keys, self._largest)
-            if keys is not None and payload is not None:
-                self._keys, self._largest = keys, max(self._largest, payload[0])
-                return _frames(payload[1])
-        return []
+        keys = self._keys
+        opened = None if keys is None else _unprotected(packet, keys, self._largest)
+        if opened is None:
+            # The first packet; or, after a Retry, one under keys of the connection id that the client was given.
+            keys = Keys.of(packet.version, packet.connection)
+            opened = _unprotected(packet, keys, self._largest)
+        if opened is None:
+            return []
+        self._keys, self._largest = keys, max(self._largest, opened[0])
+        return _frames(opened[1])
 
 
 def _packet(datagram: bytes, begin: int) -> tuple[_Packet | None, int]:
@@ -212,7 +215,9 @@ def _frames(payload: bytes) -> list[Frame]:
     try:
         while octets.at < len(payload):
             kind = octets.take(1)[0]
-            if kind == CRYPTO:
+            if kind == PADDING:
+                octets.at = len(payload) - len(payload[octets.at :].lstrip(b"\x00"))
+            elif kind == CRYPTO:
                 offset = octets.number()
                 found.append(Frame(offset, octets.take(octets.number())))
             elif not _skipped(kind, octets):
@@ -229,4 +234,4 @@ def _skipped(kind: int, octets: _Octets) -> bool:
         for _ in range(2 * min(ranges, ACK_RANGES) + (3 if kind == ACK_ECN else 0)):
             octets.number()
         return ranges <= ACK_RANGES
-    return kind in (PADDING, PING)
+    return kind == PING

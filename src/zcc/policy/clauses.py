@@ -57,6 +57,7 @@ class Clause:
     destination_groups: frozenset[str] | None = None  # workload groups of the destination
     countries: frozenset[str] | None = None  # beside the destinations, not instead of them
     categories: frozenset[str] | None = None  # the same
+    unnamed: frozenset[str] | None = None  # causes for which the flow has no name
     services: tuple[Reach, ...] | None = None
     source_ports: Intervals | None = None  # set: only TCP and UDP with a known port match
 

@@ -116,7 +116,8 @@ def flow_fields(flow: Flow | dict[str, Any]) -> dict[str, Any]:
     if isinstance(flow, dict):
         return flow
     values = {"namespace": flow.namespace, "location": flow.location, "source": str(flow.source),
-              "destination": str(flow.destination), "service": flow.service, "name": flow.name}  # fmt: skip
+              "destination": str(flow.destination), "service": flow.service, "name": flow.name,
+              "naming": flow.naming}  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
 
 

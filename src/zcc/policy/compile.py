@@ -22,9 +22,11 @@ from zcc.policy.criteria import AddressRange
 from zcc.policy.model import Policy, Rule
 from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
+from zcc.policy.objects.unnamed import NAMINGS
 from zcc.policy.places import Places
 from zcc.policy.resolve import clauses_of
 from zcc.policy.stances import fails_open
+from zcc.policy.watched import watched_ports
 from zcc.policy.world import World
 
 __all__ = ["CATEGORIES_NONE", "CompiledPolicy", "compile_policy", "country_number"]
@@ -53,6 +55,7 @@ class CompiledPolicy:
     name_count: int  # so many
     name_capacity: int  # numbers there are, 0 included
     name_categories: npt.NDArray[np.uint32]  # number of the set of categories, by number of the name; may be short
+    watched: bytes  # ports whose flows may say their names: zcc.policy.watched
     category_sets: CategorySets  # those that a name may be in; empty if no clause speaks of categories
 
     def categories_of(self, held: frozenset[str]) -> int:
@@ -93,6 +96,7 @@ def compile_policy(policy: Policy, group: str, names: NameBook | None = None, wo
         name_count=count,
         name_capacity=names.capacity if names else 1,
         name_categories=numbers,
+        watched=watched_ports(clauses),
         category_sets=category_sets,
     )
 
@@ -105,7 +109,7 @@ def country_number(code: str) -> int:
 def _can_match(clause: Clause) -> bool:
     """Whether no criterion is empty, which nothing matches."""
     wanted = (clause.locations, clause.namespaces, clause.sources, clause.source_groups, clause.destination_groups,
-              clause.countries, clause.categories, clause.services, clause.source_ports)
+              clause.countries, clause.categories, clause.unnamed, clause.services, clause.source_ports)
     targets = clause.destinations
     return all(values is None or len(values) for values in wanted) and targets != Targets()
 
@@ -177,6 +181,7 @@ def _criteria(policy: Policy, clauses: Sequence[Clause], carried: _Carried) -> I
     yield "category", _labels([c.categories for c in clauses], carried.category_sets)
     yield "service", _services(clauses)
     yield "source_port", _ports(clauses)
+    yield "naming", _labels([c.unnamed for c in clauses], [frozenset({naming}) for naming in NAMINGS])
 
 
 def _all(sets: Iterable[frozenset[str] | None]) -> frozenset[str]:

@@ -44,6 +44,7 @@ class Flow:
     group: str | None = None  # of the connector
     endpoint: Endpoint | None = None  # tells sublocations apart; None = in the scope of none
     at_s: float = 0.0  # seconds since 1970, for the age of tags
+    naming: str | None = None  # one of zcc.policy.objects.unnamed.NAMINGS; None = nothing has been heard of it
 
     @property
     def service(self) -> str:
@@ -253,6 +254,12 @@ class Decider:
         name, destination = subject.flow.name, subject.flow.destination
         return lambda: f"{name} is in {_listed(sorted(subject.categories))}" if name else f"no name is known for {destination}"
 
+    def _unnamed(self, rule: Rule, subject: Subject) -> Seen | None:
+        naming, name = subject.flow.naming, subject.flow.name
+        if naming in rule.unnamed:
+            return None
+        return lambda: f"{name}, known by {naming or 'its address'}" if name else naming or "it has not said anything yet"
+
     def _application_service(self, rule: Rule, subject: Subject) -> Seen | None:
         services = (self.policy.application_service_by_name[name] for name in rule.application_services)
         return None if any(subject.goes_to(service.destinations) for service in services) else lambda: _where(subject.flow)
@@ -318,6 +325,7 @@ _CRITERIA: Criteria = (
     ("destination_workload_groups", Decider._destination_workload),
     ("countries", Decider._country),
     ("categories", Decider._category),
+    ("unnamed", Decider._unnamed),
     ("application_services", Decider._application_service),
     ("applications", Decider._application),
     ("services", Decider._service),

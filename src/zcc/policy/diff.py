@@ -210,7 +210,7 @@ def _effect(before: Policy, after: Policy, world: World, groups: Sequence[str]) 
     left = DECISIONS
     for flow in _trials(before, after, world, groups):
         key = (flow.source, flow.destination, flow.protocol, flow.port, flow.name, flow.namespace, flow.location,
-               flow.group, flow.endpoint and flow.endpoint.id, flow.at_s)  # fmt: skip
+               flow.group, flow.endpoint and flow.endpoint.id, flow.at_s, flow.naming)  # fmt: skip
         if key not in seen:
             seen.add(key)
             tally.add(flow, verdict(one, flow), verdict(other, flow))

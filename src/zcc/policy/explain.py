@@ -7,6 +7,7 @@ to_dict().
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from typing import Any
@@ -22,29 +23,37 @@ from zcc.policy.model import CRITERIA, Method, Policy, Rule
 from zcc.policy.names import application_map
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.stance import Cause
-from zcc.policy.places import sublocation_of
+from zcc.policy.objects.unnamed import NAMINGS
+from zcc.policy.places import Places, sublocation_of
+from zcc.policy.resolve import clauses_of_rule
 from zcc.policy.stances import Trouble, fails_open, meanwhile
+from zcc.policy.watched import is_watched
 from zcc.policy.world import World
 
 __all__ = ["Explanation", "explain", "parse_flow", "wanted"]
 
 VALUES_SHOWN = 5
+OF_NAMES = ("destinations", "categories", "unnamed", "application_services")
 ICMP_OF_VERSION = {4: 1, 6: 58}
 
 
 def parse_flow(source: str, destination: str, service: str | None = None, *, name: str | None = None,
-               namespace: str | None = None, location: str | None = None, group: str | None = None) -> Flow:
+               namespace: str | None = None, location: str | None = None, group: str | None = None,
+               naming: str | None = None) -> Flow:
     """Make a Flow of what a person types.
 
     Args:
         source, destination: addresses.
         service: "tcp/443", "udp/53", "tcp", "icmp"; None = tcp with no port known.
+        naming: how the name is known, or why it is not; None = by the address, or nothing has been heard of it.
     Raises:
         ValueError: an argument is not what it should be; says what is allowed.
     """
     protocol, port = _protocol_and_port(service or "tcp", ip_address(destination).version)
+    if naming not in (None, *NAMINGS):
+        raise ValueError(f"{naming!r} is no way to know a name; allowed: {', '.join(NAMINGS)}")
     return Flow(ip_address(source), ip_address(destination), protocol, port,
-                parse_dns_name(name) if name else None, namespace, location, group)
+                parse_dns_name(name) if name else None, namespace, location, group, naming=naming)
 
 
 def _protocol_and_port(text: str, version: int) -> tuple[int, int | None]:
@@ -81,7 +90,7 @@ class Explanation:
             "flow": {
                 "namespace": flow.namespace, "location": flow.location, "group": flow.group,
                 "source": str(flow.source), "destination": str(flow.destination), "service": flow.service,
-                "name": flow.name, **self.known,
+                "name": flow.name, "naming": flow.naming, **self.known,
             },
             "rule": {"index": decision.index, "name": decision.rule.name},
             "method": str(decision.rule.method),
@@ -103,6 +112,8 @@ class Explanation:
         if flow.name:
             owner = f" of application {self.known['application']}" if self.known.get("application") else ""
             title.append(f"  name {flow.name}{owner}")
+        if flow.naming:
+            title.append(f"  ({flow.naming})")
         parts: list[RenderableType] = [title]
         parts += [Text(f"  {key}: {_shown(value)}", style="dim") for key, value in self.known.items()
                   if value and key != "application"]  # fmt: skip
@@ -176,10 +187,24 @@ def explain(policy: Policy, flow: Flow, world: World | None = None,
     """
     decider = Decider(policy, world)
     decision = decider.decide(flow)
+    notes = (*_notes(policy, flow), *_waiting(policy, flow, decision))
     edges, opens = _way(policy, decision.rule)
     instead = meanwhile(decision.rule, policy, failures) if failures else None
-    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), tuple(_notes(policy, flow)), edges, opens,
+    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), notes, edges, opens,
                        tuple(sorted(map(str, failures))), instead)  # fmt: skip
+
+
+def _waiting(policy: Policy, flow: Flow, decision: Decision) -> Iterator[str]:
+    """Tell of rules that the flow may yet come under, once it has said its name."""
+    if flow.naming is not None or flow.port is None or flow.protocol not in (TCP, UDP):
+        return
+    places, rules = Places(policy), policy.ordered()
+    clauses = {missed.rule: list(clauses_of_rule(policy, places, missed.index, rules[missed.index]))
+               for missed in decision.above if missed.criterion in OF_NAMES}  # fmt: skip
+    waiting = [name for name, some in clauses.items() if is_watched(some, flow.protocol, flow.port)]
+    if waiting:
+        yield (f"what the flow says first may name it: then {', '.join(waiting)} may decide it again; of a flow that has begun "
+               "only DROP and REJECT change the way")
 
 
 def _way(policy: Policy, rule: Rule) -> tuple[tuple[str, ...], bool]:

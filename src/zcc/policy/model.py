@@ -15,6 +15,7 @@ anything, except that a ZPA rule without applications matches nothing. Fields in
     destination_workload_groups                       –    –     –      –     x
     countries                                         x    –     x      x     –
     categories                                        x    –     x      x     –
+    unnamed                                           x    –     x      x     x     why the flow has no name
     services, service_groups                          x    –     x      x     x
     application_services                              x    –     x      x     x     not together with destinations
     applications, segment_groups, all_applications    –    x     –      x     –     not together with destinations
@@ -44,6 +45,7 @@ from zcc.policy.objects.name import Description
 from zcc.policy.objects.segment import Application
 from zcc.policy.objects.service import ServiceOrName
 from zcc.policy.objects.stance import OnFailure, Stance
+from zcc.policy.objects.unnamed import UnnamedField
 from zcc.policy.references import problems
 
 __all__ = ["CRITERIA", "DEFAULT_RULE", "STRAY_RULE", "Application", "Method", "Policy", "Rule", "is_set"]
@@ -76,6 +78,7 @@ CRITERIA: dict[str, tuple[str, ...]] = {
     "destination_workload_groups": ("destination_workload_groups",),
     "countries": ("countries",),
     "categories": ("categories",),
+    "unnamed": ("unnamed",),
     "application_services": ("application_services",),
     "applications": ("applications", "segment_groups", "all_applications"),
     "services": ("services", "service_groups"),
@@ -85,7 +88,7 @@ _APPLICATIONS = CRITERIA["applications"]
 _INTERNET = ("countries", "categories")
 _NOT_ALLOWED: dict[Method, tuple[str, ...]] = {
     Method.ZIA: (*_APPLICATIONS, "destination_workload_groups"),
-    Method.ZPA: (*CRITERIA["destinations"], "destination_workload_groups", *_INTERNET, "application_services",
+    Method.ZPA: (*CRITERIA["destinations"], "destination_workload_groups", *_INTERNET, "unnamed", "application_services",
                  *CRITERIA["services"], "gateway"),
     Method.DIRECT: (*_APPLICATIONS, "destination_workload_groups", "gateway"),
     Method.DROP: ("destination_workload_groups", "gateway"),
@@ -116,6 +119,7 @@ class Rule(Settings):
     destination_workload_groups: tuple[str, ...] = ()
     countries: tuple[Country, ...] = ()
     categories: tuple[str, ...] = ()
+    unnamed: UnnamedField = ()
     services: tuple[ServiceOrName, ...] = ()
     service_groups: tuple[str, ...] = ()
     application_services: tuple[str, ...] = ()
@@ -138,7 +142,7 @@ class Rule(Settings):
         if self.reject and self.method is not Method.DROP:
             raise ValueError(f"rule {self.name!r}: reject is for the method DROP, not {self.method}")
         if self.names_applications:
-            for criterion in ("destinations", "destination_groups", "application_services", *_INTERNET):
+            for criterion in ("destinations", "destination_groups", "application_services", "unnamed", *_INTERNET):
                 if getattr(self, criterion):
                     raise ValueError(f"rule {self.name!r}: {criterion} and applications cannot be used together")
         if self.application_services and (self.destinations or self.destination_groups):

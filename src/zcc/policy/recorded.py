@@ -18,6 +18,7 @@ from zcc.policy.criteria import TCP, UDP
 from zcc.policy.decide import Decider, Flow
 from zcc.policy.model import Policy
 from zcc.policy.objects.endpoint import Endpoint
+from zcc.policy.objects.unnamed import NAMINGS
 from zcc.policy.places import Places
 
 __all__ = ["Recorded", "flow_of"]
@@ -48,6 +49,7 @@ def flow_of(record: Mapping[str, Any], endpoints: Mapping[str, Endpoint] | None 
             location=place.partition("/")[0] if place else None,
             group=record.get("group_name") or None,
             endpoint=(endpoints or {}).get(place) if place else None,
+            naming=naming if (naming := record.get("clt_dst_name_from")) in NAMINGS else None,
             at_s=datetime.fromisoformat(record["time"]).timestamp() if "time" in record else 0.0,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -107,7 +109,8 @@ class Recorded:
 
     def _decide(self, flow: Flow) -> tuple[Verdict, Verdict | None]:
         key = (flow.source, flow.destination, flow.protocol, flow.port, flow.name, flow.namespace, flow.location, flow.group,
-               flow.endpoint.id if flow.endpoint else None, flow.at_s if self._ages else None)  # fmt: skip
+               flow.endpoint.id if flow.endpoint else None, flow.at_s if self._ages else None,
+               flow.naming)  # fmt: skip
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= REMEMBERED:

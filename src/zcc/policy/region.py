@@ -137,7 +137,7 @@ NAMED = ("patterns", "applications", "countries", "categories")
 EVERY_BIT = (1 << 64) - 1
 GOLDEN = 0x9E3779B1  # neighbours get bits far apart
 CRITERIA = ("locations", "namespaces", "sources", "source_groups", "tag_age", "destinations", "destination_groups",
-            "countries", "categories", "services")  # fmt: skip
+            "countries", "categories", "services", "unnamed")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ def region_of(clause: Clause) -> Region:
         Labels(clause.countries),
         Labels(clause.categories),
         Line(of_services(clause.services), SERVICES),
+        Labels(clause.unnamed),
     )
     return whole(sets)
 

@@ -52,6 +52,7 @@ def clauses_of_rule(policy: Policy, places: Places, index: int, rule: Rule) -> I
             destination_groups=frozenset(rule.destination_workload_groups) or None,
             countries=frozenset(rule.countries) or None,
             categories=frozenset(rule.categories) or None,
+            unnamed=frozenset(map(str, rule.unnamed)) or None,
             services=services,
         )
         if _can_match(clause):

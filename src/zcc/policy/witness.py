@@ -71,7 +71,8 @@ class _Trial:
         ):
             whose = endpoint.namespace if endpoint and namespace is None else namespace
             if source.version == destination.version:
-                yield Flow(source, destination, protocol, port, name, whose, location, group, endpoint, at_s)
+                naming = min(clause.unnamed) if clause.unnamed else None
+                yield Flow(source, destination, protocol, port, name, whose, location, group, endpoint, at_s, naming)
 
     def _where(self, clause: Clause) -> Iterator[tuple[str | None, Endpoint | None]]:
         for endpoint in self.policy.endpoints:

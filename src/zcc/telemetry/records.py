@@ -1,7 +1,7 @@
 """The fields of the four kinds of records, named as in the feeds of comparable products.
 
 All fields are optional: what does not apply is absent, never empty. Beyond the feeds' own names there are
-namespace, trace, reason and the packet counters. Directions are the client's side of the connector:
+namespace, trace, reason, the packet counters and from where a name is known. Directions are the client's side of the connector:
 clt_tx_bytes = server → client, clt_rx_bytes = client → server.
 """
 
@@ -19,6 +19,7 @@ class SessionFields(TypedDict, total=False):
     """One flow, when it ends or is refused; session_duration in ms."""
 
     clt_dst_name: str
+    clt_dst_name_from: str
     clt_src_ip: Address
     clt_src_port: int
     clt_dst_ip: Address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import quic_sealer as sealer
@@ -67,6 +67,7 @@ def test_packet_numbers_of_every_length(version: int, number_bytes: int) -> None
 
 
 @BOTH
+@settings(deadline=None)      # many packets are sealed
 @given(chance=st.integers(0, 1 << 32), pieces=st.integers(1, 12), packets=st.integers(1, 5))
 def test_pieces_in_any_order_over_packets_and_datagrams(version: int, chance: int, pieces: int, packets: int) -> None:
     """Frames are cut, sent twice, mixed with PADDING, PING and ACK, and spread over coalesced packets."""

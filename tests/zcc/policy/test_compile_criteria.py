@@ -21,6 +21,7 @@ from zcc.policy.model import Policy
 from zcc.policy.name_categories import NameCategories
 from zcc.policy.names import NameBook
 from zcc.policy.objects.tag_expression import TagType
+from zcc.policy.objects.unnamed import NAMINGS
 from zcc.policy.places import Places
 from zcc.policy.workload import Workload, Workloads
 from zcc.policy.world import World
@@ -86,7 +87,7 @@ CHOICES = {
     "destinations": [["10.0.0.0/8"], ["*.corp"], ["192.0.2.0/24", "evil.example"]], "destination_groups": [["dg"]],
     "destination_workload_groups": [["api"]], "countries": [["DE"], ["FR"], ["DE", "FR"]],
     "categories": [["news"], ["bad"], ["news", "bad"]], "services": [["tcp/443"], ["udp"], ["web"], ["icmp", "tcp/80"]],
-    "service_groups": [["vg"]],
+    "service_groups": [["vg"]], "unnamed": [["ech"], ["no-name", "unread"], ["any"]],
     "applications": [["app"], ["own"]], "segment_groups": [["segments"]], "all_applications": [True],
 }  # fmt: skip
 
@@ -114,7 +115,7 @@ def flows(draw):
     protocol = draw(st.sampled_from([6, 6, 17, 1]))
     port = draw(st.sampled_from([None, 53, 80, 443])) if protocol != 1 else None
     return Flow(draw(addresses), draw(addresses), protocol, port, draw(st.none() | st.sampled_from(NAMES)), endpoint.namespace,
-                endpoint.location, "g1", endpoint, WHEN)  # fmt: skip
+                endpoint.location, "g1", endpoint, WHEN, draw(st.none() | st.sampled_from(NAMINGS)))  # fmt: skip
 
 
 def mapped(address):
@@ -133,7 +134,7 @@ def decisions(ruleset, policy, compiled, book, seen):
         batch.fragment[i] = Fragment.FRAGMENT_LATER if later else Fragment.FRAGMENT_NONE
         batch.destination_port[i] = flow.port or 0
         locations[i] = compiled.location_ids[places.of_endpoint(flow.endpoint.id)]
-        names[i] = book.id_of(flow.name) if flow.name else 0
+        names[i] = (book.id_of(flow.name) if flow.name else 0) | NAMINGS.index(flow.naming or "dns") << 26
     age = time.time() - WHEN        # the run so far, which the worker's clock counts too
     ruleset.decide_batch(batch, locations, names, out, time.monotonic_ns() - int(age * 1e9))
     return out.tolist()

@@ -89,6 +89,7 @@ def _region(rule: DnsRule, catalogue: Catalogue, domains: frozenset[str]) -> Reg
         Labels(frozenset(rule.answer_countries) or None),
         Labels(frozenset(rule.categories) or None),
         Line(SERVICES, SERVICES),
+        Labels(None),
     ))  # fmt: skip
 
 
