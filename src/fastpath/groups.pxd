@@ -15,6 +15,7 @@ cdef enum:
     MOST_BITS = 24
     START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
     START_ENOUGH_BITS = 15       # fewer than these
+    SKIP_ROUTES = 64             # fewer may soon share less, and a route that does not makes all anew, dear in a large table
     LEAP_BITS = 8                # a leap takes at least so many bits, and as many as a group would
     LEAP_ROUTES = 1024           # and has at most so many routes behind it, since what parts from its path makes all anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
@@ -214,7 +215,8 @@ cdef inline int make_start(Build* build, int branch) noexcept nogil:
     cdef int depth = START_BITS, wide, outcome
     if node >= 0:
         n, high = routes_below(build.routes, node, 1 << MOST_BITS), build.routes.nodes[node].high
-        depth = min(<int> build.routes.nodes[node].length, MOST_SKIPPED)
+        if n >= SKIP_ROUTES or build.routes.count < SKIP_ROUTES:
+            depth = min(<int> build.routes.nodes[node].length, MOST_SKIPPED)
     starts.prefixes[branch], starts.skipped[branch] = high, depth
     outcome = make_group(build, -1, START_BITS, 1, inherited, &starts.others[branch])
     if outcome:

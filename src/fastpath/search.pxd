@@ -1,8 +1,8 @@
 # Look-ups of 64 IPv6 addresses at once, level by level: fib's batches. Row 0; it knows links and lines as bits only.
 #
 # All addresses take one step before any takes the next, so that the memory of a step is fetched for all of them, and what an
-# address needs next is put into lists, so that no branch depends on it. Which of the two runs is chosen once a table, by what
-# the processor has.
+# address needs next is put into lists, so that no branch depends on it. Which of the three runs is chosen once a table, by
+# what the processor has. `starts`: four times eight words, fib's Starts.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
