@@ -15,6 +15,7 @@ from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
 from fastpath.counters cimport credit
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
+from fastpath.flows cimport class_of
 from fastpath.flowtable cimport *
 from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport Credit
@@ -130,14 +131,8 @@ cdef class Admission:
         return index
 
     cdef int32_t _install(self, Columns* b, int i) noexcept nogil:
-        cdef uint8_t klass = TIMEOUT_OTHER
+        cdef uint8_t klass = class_of(b.protocol[i], 0)
         cdef int32_t index, victim
-        if b.protocol[i] == PROTOCOL_TCP:
-            klass = TIMEOUT_TCP_OPENING
-        elif b.protocol[i] == PROTOCOL_UDP:
-            klass = TIMEOUT_UDP
-        elif b.protocol[i] == PROTOCOL_ICMP or b.protocol[i] == PROTOCOL_ICMPV6:
-            klass = TIMEOUT_ICMP
         index = self.flows.insert(<const FlowKey*> (b.key + 40 * i), b.hash[i], klass, self.now)
         if index < 0:
             victim = self.flows.oldest()
@@ -173,6 +168,10 @@ cdef class Admission:
         else:
             entry.rule = self.rules.decide(b, i, location, name, self.now)
             entry.action = self.rules.action_of[entry.rule]
+            if naming_of(name) and (entry.action == ACTION_DROP or entry.action == ACTION_REJECT):
+                # Others said that name of this address; this flow may yet say another, which it could not if it were dropped.
+                entry.name_id, entry.rule = 0, self.rules.decide(b, i, location, 0, self.now)
+                entry.action = self.rules.action_of[entry.rule]
         reason = self._bind(index)
         if reason != DROP_NONE:
             drop(b, i, reason)

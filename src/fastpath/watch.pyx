@@ -4,8 +4,8 @@
                                  └─ too many packets, fragments, no room in the ring, its beginning missed ─▶ UNREAD, likewise
 
 Journey: beside ingress. Packets go on as decided so far; nothing waits for an answer. What the new decision may change midway:
-DROP and REJECT take effect at once, and the initiator is told; a rule of the same action (and gateway) takes the flow over; any other
-would change its addresses, so that the flow stays as it is. The worker's thread only. It reads no payload.
+DROP and REJECT take effect at once, and the initiator is told; a rule of the same action (and gateway) takes the flow over; any
+other would change its addresses, so that the flow stays as it is. The worker's thread only. It reads no payload.
 """
 
 cimport cython

@@ -182,6 +182,19 @@ def test_a_name_that_flows_say_of_an_address_gives_way_to_dns_and_takes_back_onl
 
 
 @isolated
+def test_what_others_said_of_an_address_chooses_a_path_and_drops_no_first_packet():
+    rig = watching()
+    for name, action in ((LOCAL, Action.ACTION_LOCAL), (BLOCKED, Action.ACTION_DIRECT)):
+        rig.say(Command.COMMAND_LEARN, namespace=1, address=ip_address(REMOTE), until_ns=rig.now + 60 * SECOND,
+                value=Naming.NAMING_SNI << NAME_BITS | rig.names.id_of(name))
+        client = Connection(rig, 40_000 + action)
+        client.say(b"\x16")
+        (event,) = words(rig)
+        assert int(rig.flows.entries_view[event.value]["action"]) == action
+        assert event.flow.name_id == (rig.names.id_of(LOCAL) if name == LOCAL else 0)
+
+
+@isolated
 def test_a_cause_matches_its_rule_with_or_without_a_name_outside():
     rig = watching()
     for port, name in ((40_000, OTHER), (40_001, None)):

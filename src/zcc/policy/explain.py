@@ -204,7 +204,7 @@ def _waiting(policy: Policy, flow: Flow, decision: Decision) -> Iterator[str]:
     waiting = [name for name, some in clauses.items() if is_watched(some, flow.protocol, flow.port)]
     if waiting:
         yield (f"what the flow says first may name it: then {', '.join(waiting)} may decide it again; of a flow that has begun "
-               "only DROP and REJECT change the way")
+               "only DROP changes the way")
 
 
 def _way(policy: Policy, rule: Rule) -> tuple[tuple[str, ...], bool]:
