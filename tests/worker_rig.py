@@ -77,10 +77,10 @@ class WorkerRig:
         self.flows = FlowTable(flows, dict(enumerate(idle.values())))
         self.nat = NatTable(flows, ports, bytes(range(1, 33)))
         self.admission = Admission(
-            self.flows, self.nat, NameTable(64, bytes(32)), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
+            self.flows, self.nat, NameTable(64, bytes(range(32))), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
             self.events, secret=bytes(range(32)), pools=[POOL, SECOND_POOL], internal=INTERNAL,
             ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6), midstream=midstream,
-            owned=OwnedNames(64, bytes(32), by_location=True))
+            owned=OwnedNames(64, bytes(range(32)), by_location=True))
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,

@@ -77,7 +77,7 @@ cdef class Admission:
         self.fragments = FragmentTable(seed=secret) if fragments is None else fragments
         self.record_at = 0
         self.scratch = PacketBatch(1, 256)
-        set_secret(&self.secret, secret)
+        set_secret(&self.secret, secret, "secret")
         memset(&self.counts, 0, sizeof(Counters))
         memset(&self.plan, 0, sizeof(Plan))
         self.draining = self.posted = 0

@@ -6,9 +6,11 @@ reach another workload. One thread. It does not know ports or flows.
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
+
+from fastpath.arguments cimport SHORT_MAX, integer, ip, ipv4, mapped
 
 import ipaddress
 
@@ -36,16 +38,15 @@ cdef class AliasTable:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, base, int capacity=65000):
-        first = int(ipaddress.IPv4Address(base))
-        if not 1 <= capacity <= 1 << 24 or first + capacity > 1 << 32:
-            raise ValueError(f"capacity must be 1 to {min(1 << 24, (1 << 32) - first)}, not {capacity}")
-        self.base, self.capacity, self.size = first, capacity, 0
+    def __cinit__(self, base, capacity=65000):
+        cdef int64_t first = ipv4(base, "base")
+        self.base, self.size = <uint32_t> first, 0
+        self.capacity = <int> integer(capacity, "capacity", 1, min(1 << 24, (<int64_t> 1 << 32) - first))
         cdef uint32_t n = 16
-        while n < 2 * <uint32_t> capacity:
+        while n < 2 * <uint32_t> self.capacity:
             n *= 2
         self.mask = n - 1
-        self.workloads = <Workload*> calloc(capacity, sizeof(Workload))
+        self.workloads = <Workload*> calloc(self.capacity, sizeof(Workload))
         self.slots = <int*> malloc(n * sizeof(int))
         if self.workloads == NULL or self.slots == NULL:
             raise MemoryError()
@@ -78,22 +79,23 @@ cdef class AliasTable:
         cdef uint32_t n = address - self.base
         return &self.workloads[n] if address >= self.base and n < <uint32_t> self.size else NULL
 
-    def alias(self, int namespace, address):
+    def alias(self, namespace, address):
         """Return the IPv4Address that stands for a workload, making one if it is new; None when all are taken.
 
         Raises:
             ValueError: namespace is not 0 … 65,535, or address is no IP address.
         """
-        if not 0 <= namespace <= 65535:
-            raise ValueError(f"namespace must be 0 to 65535, not {namespace}")
-        packed = ipaddress.ip_address(address).packed
-        packed = bytes(10) + b"\xff\xff" + packed if len(packed) == 4 else packed
-        cdef int n = self.number(namespace, packed)
+        cdef bytes packed = mapped(ip(address, "address"))
+        cdef int n = self.number(<uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), packed)
         return None if n < 0 else ipaddress.IPv4Address(self.base + n)
 
     def workload(self, alias):
-        """Return (namespace, address) behind an alias, or None."""
-        cdef Workload* w = self.find(int(ipaddress.IPv4Address(alias)))
+        """Return (namespace, address) behind an alias, or None.
+
+        Raises:
+            ValueError: alias is no IPv4 address.
+        """
+        cdef Workload* w = self.find(ipv4(alias, "alias"))
         if w == NULL:
             return None
         address = ipaddress.IPv6Address(w.address[:16])

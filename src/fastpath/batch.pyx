@@ -7,6 +7,8 @@ It does not parse, decide or send.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastpath.arguments cimport SHORT_MAX, integer, listed, octets, row_number
+
 import numpy as np
 
 HEADROOM_BYTES = HEADROOM
@@ -26,20 +28,18 @@ cdef class PacketBatch:
         ValueError: capacity or room out of range.
     """
 
-    def __cinit__(self, int capacity=CAPACITY_DEFAULT, int room=ROOM_DEFAULT):
-        if not 1 <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
-        if not 2 * HEADROOM <= room <= 65535:
-            raise ValueError(f"room must be {2 * HEADROOM} to 65535 bytes, not {room}")
-        self.data = np.zeros((capacity, room), np.uint8)
-        self.source = np.zeros((capacity, 16), np.uint8)
-        self.destination = np.zeros((capacity, 16), np.uint8)
-        self.key = np.zeros((capacity, KEY_BYTES), np.uint8)
+    def __cinit__(self, capacity=CAPACITY_DEFAULT, room=ROOM_DEFAULT):
+        cdef int rows = <int> integer(capacity, "capacity", 1, CAPACITY_MAX)
+        cdef int width = <int> integer(room, "room", 2 * HEADROOM, SHORT_MAX)
+        self.data = np.zeros((rows, width), np.uint8)
+        self.source = np.zeros((rows, 16), np.uint8)
+        self.destination = np.zeros((rows, 16), np.uint8)
+        self.key = np.zeros((rows, KEY_BYTES), np.uint8)
         cdef Columns* b = &self.columns
-        b.capacity, b.room, b.count = capacity, room, 0
-        self._make_frame_columns(b, capacity)
-        self._make_packet_columns(b, capacity)
-        self._make_flow_columns(b, capacity)
+        b.capacity, b.room, b.count = rows, width, 0
+        self._make_frame_columns(b, rows)
+        self._make_packet_columns(b, rows)
+        self._make_flow_columns(b, rows)
         b.data = <uint8_t*> pointer(self.data)
         b.source = <uint8_t*> pointer(self.source)
         b.destination = <uint8_t*> pointer(self.destination)
@@ -121,19 +121,17 @@ cdef class PacketBatch:
         return self.columns.count
 
     @count.setter
-    def count(self, int value):
-        if not 0 <= value <= self.columns.capacity:
-            raise ValueError(f"count must be 0 to {self.columns.capacity}, not {value}")
-        self.columns.count = value
+    def count(self, value):
+        self.columns.count = <int> integer(value, "count", 0, self.columns.capacity)
 
-    def reset(self, int count):
+    def reset(self, count):
         """Make rows 0 … count-1 fresh: no verdict, no flow, no drop reason. The bytes stay.
 
         Raises:
             ValueError: count is not 0 … capacity.
         """
         self.count = count
-        reset(&self.columns, count)
+        reset(&self.columns, self.columns.count)
 
     def alive(self):
         """Return how many rows no stage has dropped."""
@@ -149,7 +147,7 @@ cdef class PacketBatch:
         Raises:
             ValueError: too many frames, or one too long; the batch is as it was.
         """
-        frames = [bytes(frame) for frame in frames]
+        frames = [octets(frame, f"frames[{i}]") for i, frame in enumerate(listed(frames, "frames", "a sequence of bytes-like"))]
         if len(frames) > self.columns.capacity:
             raise ValueError(f"frames must be at most {self.columns.capacity}, not {len(frames)}")
         cdef int limit = self.columns.room - HEADROOM
@@ -166,13 +164,12 @@ cdef class PacketBatch:
             self.columns.length[i] = size
         return len(frames)
 
-    def frame(self, int i):
+    def frame(self, i):
         """Return the bytes of row i from `start`, `length` long.
 
         Raises:
             IndexError: no such row in use.
         """
-        if not 0 <= i < self.columns.count:
-            raise IndexError(f"row must be 0 to {self.columns.count - 1}, not {i}")
-        begin = self.columns.start[i]
-        return self.data[i, begin:begin + self.columns.length[i]].tobytes()
+        cdef int row = row_number(i, "i", self.columns.count)
+        begin = self.columns.start[row]
+        return self.data[row, begin:begin + self.columns.length[row]].tobytes()

@@ -9,6 +9,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp
 
+from fastpath.arguments cimport uint64, uint64s
+
 import numpy as np
 
 cdef enum:
@@ -37,22 +39,24 @@ cdef class BitmapBook:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, const uint64_t[::1] valid not None, uint64_t limit=1 << 30):
+    def __cinit__(self, valid, limit=1 << 30):
         cdef int w
-        self.words = <int> valid.shape[0]
-        if not 1 <= valid.shape[0] <= CLAUSES_MAX // 64:
-            raise ValueError(f"valid must have 1 to {CLAUSES_MAX // 64} words, not {valid.shape[0]}")
+        cdef const uint64_t[::1] bits = uint64s(valid, "valid")
+        cdef uint64_t most = uint64(limit, "limit")
+        if not 1 <= bits.shape[0] <= CLAUSES_MAX // 64:
+            raise ValueError(f"valid must have 1 to {CLAUSES_MAX // 64} words, not {bits.shape[0]}")
+        self.words = <int> bits.shape[0]
         self.spans = (self.words + 63) // 64
-        self.room, self.mask, self.limit = ROOM_FIRST, PLACES_FIRST - 1, limit // 8
+        self.room, self.mask, self.limit = ROOM_FIRST, PLACES_FIRST - 1, most // 8
         self.valid = <uint64_t*> malloc(self.words * sizeof(uint64_t))
         self.arena = <uint64_t*> malloc(self.room * sizeof(uint64_t))
         self.places = <uint32_t*> calloc(self.mask + 1, sizeof(uint32_t))
         if self.valid == NULL or self.arena == NULL or self.places == NULL:
             raise MemoryError("no memory for rows")
         for w in range(self.words):
-            if not valid[w] & 1 or valid[w] & (valid[w] + 1):
-                raise ValueError(f"valid[{w}] must have its lowest bits set and no others, not {valid[w]:#x}")
-            self.valid[w] = valid[w]
+            if not bits[w] & 1 or bits[w] & (bits[w] + 1):
+                raise ValueError(f"valid[{w}] must have its lowest bits set and no others, not {bits[w]:#x}")
+            self.valid[w] = bits[w]
 
     def __dealloc__(self):
         free(self.valid)
@@ -124,7 +128,7 @@ cdef class BitmapBook:
         self.used += size
         return <int64_t> self.used - size
 
-    def add(self, const uint64_t[::1] bits not None):
+    def add(self, bits):
         """Keep a row and return its place.
 
         Raises:
@@ -132,29 +136,31 @@ cdef class BitmapBook:
             MemoryError: no memory, or the rows would take more than `limit`.
         """
         cdef int64_t place
-        if bits.shape[0] != self.words:
-            raise ValueError(f"bits must have {self.words} words, not {bits.shape[0]}")
+        cdef int w
+        cdef const uint64_t[::1] row = uint64s(bits, "bits")
+        if row.shape[0] != self.words:
+            raise ValueError(f"bits must have {self.words} words, not {row.shape[0]}")
         for w in range(self.words):
-            if bits[w] & ~self.valid[w]:
-                raise ValueError(f"bits[{w}] must have no bit but {self.valid[w]:#x}, not {bits[w]:#x}")
-        place = self.put(&bits[0])
+            if row[w] & ~self.valid[w]:
+                raise ValueError(f"bits[{w}] must have no bit but {self.valid[w]:#x}, not {row[w]:#x}")
+        place = self.put(&row[0])
         if place < 0:
             raise MemoryError(f"no memory for another row; the limit is {8 * self.limit} bytes")
         return place
 
-    def row(self, uint64_t place):
+    def row(self, place):
         """Return the row at a place that `add` gave, as uint64[words].
 
         Raises:
             ValueError: no row can begin there.
         """
-        if place + 2 * self.spans > self.used:
+        cdef uint64_t begin = uint64(place, "place"), at = begin + 2 * self.spans
+        if begin > self.used or at > self.used:
             raise ValueError(f"place must be one that add returned, not {place}")
-        cdef const uint64_t* row = self.arena + place
-        cdef uint64_t at = place + 2 * self.spans
+        cdef const uint64_t* row = self.arena + begin
         cdef int w
         cdef uint64_t one
-        if place + row_size(row, self.spans) > self.used:
+        if begin + row_size(row, self.spans) > self.used:
             raise ValueError(f"place must be one that add returned, not {place}")
         out = np.zeros(self.words, np.uint64)
         cdef uint64_t[::1] words = out

@@ -7,8 +7,10 @@ Source: bpf(2), linux/bpf.h (union bpf_attr).
 """
 
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
+
+from fastpath.arguments cimport integer
 
 import os
 
@@ -33,6 +35,7 @@ cdef enum:
     PROG_RUN = 10
     LINK_CREATE = 28
     LOG_BYTES = 1 << 16
+    VALUE_MAX = 1 << 20
 
 MAP_HASH, MAP_ARRAY, MAP_XSK = 1, 2, 17
 PROGRAM_SCHED_CLS, PROGRAM_XDP = 3, 6
@@ -72,33 +75,40 @@ cdef int delete_element(int fd, const void* key) noexcept nogil:
     return element(MAP_DELETE, fd, key, NULL, 0)
 
 
+cdef int whole(object value, str name) except -1:
+    """What the kernel takes as an int of its own."""
+    return <int> integer(value, name, 0, INT32_MAX)
+
+
 cdef long checked(long result, str what) except -1:
     if result < 0:
         raise OSError(errno, f"{what}: {os.strerror(errno)}")
     return result
 
 
-def map_create(int kind, int key_bytes, int value_bytes, int entries, int flags=0):
+def map_create(kind, key_bytes, value_bytes, entries, flags=0):
     """Make a map; return its descriptor. Raises OSError."""
     cdef Attr attr
     memset(&attr, 0, sizeof(attr))
-    attr.words[0], attr.words[1], attr.words[2], attr.words[3], attr.words[4] = kind, key_bytes, value_bytes, entries, flags
+    for i, (name, value) in enumerate((("kind", kind), ("key_bytes", key_bytes), ("value_bytes", value_bytes),
+                                       ("entries", entries), ("flags", flags))):
+        attr.words[<int> i] = whole(value, name)
     return checked(call(MAP_CREATE, &attr), "BPF map")
 
 
-def map_update(int fd, bytes key not None, bytes value not None):
+def map_update(fd, bytes key not None, bytes value not None):
     """Set an element; both must be as long as the map's. Raises OSError."""
-    checked(update_element(fd, <const uint8_t*> key, <const uint8_t*> value, 0), "BPF map element")
+    checked(update_element(whole(fd, "fd"), <const uint8_t*> key, <const uint8_t*> value, 0), "BPF map element")
 
 
-def map_lookup(int fd, bytes key not None, int value_bytes):
+def map_lookup(fd, bytes key not None, value_bytes):
     """Return the element at key, `value_bytes` long as the map's, or None."""
-    value = bytearray(value_bytes)
+    value = bytearray(integer(value_bytes, "value_bytes", 1, VALUE_MAX))
     cdef uint8_t[::1] view = value
-    return bytes(value) if look_up_element(fd, <const uint8_t*> key, &view[0]) == 0 else None
+    return bytes(value) if look_up_element(whole(fd, "fd"), <const uint8_t*> key, &view[0]) == 0 else None
 
 
-def program_load(int kind, bytes code not None, *, int flags=0, int attach=0):
+def program_load(kind, bytes code not None, *, flags=0, attach=0):
     """Have the kernel verify and take a program; return its descriptor.
 
     Raises:
@@ -110,11 +120,11 @@ def program_load(int kind, bytes code not None, *, int flags=0, int attach=0):
     cdef int level
     for level in range(2):      # a log only for a program that failed: it costs, and its buffer may be too small
         memset(&attr, 0, sizeof(attr))
-        attr.words[0], attr.words[1] = kind, len(code) // 8
+        attr.words[0], attr.words[1] = whole(kind, "kind"), len(code) // 8
         attr.longs[1], attr.longs[2] = <uint64_t> <const uint8_t*> code, <uint64_t> <const char*> b"Apache-2.0"
         if level:
             attr.words[6], attr.words[7], attr.longs[4] = 1, LOG_BYTES, <uint64_t> &view[0]
-        attr.words[11], attr.words[17] = flags, attach
+        attr.words[11], attr.words[17] = whole(flags, "flags"), whole(attach, "attach")
         fd = call(PROG_LOAD, &attr)
         if fd >= 0:
             return fd
@@ -123,15 +133,17 @@ def program_load(int kind, bytes code not None, *, int flags=0, int attach=0):
     raise OSError(number, f"BPF program: {os.strerror(number)}" + (f": {said}" if said else ""))
 
 
-def link_create(int program_fd, int interface_index, int attach, int flags=0):
+def link_create(program_fd, interface_index, attach, flags=0):
     """Attach a program to an interface for as long as the descriptor returned is open. Raises OSError."""
     cdef Attr attr
     memset(&attr, 0, sizeof(attr))
-    attr.words[0], attr.words[1], attr.words[2], attr.words[3] = program_fd, interface_index, attach, flags
+    for i, (name, value) in enumerate((("program_fd", program_fd), ("interface_index", interface_index), ("attach", attach),
+                                       ("flags", flags))):
+        attr.words[<int> i] = whole(value, name)
     return checked(call(LINK_CREATE, &attr), "BPF link")
 
 
-def run(int program_fd, bytes frame not None, int repeat, *, int batch=0, int flags=0):
+def run(program_fd, bytes frame not None, repeat, *, batch=0, flags=0):
     """Run an XDP program over a frame `repeat` times; with LIVE_FRAMES its verdicts are carried out. Return its last r0.
 
     Raises:
@@ -142,11 +154,11 @@ def run(int program_fd, bytes frame not None, int repeat, *, int batch=0, int fl
     context[4:8] = len(frame).to_bytes(4, "little")
     cdef uint8_t[::1] view = context
     memset(&attr, 0, sizeof(attr))
-    attr.words[0], attr.words[2], attr.words[8] = program_fd, len(frame), repeat
+    attr.words[0], attr.words[2], attr.words[8] = whole(program_fd, "program_fd"), len(frame), whole(repeat, "repeat")
     attr.longs[2] = <uint64_t> <const uint8_t*> frame
     attr.words[10] = len(context)
     attr.longs[6] = <uint64_t> &view[0]
-    attr.words[16], attr.words[18] = flags, batch
+    attr.words[16], attr.words[18] = whole(flags, "flags"), whole(batch, "batch")
     cdef long result
     with nogil:
         result = call(PROG_RUN, &attr)

@@ -16,8 +16,9 @@ an argument. It knows no policy and no names but those bound to numbers.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastpath.arguments cimport WORD_MAX, encoded, integer, octets, uint32s, uint64, writable_int32
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.bitmaps cimport low64, ones64
 from fastpath.domains cimport NAME_MAX
@@ -86,9 +87,10 @@ cdef class RuleSet:
         MemoryError: no memory, or the rows would take more than 1 GiB.
     """
 
-    def __cinit__(self, uint32_t generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
-                  name_categories=None, Py_ssize_t name_capacity=1, gateways=None, opens=None, bytes watched=b""):
-        self.generation = generation
+    def __cinit__(self, generation, *, actions, rule_of, criteria, countries=None, workloads=None, names=b"",
+                  name_categories=None, name_capacity=1, gateways=None, opens=None, bytes watched not None=b""):
+        cdef Py_ssize_t n_names = integer(name_capacity, "name_capacity", 1, NAMES_MAX)
+        self.generation = <uint32_t> integer(generation, "generation", 0, WORD_MAX)
         self.actions = frozen(actions, "actions", np.uint8, None)
         self.rules = len(self.actions)
         self.gateways, self.opens = checked_ways(gateways, opens, self.rules)
@@ -96,8 +98,6 @@ cdef class RuleSet:
         criteria = checked(criteria, len(rule_of))
         check_tables(criteria, countries=countries, workloads=workloads)
         name_categories = name_numbers(name_categories)
-        if not 1 <= name_capacity <= NAMES_MAX:
-            raise ValueError(f"name_capacity must be 1 to {NAMES_MAX}, not {name_capacity}")
         if len(watched) not in (0, WATCHED_BYTES):
             raise ValueError(f"watched must be 0 or {WATCHED_BYTES} bytes, not {len(watched)}")
         self.watched, self.ports = watched, <const uint8_t*> watched if watched else NULL
@@ -106,7 +106,8 @@ cdef class RuleSet:
         self.action_of = <uint8_t*> pointer(self.actions)
         self.gateway_of, self.opens_of = <const uint16_t*> pointer(self.gateways), <const uint8_t*> pointer(self.opens)
         self.rule_of, self.best = <const int32_t*> pointer(order.rule_of), <const int32_t*> pointer(order.best)
-        self.tables = RuleTables(criteria, order, countries, workloads, names, name_categories, name_capacity)
+        self.tables = RuleTables(criteria, order, countries, workloads, octets(names, "names"), name_categories,
+                                 n_names)
 
     cdef int32_t first_rule(self, const Seen* seen) noexcept nogil:
         cdef int spans = self.tables.book.spans
@@ -159,8 +160,7 @@ cdef class RuleSet:
             return False
         return self.ports[(port >> 3) + (WATCHED_BYTES // 2 if protocol == UDP else 0)] >> (port & 7) & 1
 
-    def decide_batch(self, PacketBatch batch not None, const uint32_t[::1] locations not None,
-                     const uint32_t[::1] name_ids not None, int32_t[::1] out not None, uint64_t now_ns=0):
+    def decide_batch(self, PacketBatch batch not None, locations, name_ids, out, now_ns=0):
         """Write the index of the first rule that matches each live row; -1 for a dead one.
 
         Args:
@@ -172,20 +172,23 @@ cdef class RuleSet:
         Returns:
             Rows decided.
         Raises:
-            ValueError: an array is shorter than the batch.
+            TypeError, ValueError: an array has another dtype or order, or is shorter than the batch; out is read-only.
         """
+        cdef const uint32_t[::1] places = uint32s(locations, "locations"), learned = uint32s(name_ids, "name_ids")
+        cdef int32_t[::1] first = writable_int32(out, "out")
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef int count = batch.columns.count
         cdef int decided
-        for name, size in (("locations", locations.shape[0]), ("name_ids", name_ids.shape[0]), ("out", out.shape[0])):
+        for name, size in (("locations", places.shape[0]), ("name_ids", learned.shape[0]), ("out", first.shape[0])):
             if size < count:
-                raise ValueError(f"{name} must have at least {count} entries, not {size}")
+                raise ValueError(f"{name} must have at least {count} elements, not {size}")
         if not count:
             return 0
         with nogil:
-            decided = decide_all(self, &batch.columns, &locations[0], &name_ids[0], &out[0], now_ns)
+            decided = decide_all(self, &batch.columns, &places[0], &learned[0], &first[0], now)
         return decided
 
-    def bind_name(self, uint32_t name_id, name, uint32_t categories=NO_CATEGORIES):
+    def bind_name(self, name_id, name, categories=NO_CATEGORIES):
         """Say which name a number stands for that was given out after compilation. Takes effect at once.
 
         Args:
@@ -193,23 +196,23 @@ cdef class RuleSet:
         Raises:
             ValueError: name_id is 0 or beyond the capacity, or stands for a name with other rows.
         """
-        cdef bytes text = name.encode()
+        cdef bytes text = encoded(name, "name")
         cdef RuleTables t = self.tables
-        cdef uint64_t word = t.word_of_name(text, <int> min(len(text), NAME_MAX + 1), categories)
-        if not 1 <= name_id < t.at.n_names:
-            raise ValueError(f"name_id must be 1 to {t.at.n_names - 1}, not {name_id}")
-        if t.at.names[name_id] not in (t.at.names[0], word):
+        cdef uint32_t number = <uint32_t> integer(name_id, "name_id", 1, <int64_t> t.at.n_names - 1)
+        cdef uint64_t bound = t.word_of_name(text, <int> min(len(text), NAME_MAX + 1),
+                                             <uint32_t> integer(categories, "categories", 0, WORD_MAX))
+        if t.at.names[number] not in (t.at.names[0], bound):
             raise ValueError(f"name_id {name_id} is bound to another name already")
-        store_word(&t.at.names[name_id], word)
+        store_word(&t.at.names[number], bound)
 
     def speaks_of(self, name):
         """Tell whether a clause is content with a name by one of its patterns."""
-        cdef bytes text = name.encode()
+        cdef bytes text = encoded(name, "name")
         return self.tables.word_of_name(text, <int> min(len(text), NAME_MAX + 1), NO_CATEGORIES) != self.tables.at.names[0]
 
     def likeness(self, name):
         """Return a number that is the same for two names if no pattern of a clause tells them apart."""
-        cdef bytes text = name.encode()
+        cdef bytes text = encoded(name, "name")
         return self.tables.word_of_name(text, <int> min(len(text), NAME_MAX + 1), NO_CATEGORIES) >> 32
 
     @property

@@ -13,16 +13,16 @@ SOA); RFC 2181 §8 (TTL).
 Any thread. Total on any bytes; no state, no clock, no allocation in the leaves. What to answer is not decided here.
 """
 
+from cpython.buffer cimport PyBuffer_Release
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from fastpath.arguments cimport SHORT_MAX, encoded, hold, integer, octets, writable8
 from fastpath.batch cimport PacketBatch, row
 from fastpath.dnsname cimport LABEL_MAX, NAME_MAX, lower, read_name, skip_name, text_of
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 from typing import NamedTuple
-
-import numpy as np
 
 cdef enum:
     HEADER = 12
@@ -37,8 +37,7 @@ cdef enum:
     UDP_PAYLOAD = 1232       # what we announce and send: never fragments on an IPv6 path (DNS flag day 2020)
     FIXED = 10               # bytes of a record between name and RDATA: TYPE, CLASS, TTL, RDLENGTH
     OPT_BYTES = 11
-    MESSAGE_MAX = 65535
-    TTL_MAX = 0x7FFFFFFF
+    MESSAGE_MAX = 65535, DATA_MAX = 65000, TEXT_MAX = 255, TTL_MAX = 0x7FFFFFFF
 
 # The connector answers for names that exist nowhere else, so it is their authority: MNAME, RNAME, then five numbers.
 cdef enum:
@@ -290,17 +289,18 @@ def read_query(message):
     """Read a DNS query.
 
     Args:
-        message: bytes-like.
+        message: bytes-like; read where it lies.
     Returns:
         A QueryRecord, or the DnsError that says why it is none.
     Source: RFC 1035 §4.1, RFC 6891 §6.1.
     """
-    data = bytes(message)
-    cdef const uint8_t* at = data
-    cdef int error, n = min(len(data), MESSAGE_MAX)
+    cdef Py_buffer held
+    cdef int error
     cdef Query query
+    hold(message, "message", &held)
     with nogil:
-        error = parse_query(at, n, &query)
+        error = parse_query(<const uint8_t*> held.buf, <int> min(held.len, MESSAGE_MAX), &query)
+    PyBuffer_Release(&held)
     if error:
         return DnsError(error)
     return QueryRecord(query.id, query.flags, text_of(query.name), query.type, query.klass, query.udp_size,
@@ -315,14 +315,11 @@ def read_batch(PacketBatch batch not None, errors):
     Raises:
         TypeError, ValueError: errors is no array of uint8, not contiguous, not writable, or shorter than the batch.
     """
-    cdef uint8_t[::1] out
+    cdef uint8_t[::1] out = writable8(errors, "errors")
     cdef Query query
     cdef int i, end, at, queries = 0
-    if not isinstance(errors, np.ndarray) or errors.dtype != np.uint8:
-        raise TypeError(f"errors must be an array of uint8, not {getattr(errors, 'dtype', type(errors).__name__)}")
-    if errors.ndim != 1 or not errors.flags.c_contiguous or not errors.flags.writeable or errors.size < batch.columns.count:
-        raise ValueError(f"errors must have at least {batch.columns.count} entries, one-dimensional, contiguous and writable")
-    out = errors
+    if out.shape[0] < batch.columns.count:
+        raise ValueError(f"errors must have at least {batch.columns.count} elements, not {out.shape[0]}")
     with nogil:
         for i in range(batch.columns.count):
             at, end = batch.columns.l4_start[i] + 8, batch.columns.inner_start[i] + batch.columns.inner_length[i]
@@ -341,7 +338,7 @@ def _refuse(message, error):
     return message[:2] + bytes([0x80 | message[2] & 0x79, rcode]) + bytes(8)
 
 
-def build_answer(message, *, int rcode=0, int type=0, data=b"", uint32_t ttl=0, extended_error=None, text="", limit=UDP_PAYLOAD):
+def build_answer(message, *, rcode=0, type=0, data=b"", ttl=0, extended_error=None, text="", limit=UDP_PAYLOAD):
     """Build the answer to a query.
 
     Args:
@@ -354,24 +351,26 @@ def build_answer(message, *, int rcode=0, int type=0, data=b"", uint32_t ttl=0, 
     Returns:
         bytes; with TC set and no record when the limit is exceeded.
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is of another type, or out of range.
     Source: RFC 1035 §4.1, RFC 2308 §5, RFC 6891 §6, RFC 8914 §2.
     """
     cdef Query query
     cdef Answer answer
-    query_bytes, rdata, words = bytes(message)[:MESSAGE_MAX], bytes(data), text.encode()
-    if not (0 <= rcode <= 4095 and 0 <= type <= 65535 and ttl <= TTL_MAX and len(rdata) <= 65000 and len(words) <= 255
-            and 0 <= (limit or 0) <= 65535 and 0 <= (extended_error or 0) < DNS_NO_ERROR_TEXT):
-        raise ValueError("rcode must be at most 4095, type 65535, ttl 2**31 - 1, data 65000 bytes, text 255 bytes, limit 65535, "
-                         "extended_error 65534, and none below 0")
+    cdef bytes query_bytes = octets(message, "message")[:MESSAGE_MAX]
+    cdef bytes rdata = octets(data, "data"), words = encoded(text, "text")
+    answer.rcode, answer.type = <int> integer(rcode, "rcode", 0, 4095), <int> integer(type, "type", 0, SHORT_MAX)
+    answer.ttl, answer.limit = <uint32_t> integer(ttl, "ttl", 0, TTL_MAX), <int> integer(limit or 0, "limit", 0, SHORT_MAX)
+    answer.extended_error = DNS_NO_ERROR_TEXT if extended_error is None \
+        else <int> integer(extended_error, "extended_error", 0, DNS_NO_ERROR_TEXT - 1)
+    for name, size, most in (("data", len(rdata), DATA_MAX), ("text", len(words), TEXT_MAX)):
+        if size > most:
+            raise ValueError(f"{name} must be at most {most} bytes, not {size}")
     error = parse_query(<const uint8_t*> query_bytes, len(query_bytes), &query)
     if error:
         return _refuse(query_bytes, error)
-    answer.rcode = RCODE_SERVFAIL if rcode > 15 and not query.has_opt else rcode
-    answer.type, answer.ttl, answer.limit = type, ttl, limit or 0
+    answer.rcode = RCODE_SERVFAIL if answer.rcode > 15 and not query.has_opt else answer.rcode
     answer.data, answer.data_length = <const uint8_t*> rdata, len(rdata)
     answer.text, answer.text_length = <const uint8_t*> words, len(words)
-    answer.extended_error = DNS_NO_ERROR_TEXT if extended_error is None else extended_error
     out = bytearray(query.question_end + 12 + max(len(rdata), SOA_BYTES) + OPT_BYTES + 6 + len(words))
     size = write_answer(<const uint8_t*> query_bytes, &query, &answer, <uint8_t*> out, len(out))
     return bytes(out[:size])
@@ -387,12 +386,13 @@ def read_addresses(message):
         no final dot; address 4 or 16 bytes; ttl in seconds, the least along the chain. Empty for anything that is no answer.
     Source: RFC 1035 §4.1, §3.6.2; RFC 2181 §8.
     """
-    data = bytes(message)
-    cdef const uint8_t* at = data
-    cdef int error, n = min(len(data), MESSAGE_MAX)
+    cdef Py_buffer held
+    cdef int error
     cdef AddressScan scan
+    hold(message, "message", &held)
     with nogil:
-        error = scan_addresses(at, n, &scan)
+        error = scan_addresses(<const uint8_t*> held.buf, <int> min(held.len, MESSAGE_MAX), &scan)
+    PyBuffer_Release(&held)
     if error:
         return []
     names = tuple([text_of(scan.name[i]) for i in range(scan.names)])

@@ -8,9 +8,10 @@ handed by the same socket. Every client is of one namespace and location. The wo
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer
 from fastpath.action cimport DROP_NONE, PUNT_DNS_QUERY
 from fastpath.admission cimport BY_LISTENER, Admission
 from fastpath.batch cimport Columns, row
@@ -61,14 +62,12 @@ cdef class DnsListener:
         ValueError: socket is connected, or a number is out of range.
     """
 
-    def __cinit__(self, UdpSocket socket not None, Admission admission not None, int namespace, int location):
+    def __cinit__(self, UdpSocket socket not None, Admission admission not None, namespace, location):
         if socket.connected:
             raise ValueError("socket must not be connected")
-        if not 0 <= namespace <= 0xFFFF:
-            raise ValueError(f"namespace must be 0 to 65535, not {namespace}")
-        if location < 0:
-            raise ValueError(f"location must be 0 or more, not {location}")
-        self.socket, self.admission, self.namespace, self.location = socket, admission, namespace, location
+        self.namespace = <uint16_t> integer(namespace, "namespace", 0, SHORT_MAX)
+        self.location = <uint32_t> integer(location, "location", 0, WORD_MAX)
+        self.socket, self.admission = socket, admission
 
     cdef int turn(self, Columns* b) noexcept nogil:
         cdef uint8_t[OWNED_ROOM] out

@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from fastpath.arguments cimport encoded, integer, uint8s, uint64, writable32
 from fastpath.memory cimport prefetch
 
 import numpy as np
@@ -160,8 +161,8 @@ cdef class DomainMap:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, uint64_t seed=0):
-        if open_domains(&self.table, seed) < 0:
+    def __cinit__(self, seed=0):
+        if open_domains(&self.table, uint64(seed, "seed")) < 0:
             raise MemoryError("no memory for domains")
 
     def __dealloc__(self):
@@ -184,30 +185,29 @@ cdef class DomainMap:
             slot.below = value
         return 0
 
-    def set(self, pattern, uint32_t value):
+    def set(self, pattern, value):
         """Give a name, or a `*.` pattern, a value; the newest counts.
 
         Raises:
             ValueError: the pattern is empty or longer than 255 bytes, or the value is 2**32 - 1.
             MemoryError: no memory.
         """
-        cdef bytes text = pattern.encode()
+        cdef bytes text = encoded(pattern, "pattern")
+        cdef uint32_t number = <uint32_t> integer(value, "value", 0, UNSET - 1)
         cdef bint below = text.startswith(b"*.")
         if below:
             text = text[2:]
         if not 0 < len(text) <= NAME_MAX:
             raise ValueError(f"pattern must have 1 to {NAME_MAX} bytes, not {len(text)}")
-        if value == UNSET:
-            raise ValueError(f"value must be below {UNSET}, not {value}")
-        self._set(text, <int> len(text), value, not below, below)
+        self._set(text, <int> len(text), number, not below, below)
 
     def get(self, name):
         """Return the value of the most specific entry that a name matches, or None."""
-        cdef bytes text = name.encode()
+        cdef bytes text = encoded(name, "name")
         cdef uint32_t value = self.find(text, <int> min(len(text), NAME_MAX + 1))
         return None if value == UNSET else value
 
-    def get_many(self, const uint8_t[::1] names not None, uint32_t[::1] out not None, uint32_t default=0):
+    def get_many(self, names, out, default=0):
         """Write the value of each of many names, or the default.
 
         Args:
@@ -216,23 +216,26 @@ cdef class DomainMap:
         Returns:
             Names there were.
         Raises:
-            ValueError: out is too short, or the last name has no end; `out` may be written in part.
+            ValueError: out is too short, or the last name has no end; nothing is written.
         """
-        cdef Py_ssize_t i, begin = 0, n = 0, size = names.shape[0], room = out.shape[0]
-        cdef uint32_t value
-        if size and names[size - 1] != c"\n":
+        cdef const uint8_t[::1] text = uint8s(names, "names")
+        cdef uint32_t[::1] found = writable32(out, "out")
+        cdef uint32_t value, missing = <uint32_t> integer(default, "default", 0, UNSET)
+        cdef Py_ssize_t i, begin = 0, n = 0, size = text.shape[0]
+        if size and text[size - 1] != c"\n":
             raise ValueError("names must end with a line feed")
+        for i in range(size):
+            n += text[i] == c"\n"
+        if n > found.shape[0]:
+            raise ValueError(f"out must have an element for each of {n} names, not {found.shape[0]}")
+        n = 0
         with nogil:
             for i in range(size):
-                if names[i] == c"\n":
-                    if n == room:
-                        break
-                    value = self.find(&names[begin], <int> min(i - begin, NAME_MAX + 1))
-                    out[n] = default if value == UNSET else value
+                if text[i] == c"\n":
+                    value = self.find(&text[begin], <int> min(i - begin, NAME_MAX + 1))
+                    found[n] = missing if value == UNSET else value
                     n += 1
                     begin = i + 1
-        if begin < size:
-            raise ValueError(f"out must have an element for each name; {room} are too few")
         return n
 
     @property

@@ -16,6 +16,7 @@ Journey: between admission and the devices. Rows are sorted by way out while a b
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer
 from fastpath.action cimport *
 from fastpath.admission cimport OWNER_CUT, Admission, Plan, account_row, renew_flow
 from fastpath.counters cimport count_total
@@ -270,7 +271,7 @@ cdef class Egress:
         else:
             self._home(b, i, index)
 
-    def encode_batch(self, PacketBatch batch not None, uint32_t address, uint16_t port):
+    def encode_batch(self, PacketBatch batch not None, address, port):
         """Write the outer IPv4 and UDP headers of the rows that wait to go to GWLB in front of their frames.
 
         Addresses are swapped: from `address` to the row's peer; ports are not (from the peer's port to `port`), as GWLB
@@ -281,8 +282,10 @@ cdef class Egress:
         Drops:
             IO_SEND: no room in front of the frame.
         """
+        cdef uint32_t own = <uint32_t> integer(address, "address", 0, WORD_MAX)
+        cdef uint16_t to_port = <uint16_t> integer(port, "port", 0, SHORT_MAX)
         with nogil:
-            self.encode(&batch.columns, address, port)
+            self.encode(&batch.columns, own, to_port)
         return self.to_geneve.n
 
 

@@ -8,6 +8,8 @@ cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer, listed, several, uint64
+
 
 @cython.final
 cdef class EndpointMap:
@@ -19,7 +21,8 @@ cdef class EndpointMap:
     """
 
     def __cinit__(self, endpoints):
-        entries = list(endpoints)
+        entries = [several(entry, "endpoints", "(endpoint, namespace, location) triples", 3)
+                   for entry in listed(endpoints, "endpoints", "(endpoint, namespace, location) triples")]
         if len({entry[0] for entry in entries}) != len(entries):
             raise ValueError("endpoints must not name an endpoint twice")
         cdef uint32_t n = 16
@@ -30,9 +33,8 @@ cdef class EndpointMap:
         if self.slots == NULL:
             raise MemoryError()
         for id, namespace, location in entries:
-            if not 0 < namespace < 65535:
-                raise ValueError(f"endpoints: namespace must be 1 to 65534, not {namespace}")
-            self._add(id, namespace, location)
+            self._add(uint64(id, "endpoints: endpoint"), <uint16_t> integer(namespace, "endpoints: namespace", 1, SHORT_MAX - 1),
+                      <uint32_t> integer(location, "endpoints: location", 0, WORD_MAX))
         self.size = len(entries)
 
     def __dealloc__(self):
@@ -53,6 +55,10 @@ cdef class EndpointMap:
         return NULL
 
     def get(self, id):
-        """Return (namespace id, location id) of an endpoint, or None."""
-        cdef Endpoint* found = self.find(id)
+        """Return (namespace id, location id) of an endpoint, or None.
+
+        Raises:
+            ValueError: id has more than 64 bits.
+        """
+        cdef Endpoint* found = self.find(uint64(id, "id"))
         return None if found == NULL else (found.namespace, found.location)

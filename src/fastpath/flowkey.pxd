@@ -41,7 +41,7 @@ cdef union FlowKey:
 cdef struct HashKey:
     uint64_t words[4]        # secret, per process
 
-cdef int set_secret(HashKey* secret, object seed) except -1     # seed: 32 bytes
+cdef int set_secret(HashKey* secret, object seed, str name) except -1     # seed: 32 bytes
 
 cdef class Secret:
     cdef HashKey key

@@ -7,12 +7,15 @@ becomes of a flow, and reads no packet. The table itself is flows.pxd.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from cpython.buffer cimport PyBuffer_FillInfo
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from fastpath.arguments cimport byte_rows, int32s, integer, same_size, uint8s, uint64, uint64s, writable_int32
 from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch
 from fastpath.buckets cimport Bucket
 from fastpath.flowbatch cimport enter_misses, look_up_batch
@@ -46,15 +49,14 @@ cdef class FlowTable:
         MemoryError: the system has not that much memory.
     """
 
-    def __cinit__(self, int64_t capacity, idle=None, int64_t ready=0):
-        if not 1 <= capacity <= FLOWS_MAX:
-            raise ValueError(f"capacity must be 1 to {FLOWS_MAX}, not {capacity}")
-        if not 0 <= ready <= capacity:
-            raise ValueError(f"ready must be 0 to the capacity, {capacity}, not {ready}")
-        if not open_flows(&self.core, <int32_t> capacity) or ready and not prepare_flows(&self.core, <int32_t> ready):
-            raise MemoryError(f"no memory for {capacity} flows of {sizeof(FlowEntry) + sizeof(FlowPath)} bytes")
-        self._set_idle({**IDLE_S, **(idle or {})})
-        self.capacity, self.entries = <int> capacity, self.core.entries
+    def __cinit__(self, capacity, idle=None, ready=0):
+        cdef int32_t most = <int32_t> integer(capacity, "capacity", 1, FLOWS_MAX)
+        cdef int32_t begin = <int32_t> integer(ready, "ready", 0, most)
+        cdef dict seconds = idle_seconds(idle)
+        if not open_flows(&self.core, most) or begin and not prepare_flows(&self.core, begin):
+            raise MemoryError(f"no memory for {most} flows of {sizeof(FlowEntry) + sizeof(FlowPath)} bytes")
+        self._set_idle(seconds)
+        self.capacity, self.entries = most, self.core.entries
 
     def __dealloc__(self):
         close_flows(&self.core)
@@ -74,10 +76,6 @@ cdef class FlowTable:
 
     cdef int _set_idle(self, dict idle) except -1:
         for timeout_class, idle_s in idle.items():
-            if not 0 <= timeout_class < TIMEOUT_CLASSES:
-                raise ValueError(f"idle: {timeout_class!r} is not a TimeoutClass")
-            if not 0 < idle_s <= 1e9:
-                raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
             self.core.idle_ns[<int> timeout_class] = <uint64_t> (idle_s * 1e9)
         return 0
 
@@ -141,7 +139,7 @@ cdef class FlowTable:
             misses = self.lookup(&batch.columns)
         return misses
 
-    def lookup_keys(self, const uint8_t[:, ::1] keys not None, const uint64_t[::1] hashes not None, int32_t[::1] out not None):
+    def lookup_keys(self, keys, hashes, out):
         """Look up keys that lie in no PacketBatch. Touches no flow.
 
         Args:
@@ -151,18 +149,19 @@ cdef class FlowTable:
         Returns:
             The number of misses.
         Raises:
-            ValueError: a shape differs.
+            TypeError, ValueError: an array has another dtype, shape or order, or out is read-only.
         """
-        cdef int misses
-        check_columns(keys, hashes, out)
-        if keys.shape[0] == 0:
+        cdef const uint8_t[:, ::1] asked = byte_rows(keys, "keys", KEY_BYTES)
+        cdef const uint64_t[::1] hashed = uint64s(hashes, "hashes")
+        cdef int32_t[::1] found = writable_int32(out, "out")
+        cdef int n = sizes(asked.shape[0], hashed.shape[0], found.shape[0]), misses
+        if n == 0:
             return 0
         with nogil:
-            misses = look_up(&self.core, &keys[0, 0], &hashes[0], &out[0], <int> keys.shape[0])
+            misses = look_up(&self.core, &asked[0, 0], &hashed[0], &found[0], n)
         return misses
 
-    def insert_keys(self, const uint8_t[:, ::1] keys not None, const uint64_t[::1] hashes not None, uint64_t now_ns,
-                    int timeout_class, int32_t[::1] out not None):
+    def insert_keys(self, keys, hashes, now_ns, timeout_class, out):
         """Find or make the flow of keys that lie in no PacketBatch; a full table gives way as in insert_misses.
 
         Args:
@@ -173,38 +172,40 @@ cdef class FlowTable:
         Returns:
             The number of flows made.
         Raises:
-            ValueError: a shape differs, timeout_class is not a TimeoutClass.
+            TypeError, ValueError: as in lookup_keys; timeout_class is not a TimeoutClass.
         """
-        cdef int made
-        check_columns(keys, hashes, out)
-        if not 0 <= timeout_class < TIMEOUT_CLASSES:
-            raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
-        if keys.shape[0] == 0:
+        cdef const uint8_t[:, ::1] wanted = byte_rows(keys, "keys", KEY_BYTES)
+        cdef const uint64_t[::1] hashed = uint64s(hashes, "hashes")
+        cdef int32_t[::1] found = writable_int32(out, "out")
+        cdef int n = sizes(wanted.shape[0], hashed.shape[0], found.shape[0]), made
+        cdef uint8_t kind = kind_of(timeout_class)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        if n == 0:
             return 0
         with nogil:
-            made = insert_rows(&self.core, &keys[0, 0], &hashes[0], &out[0], <int> keys.shape[0], <uint8_t> timeout_class,
-                               now_ns)
+            made = insert_rows(&self.core, &wanted[0, 0], &hashed[0], &found[0], n, kind, now)
         return made
 
-    def remove_flows(self, const int32_t[::1] indexes not None):
+    def remove_flows(self, indexes):
         """Forget many flows; their slots may be used again at once.
 
         Returns:
             How many flows there were; one that is named twice counts once.
         Raises:
-            ValueError: one is not a flow of this table; none is removed.
+            TypeError, ValueError: indexes is no int32[n], or one is not a flow of this table; none is removed.
         """
-        cdef int n = <int> min(indexes.shape[0], FLOWS_MAX), wrong, removed
+        cdef const int32_t[::1] gone = int32s(indexes, "indexes")
+        cdef int n = <int> min(gone.shape[0], FLOWS_MAX), wrong, removed
         if n == 0:
             return 0
         with nogil:
-            wrong = first_wrong(&self.core, &indexes[0], n)
-            removed = remove_rows(&self.core, &indexes[0], n) if wrong < 0 else 0
+            wrong = first_wrong(&self.core, &gone[0], n)
+            removed = remove_rows(&self.core, &gone[0], n) if wrong < 0 else 0
         if wrong >= 0:
-            raise ValueError(f"indexes: {indexes[wrong]} is not a flow of this table")
+            raise ValueError(f"indexes: {gone[wrong]} is not a flow of this table")
         return removed
 
-    def insert_misses(self, PacketBatch batch not None, uint64_t now_ns, timeout_class=None):
+    def insert_misses(self, PacketBatch batch not None, now_ns, timeout_class=None):
         """Make a flow for every live row whose entry is -1, this row being its initiator; rows of one flow share it.
 
         A full table gives up the least recently used of its young flows (no answer seen, or closing; not pinned), never one
@@ -221,17 +222,16 @@ cdef class FlowTable:
         Drops:
             FLOW_TABLE_FULL: every flow is answered, pinned or was used at now_ns.
         """
-        cdef int wanted = -1 if timeout_class is None else timeout_class
-        if wanted >= TIMEOUT_CLASSES or wanted < -1:
-            raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
+        cdef int wanted = -1 if timeout_class is None else kind_of(timeout_class)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef Columns* b = &batch.columns
         cdef int made
         self._check_entries(b)
         with nogil:
-            made = enter_misses(&self.core, b, wanted, now_ns)
+            made = enter_misses(&self.core, b, wanted, now)
         return made
 
-    def account_batch(self, PacketBatch batch not None, uint64_t now_ns):
+    def account_batch(self, PacketBatch batch not None, now_ns):
         """Count every live row that has an entry in its flow, move the TCP state on, and touch the flow.
 
         Returns:
@@ -239,62 +239,59 @@ cdef class FlowTable:
         Raises:
             ValueError: an entry is not a flow of this table.
         """
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef Columns* b = &batch.columns
         cdef int i, n = 0
         self._check_entries(b)
         with nogil:
             for i in range(b.count):
                 if b.reason[i] == 0 and b.entry[i] >= 0:
-                    self.account(b, i, now_ns)
+                    self.account(b, i, now)
                     n += 1
         return n
 
-    def find_one(self, const uint8_t[::1] key not None, uint64_t hash):
+    def find_one(self, key, hash):
         """Return the index of the flow with this 40-byte key and its hash, or -1.
 
         Raises:
             ValueError: key is not 40 bytes.
         """
         cdef FlowKey words
-        if key.shape[0] != KEY_BYTES:
-            raise ValueError(f"key must be {KEY_BYTES} bytes, not {key.shape[0]}")
-        memcpy(&words, &key[0], KEY_BYTES)
-        return self.find(&words, hash)
+        cdef const uint8_t[::1] data = uint8s(key, "key")
+        if data.shape[0] != KEY_BYTES:
+            raise ValueError(f"key must be {KEY_BYTES} bytes, not {data.shape[0]}")
+        memcpy(&words, &data[0], KEY_BYTES)
+        return self.find(&words, uint64(hash, "hash"))
 
-    def touch_one(self, int32_t index, int timeout_class, uint64_t now_ns):
+    def touch_one(self, index, timeout_class, now_ns):
         """Note a use of a flow now, in a class that may be another one.
 
         Raises:
             ValueError: index is not a flow of this table, timeout_class not a TimeoutClass.
         """
-        self._check(index, "index")
-        if not 0 <= timeout_class < TIMEOUT_CLASSES:
-            raise ValueError(f"timeout_class must be 0 to {TIMEOUT_CLASSES - 1}, not {timeout_class!r}")
-        self.touch(index, timeout_class, now_ns)
+        self.touch(flow_of(self, index), kind_of(timeout_class), uint64(now_ns, "now_ns"))
 
-    def remove_one(self, int32_t index):
+    def remove_one(self, index):
         """Forget a flow; its slot may be used again at once.
 
         Raises:
             ValueError: index is not a flow of this table.
         """
-        self._check(index, "index")
-        self.remove(index)
+        self.remove(flow_of(self, index))
 
-    def pin_one(self, int32_t index, bint pinned, uint64_t now_ns):
+    def pin_one(self, index, bint pinned, now_ns):
         """Have a flow never give way to new ones, or again give way; a use now. It still ends when idle for too long.
 
         Raises:
             ValueError: index is not a flow of this table.
         """
-        self._check(index, "index")
-        pin_flow(&self.core, index, pinned, now_ns)
+        pin_flow(&self.core, flow_of(self, index), pinned, uint64(now_ns, "now_ns"))
 
     def oldest_one(self):
         """Return the index of the least recently used flow that may give way to a new one, or -1: none may."""
         return self.oldest()
 
-    def due_flows(self, uint64_t now_ns, int32_t[::1] out not None):
+    def due_flows(self, now_ns, out):
         """Write the indexes of flows idle for longer than their class allows to `out`; they stay until removed.
 
         Args:
@@ -302,29 +299,31 @@ cdef class FlowTable:
         Returns:
             How many were written.
         """
-        return self.due(now_ns, &out[0], <int> out.shape[0]) if out.shape[0] else 0
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        cdef int32_t[::1] due = writable_int32(out, "out")
+        return self.due(now, &due[0], <int> min(due.shape[0], FLOWS_MAX)) if due.shape[0] else 0
 
-    def expire(self, uint64_t now_ns):
+    def expire(self, now_ns):
         """Remove all flows idle for longer than their class allows; return how many."""
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef int32_t out[64]
         cdef int n = 64, removed = 0
         with nogil:
             while n == 64:
-                n = self.due(now_ns, out, 64)
+                n = self.due(now, out, 64)
                 removed += remove_rows(&self.core, out, n)
         return removed
 
-    def get(self, int32_t index):
+    def get(self, index):
         """Return a copy of a flow as a dict by the names of ENTRY and PATH; addresses and header as bytes.
 
         Raises:
             ValueError: index is not a flow of this table.
         """
-        self._check(index, "index")
+        cdef int32_t at = flow_of(self, index)
         cdef uint8_t[FLOW_HEADER_MAX] room
-        cdef const uint8_t* header = header_of(&self.core, index, room)
-        return described(self.entries_view[index], self.paths_view[index],
-                         header[:self.core.paths[index].header_length])
+        cdef const uint8_t* header = header_of(&self.core, at, room)
+        return described(self.entries_view[at], self.paths_view[at], header[:self.core.paths[at].header_length])
 
     cdef int _check(self, int32_t index, str name) except -1:
         if not 0 <= index < self.capacity or not self.entries[index].used:
@@ -350,11 +349,33 @@ cdef class Window:
         PyBuffer_FillInfo(view, self, self.at, self.size, 0, flags)
 
 
-cdef int check_columns(const uint8_t[:, ::1] keys, const uint64_t[::1] hashes, int32_t[::1] out) except -1:
-    if keys.shape[1] != KEY_BYTES or keys.shape[0] > FLOWS_MAX:
-        raise ValueError(f"keys must be uint8[n, {KEY_BYTES}], n up to {FLOWS_MAX}, not [{keys.shape[0]}, {keys.shape[1]}]")
-    if hashes.shape[0] != keys.shape[0]:
-        raise ValueError(f"hashes must have as many elements as there are keys, {keys.shape[0]}, not {hashes.shape[0]}")
-    if out.shape[0] != keys.shape[0]:
-        raise ValueError(f"out must have as many elements as there are keys, {keys.shape[0]}, not {out.shape[0]}")
-    return 0
+cdef int32_t flow_of(FlowTable table, object index) except -1:
+    cdef int32_t at = <int32_t> integer(index, "index", 0, table.capacity - 1)
+    table._check(at, "index")
+    return at
+
+
+cdef int sizes(Py_ssize_t keys, Py_ssize_t hashes, Py_ssize_t out) except -1:
+    """How many keys there are, as many as of all else."""
+    if keys > FLOWS_MAX:
+        raise ValueError(f"keys must be at most {FLOWS_MAX}, not {keys}")
+    same_size(hashes, "hashes", keys, "keys")
+    same_size(out, "out", keys, "keys")
+    return <int> keys
+
+
+cdef int kind_of(object timeout_class) except -1:
+    return <int> integer(timeout_class, "timeout_class", 0, TIMEOUT_CLASSES - 1)
+
+
+cdef dict idle_seconds(object idle):
+    """Seconds of every class: those given, else the default."""
+    if not isinstance(idle, (Mapping, type(None))):
+        raise TypeError(f"idle must be a mapping from TimeoutClass to seconds, not {type(idle).__name__}")
+    for timeout_class, idle_s in (idle or {}).items():
+        integer(timeout_class, "idle: a TimeoutClass", 0, TIMEOUT_CLASSES - 1)
+        if not isinstance(idle_s, (int, float)):
+            raise TypeError(f"idle[{timeout_class!r}] must be a number of seconds, not {type(idle_s).__name__}")
+        if not 0 < idle_s <= 1e9:
+            raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
+    return {**IDLE_S, **(idle or {})}

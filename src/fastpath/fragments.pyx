@@ -102,7 +102,7 @@ cdef class FragmentTable:
             raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
         if not 1 <= held <= HELD_MAX:
             raise ValueError(f"held must be 1 to {HELD_MAX}, not {held}")
-        set_secret(&self.secret, seed)
+        set_secret(&self.secret, seed, "seed")
         self.capacity, self.held_capacity = <int> capacity, <int> held
         self.datagrams = <Datagram*> take_pages(capacity, sizeof(Datagram))
         self.held = <Held*> calloc(held, sizeof(Held))

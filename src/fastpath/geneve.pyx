@@ -11,8 +11,12 @@ Journey: first stage after packetio. It knows no option's meaning (gwlb and tunn
 
 from libc.stdint cimport uint8_t
 
+from fastpath.arguments cimport BYTE_MAX, SHORT_MAX, integer, octets, row_number, uint8s
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.wire cimport load_be16
+
+cdef enum:
+    VNI_MAX = (1 << 24) - 1
 
 
 def decode_batch(PacketBatch batch not None):
@@ -30,7 +34,7 @@ def decode_batch(PacketBatch batch not None):
     return n
 
 
-def put_header(PacketBatch batch not None, int i, bytes header not None):
+def put_header(PacketBatch batch not None, i, bytes header not None):
     """Put `header` in front of the inner packet of row i; `start` and `length` become the whole.
 
     Raises:
@@ -38,14 +42,13 @@ def put_header(PacketBatch batch not None, int i, bytes header not None):
         ValueError: there is no room for it in front of the inner packet.
     """
     cdef Columns* b = &batch.columns
-    if not 0 <= i < b.count:
-        raise IndexError(f"row must be 0 to {b.count - 1}, not {i}")
-    if len(header) > b.inner_start[i]:
-        raise ValueError(f"header must be at most {b.inner_start[i]} bytes here, not {len(header)}")
-    put(b, i, header, len(header))
+    cdef int row = row_number(i, "i", b.count)
+    if len(header) > b.inner_start[row]:
+        raise ValueError(f"header must be at most {b.inner_start[row]} bytes here, not {len(header)}")
+    put(b, row, header, len(header))
 
 
-def encode_header(options=(), *, int protocol=GENEVE_IPV4, int vni=0, int flags=0):
+def encode_header(options=(), *, protocol=GENEVE_IPV4, vni=0, flags=0):
     """Return a Geneve header.
 
     Args:
@@ -57,38 +60,49 @@ def encode_header(options=(), *, int protocol=GENEVE_IPV4, int vni=0, int flags=
     """
     cdef uint8_t option[4 + GENEVE_OPTION_DATA_MAX]
     cdef bytes body
+    cdef int ether_type = <int> integer(protocol, "protocol", 0, SHORT_MAX), number = <int> integer(vni, "vni", 0, VNI_MAX)
+    cdef int bits = <int> integer(flags, "flags", 0, BYTE_MAX)
+    cdef int klass, kind
+    if bits & ~(GENEVE_FLAG_CONTROL | GENEVE_FLAG_CRITICAL):
+        raise ValueError(f"flags must be 0x80 (O), 0x40 (C), both or 0, not {flags}")
     out = bytearray(GENEVE_BASE_BYTES)
-    for klass, kind, data in options:
-        if len(data) % 4 or len(data) > GENEVE_OPTION_DATA_MAX:
-            raise ValueError(f"options: data must be a multiple of 4 bytes, at most 124, not {len(data)}")
-        if not 0 <= klass <= 0xFFFF or not 0 <= kind <= 0xFF:
-            raise ValueError(f"options: class {klass} or type {kind} does not fit its field")
-        body = bytes(data)
+    for option_class, option_type, data in triples(options):
+        body = octets(data, "options: data")
+        if len(body) % 4 or len(body) > GENEVE_OPTION_DATA_MAX:
+            raise ValueError(f"options: data must be a multiple of 4 bytes, at most 124, not {len(body)}")
+        klass = <int> integer(option_class, "options: class", 0, SHORT_MAX)
+        kind = <int> integer(option_type, "options: type", 0, BYTE_MAX)
         write_option(option, klass, kind, body, len(body))
         out += option[:4 + len(body)]
     if len(out) > GENEVE_BASE_BYTES + GENEVE_OPTIONS_MAX:
         raise ValueError(f"options must be at most 252 bytes together, not {len(out) - GENEVE_BASE_BYTES}")
-    if not 0 <= vni < 1 << 24 or not 0 <= protocol <= 0xFFFF or flags & ~(GENEVE_FLAG_CONTROL | GENEVE_FLAG_CRITICAL):
-        raise ValueError(f"vni {vni}, protocol {protocol} or flags {flags} does not fit its field")
     cdef uint8_t[::1] view = out
-    write_base(&view[0], len(out) - GENEVE_BASE_BYTES, flags, protocol, vni)
+    write_base(&view[0], len(out) - GENEVE_BASE_BYTES, bits, ether_type, number)
     return bytes(out)
 
 
-def decode_options(const uint8_t[::1] header not None):
+cdef list triples(object options):
+    try:
+        return [(klass, kind, data) for klass, kind, data in options]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"options must be (class, type, data) triples: {error}") from None
+
+
+def decode_options(header):
     """Return the options of a Geneve header as (class, type, data) triples; as far as they fit, on any bytes.
 
     Source: RFC 8926 §3.5.
     """
+    cdef const uint8_t[::1] data = uint8s(header, "header")
     cdef int at = GENEVE_BASE_BYTES, end, size
     out = []
-    if len(header) < GENEVE_BASE_BYTES:
+    if data.shape[0] < GENEVE_BASE_BYTES:
         return out
-    end = min(len(header), GENEVE_BASE_BYTES + 4 * (header[0] & 0x3F))
+    end = min(data.shape[0], GENEVE_BASE_BYTES + 4 * (data[0] & 0x3F))
     while at < end:
-        size = option_size(&header[at], end - at)
+        size = option_size(&data[at], end - at)
         if size < 0:
             break
-        out.append((load_be16(&header[at]), header[at + 2], bytes(header[at + 4:at + size])))
+        out.append((load_be16(&data[at]), data[at + 2], bytes(data[at + 4:at + size])))
         at += size
     return out

@@ -7,8 +7,9 @@
 Journey: after geneve.decode. Unknown options are skipped. Source: AWS Gateway Load Balancer guide, "Geneve".
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
+from fastpath.arguments cimport WORD_MAX, integer, uint64
 from fastpath.batch cimport PacketBatch
 
 
@@ -26,23 +27,27 @@ def decode_batch(PacketBatch batch not None):
     return n
 
 
-def header(uint64_t endpoint, uint64_t attachment, uint32_t cookie, int ip_version):
+def header(endpoint, attachment, cookie, ip_version):
     """Return the 40-byte Geneve header that GWLB would send.
 
     Raises:
-        ValueError: ip_version is not 4 or 6.
-        OverflowError: a number does not fit its option.
+        ValueError: ip_version is not 4 or 6, or a number does not fit its option.
     """
     if ip_version not in (4, 6):
         raise ValueError(f"ip_version must be 4 or 6, not {ip_version}")
     cdef uint8_t[40] out
-    write_header(out, endpoint, attachment, cookie, ip_version)
+    write_header(out, uint64(endpoint, "endpoint"), uint64(attachment, "attachment"),
+                 <uint32_t> integer(cookie, "cookie", 0, WORD_MAX), 4 if ip_version == 4 else 6)
     return out[:40]
 
 
-def endpoint_name(uint64_t endpoint):
-    """Return the name of an endpoint id: "vpce-" and 17 hex digits."""
-    return f"vpce-{endpoint:017x}"
+def endpoint_name(endpoint):
+    """Return the name of an endpoint id: "vpce-" and 17 hex digits.
+
+    Raises:
+        ValueError: endpoint has more than 64 bits.
+    """
+    return f"vpce-{uint64(endpoint, 'endpoint'):017x}"
 
 
 def endpoint_id(str name not None):

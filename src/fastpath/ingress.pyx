@@ -11,6 +11,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memcmp
 
+from fastpath.arguments cimport uint64
 from fastpath.action cimport *
 from fastpath.admission cimport MIDSTREAM_RESET, Admission, account_row, current_flow, renew_flow
 from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
@@ -194,14 +195,14 @@ cdef class Ingress:
         self.egress.forward_error(b, i, entry, &quote)
         return True
 
-    def walk_batch(self, PacketBatch batch not None, uint64_t now_ns):
+    def walk_batch(self, PacketBatch batch not None, now_ns):
         """Take a batch, its rows as received, through all stages at the monotonic time now_ns.
 
         Returns:
             Rows alive: those that leave, and those that were handed to the control plane.
         """
         cdef int n
-        self.admission.now = now_ns
+        self.admission.now = uint64(now_ns, "now_ns")
         with nogil:
             self.walk(&batch.columns, False)
             n = alive(&batch.columns)
@@ -221,7 +222,7 @@ cdef class Ingress:
             n = alive(&batch.columns)
         return n
 
-    def decide_batch(self, PacketBatch batch not None, uint64_t now_ns):
+    def decide_batch(self, PacketBatch batch not None, now_ns):
         """Give each live row its flow, made by the rules if there is none, and its way out; needs every stage before.
 
         Returns:
@@ -230,8 +231,9 @@ cdef class Ingress:
             ValueError: an entry is not a flow of the table.
         """
         cdef int n
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         self.admission.flows._check_entries(&batch.columns)
-        self.admission.now = now_ns
+        self.admission.now = now
         with nogil:
             self.decide(&batch.columns, False)
             n = alive(&batch.columns)

@@ -16,6 +16,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
+from fastpath.arguments cimport integer
 from fastpath.batch cimport Columns, row
 from fastpath.bpf cimport delete_element, update_element
 
@@ -64,15 +65,14 @@ cdef class KernelFlows:
         OSError: CAP_BPF is missing.
     """
 
-    def __cinit__(self, int capacity):
+    def __cinit__(self, capacity):
         self._keys_fd = self._slots_fd = -1
         self._slots = NULL
         self._keys = NULL
         self._seen = NULL
         self._used = self._where = NULL
-        if not 1 <= capacity <= 1 << 24:
-            raise ValueError(f"capacity must be 1 to {1 << 24}, not {capacity}")
-        self.capacity, self.size, self._cursor, self._swept_ns = capacity, 0, 0, 0
+        self.capacity = <int> integer(capacity, "capacity", 1, 1 << 24)
+        self.size, self._cursor, self._swept_ns = 0, 0, 0
         try:
             self._allocate()
         except BaseException:

@@ -20,14 +20,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 import numpy as np
 
+from fastpath.arguments cimport WORD_MAX, byte_rows, integer, same_size, uint8s, uint32s, writable32
 from fastpath.gather cimport best_path
 from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, insert_prefix, lookup4, lookup6, lookup_batch4,
                                 lookup_batch6, open_table, release_kept, remove_prefix, replace_prefixes, table_bytes,
                                 table_count)
 from fastpath.routes cimport Route, Routes, close_routes, insert_route, next_route, open_routes
 
-from fastpath.prefixes import (check_columns, check_value, columns_of, network_of, order_of, parse_address, parse_prefix,
-                               words_of, wrong_array)
+from fastpath.prefixes import check_columns, columns_of, network_of, order_of, parse_address, parse_prefix, words_of
 
 __all__ = ["PATHS", "Lpm4", "Lpm6"]
 
@@ -36,48 +36,6 @@ PATHS = ("scalar", "avx2", "avx512")[:best_path() + 1]
 
 if sizeof(Route) != 32:
     raise ImportError("fastpath.lpm was built for another layout of Route: build fastpath again")
-
-
-# ---- arguments, refused by name ----
-
-cdef const uint32_t[::1] uint32s(object array, str name):
-    try:
-        if array is not None:
-            return array
-    except (TypeError, ValueError) as error:
-        raise wrong_array(name, "uint32[n]", error) from None
-    raise wrong_array(name, "uint32[n]", TypeError("it is None"))
-
-
-cdef uint32_t[::1] writable(object array, str name):
-    try:
-        if array is not None:
-            return array
-    except (TypeError, ValueError) as error:
-        raise wrong_array(name, "uint32[n] that can be written", error) from None
-    raise wrong_array(name, "uint32[n] that can be written", TypeError("it is None"))
-
-
-cdef const uint8_t[::1] uint8s(object array, str name):
-    try:
-        if array is not None:
-            return array
-    except (TypeError, ValueError) as error:
-        raise wrong_array(name, "uint8[n]", error) from None
-    raise wrong_array(name, "uint8[n]", TypeError("it is None"))
-
-
-cdef const uint8_t[:, ::1] packed(object array, str name):
-    cdef const uint8_t[:, ::1] addresses
-    try:
-        if array is not None:
-            addresses = array
-            if addresses.shape[1] == 16:
-                return addresses
-            raise ValueError(f"it is [n, {addresses.shape[1]}]")
-    except (TypeError, ValueError) as error:
-        raise wrong_array(name, "uint8[n, 16]", error) from None
-    raise wrong_array(name, "uint8[n, 16]", TypeError("it is None"))
 
 
 # ---- what both classes do ----
@@ -114,7 +72,7 @@ cdef object value_of(Table* table, object prefix):
     return value if exact_prefix(table, high, low, length, &value) else None
 
 
-cdef list listed(Table* table):
+cdef list routes_in(Table* table):
     """(prefix, value) in order of address and length."""
     cdef int32_t stack[256]
     cdef int depth = 0
@@ -173,7 +131,7 @@ cdef class Lpm4:
     """
 
     def __cinit__(self, default=0, path=None):
-        self.default = check_value(default, "default")
+        self.default = integer(default, "default", 0, WORD_MAX)
         self._table = new_table(32, self.default, path)
 
     def __dealloc__(self):
@@ -183,7 +141,7 @@ cdef class Lpm4:
         return table_count(<Table*> self._table)
 
     def __iter__(self):
-        return iter(listed(<Table*> self._table))
+        return iter(routes_in(<Table*> self._table))
 
     cdef uint32_t find(self, uint32_t address) noexcept nogil:
         return lookup4(<Table*> self._table, address)
@@ -196,7 +154,7 @@ cdef class Lpm4:
             TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, check_value(value, "value"))
+        put(<Table*> self._table, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -258,10 +216,9 @@ cdef class Lpm4:
             ValueError: an array has another shape, dtype or order, or out is read-only.
         """
         cdef const uint32_t[::1] asked = uint32s(addresses, "addresses")
-        cdef uint32_t[::1] found = writable(out, "out")
+        cdef uint32_t[::1] found = writable32(out, "out")
         cdef Py_ssize_t n = asked.shape[0]
-        if found.shape[0] != n:
-            raise ValueError(f"out must have the {n} elements of addresses, not {found.shape[0]}")
+        same_size(found.shape[0], "out", n, "addresses")
         if n:
             with nogil:
                 lookup_batch4(<Table*> self._table, &asked[0], &found[0], n)
@@ -290,7 +247,7 @@ cdef class Lpm6:
     """
 
     def __cinit__(self, default=0, path=None):
-        self.default = check_value(default, "default")
+        self.default = integer(default, "default", 0, WORD_MAX)
         self._table = new_table(128, self.default, path)
 
     def __dealloc__(self):
@@ -300,7 +257,7 @@ cdef class Lpm6:
         return table_count(<Table*> self._table)
 
     def __iter__(self):
-        return iter(listed(<Table*> self._table))
+        return iter(routes_in(<Table*> self._table))
 
     cdef uint32_t find(self, const uint8_t* address) noexcept nogil:
         return lookup6(<Table*> self._table, address)
@@ -313,7 +270,7 @@ cdef class Lpm6:
             TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, check_value(value, "value"))
+        put(<Table*> self._table, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -353,7 +310,7 @@ cdef class Lpm6:
             ValueError: an array has another shape, dtype or order, a length is out of range or host bits are set; the table
                 is as it was.
         """
-        put_arrays(<Table*> self._table, packed(addresses, "addresses"), uint8s(lengths, "lengths"), uint32s(values, "values"))
+        put_arrays(<Table*> self._table, byte_rows(addresses, "addresses", 16), uint8s(lengths, "lengths"), uint32s(values, "values"))
 
     def lookup(self, address):
         """Return the value of the longest prefix that holds an address (IPv6Address, str, 16 bytes or int), or the default.
@@ -375,11 +332,10 @@ cdef class Lpm6:
         Raises:
             ValueError: an array has another shape, dtype or order, or out is read-only.
         """
-        cdef const uint8_t[:, ::1] asked = packed(addresses, "addresses")
-        cdef uint32_t[::1] found = writable(out, "out")
+        cdef const uint8_t[:, ::1] asked = byte_rows(addresses, "addresses", 16)
+        cdef uint32_t[::1] found = writable32(out, "out")
         cdef Py_ssize_t n = asked.shape[0]
-        if found.shape[0] != n:
-            raise ValueError(f"out must have the {n} elements of addresses, not {found.shape[0]}")
+        same_size(found.shape[0], "out", n, "addresses")
         if n:
             with nogil:
                 lookup_batch6(<Table*> self._table, &asked[0, 0], &found[0], n)

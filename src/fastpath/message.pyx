@@ -5,9 +5,10 @@ Journey: the worker posts events (packets that need thought, flows that opened o
 known before the answer leaves" true. It does not act on any of them.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from fastpath.arguments cimport BYTE_MAX, SHORT_MAX, WORD_MAX, integer, ip, mapped, several, uint64
 from fastpath.flowtable cimport FlowEntry
 from fastpath.naming cimport naming_of, number_of
 from fastpath.ring cimport Ring
@@ -99,20 +100,19 @@ cdef object flow_of(const FlowView* f):
     )
 
 
-def drain(Ring ring not None, int limit=1024):
+def drain(Ring ring not None, limit=1024):
     """Take up to `limit` events out of the ring, oldest first, as a list of Event.
 
     Raises:
         ValueError: limit is below 1, or a record is no event; that record, and what was taken before it, are gone.
     """
-    if limit < 1:
-        raise ValueError(f"limit must be 1 or more, not {limit}")
+    cdef Py_ssize_t most = integer(limit, "limit", 1, INT32_MAX)
     cdef uint32_t n
     cdef Message* m
     cdef uint8_t* at
     out = []
     ring.quiet()
-    while len(out) < limit:
+    while len(out) < most:
         at = ring.peek(&n)
         if at == NULL:
             return out
@@ -139,16 +139,12 @@ cdef int copy_in(uint8_t* to, object data, Py_ssize_t room, str name) except -1:
     return 0
 
 
-cdef int copy_address(uint8_t* to, object address) except -1:
-    packed = address.packed
-    if len(packed) == 4:
-        packed = bytes(10) + b"\xff\xff" + packed
-    return copy_in(to, packed, 16, "address")
+cdef int copy_address(uint8_t* to, object address, str name) except -1:
+    return copy_in(to, mapped(ip(address, name)), 16, name)
 
 
-def command(Ring ring not None, int kind, *, object namespace=0, object location=0, object endpoint=0, object slot=255,
-            bytes packet=b"", bytes header=b"", object peer=(0, 0), object address=None, object value=0,
-            object until_ns=0, object bound=None):
+def command(Ring ring not None, kind, *, namespace=0, location=0, endpoint=0, slot=255, bytes packet not None=b"",
+            bytes header not None=b"", peer=(0, 0), address=None, value=0, until_ns=0, bound=None):
     """Post one command and wake the worker.
 
     Args:
@@ -161,7 +157,7 @@ def command(Ring ring not None, int kind, *, object namespace=0, object location
     Returns:
         False when the ring was full: nothing was posted.
     Raises:
-        ValueError, TypeError, OverflowError: an argument does not fit its field.
+        ValueError, TypeError: an argument does not fit its field.
     """
     cdef Message m
     memset(&m, 0, sizeof(Message))
@@ -169,15 +165,22 @@ def command(Ring ring not None, int kind, *, object namespace=0, object location
         raise ValueError(f"kind must be a Command, not {kind}")
     if len(packet) > MESSAGE_PACKET_MAX:
         raise ValueError(f"packet must be at most {MESSAGE_PACKET_MAX} bytes, not {len(packet)}")
-    m.kind, m.namespace, m.location, m.endpoint, m.slot = kind, namespace, location, endpoint, slot
-    m.peer_address, m.peer_port = peer
-    m.value, m.until_ns, m.packet_length, m.header_length = value, until_ns, len(packet), len(header)
+    m.kind = <uint8_t> integer(kind, "kind", 0, BYTE_MAX)
+    m.namespace, m.slot = <uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), <uint8_t> integer(slot, "slot", 0, BYTE_MAX)
+    m.location, m.value = <uint32_t> integer(location, "location", 0, WORD_MAX), <uint32_t> integer(value, "value", 0, WORD_MAX)
+    m.endpoint, m.until_ns = uint64(endpoint, "endpoint"), uint64(until_ns, "until_ns")
+    m.packet_length, m.header_length = <uint16_t> len(packet), <uint8_t> min(len(header), BYTE_MAX)
     copy_in(m.header, header, 48, "header")
+    peer_address, peer_port = several(peer, "peer", "(address, port)", 2)
+    m.peer_address = <uint32_t> integer(peer_address, "peer: address", 0, WORD_MAX)
+    m.peer_port = <uint16_t> integer(peer_port, "peer: port", 0, SHORT_MAX)
     if address is not None:
-        copy_address(m.address, address)
+        copy_address(m.address, address, "address")
     if bound is not None:
-        m.flow.protocol, m.flow.nat_port = bound[0], bound[2]
-        copy_address(m.address, bound[1])
+        protocol, bound_address, bound_port = several(bound, "bound", "(protocol, address, port)", 3)
+        m.flow.protocol = <uint8_t> integer(protocol, "bound: protocol", 0, BYTE_MAX)
+        m.flow.nat_port = <uint16_t> integer(bound_port, "bound: port", 0, SHORT_MAX)
+        copy_address(m.address, bound_address, "bound: address")
     cdef const uint8_t* bytes_ = packet
     if not post(ring, &m, bytes_):
         return False

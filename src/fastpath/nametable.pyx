@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
+from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer, octets_of, uint64
 from fastpath.flowkey cimport FlowKey, hash_key, set_secret
 
 import os
@@ -18,13 +19,6 @@ cdef enum:
     CAPACITY_MAX = 1 << 26    # slots
 
 WILDCARD_NAMESPACE = 0xFFFF   # for addresses that mean the same in all namespaces
-
-
-def _address(value):
-    address = bytes(value)
-    if len(address) != 16:
-        raise ValueError(f"address must be 16 bytes (IPv4 as ::ffff:a.b.c.d), not {len(address)}")
-    return address
 
 
 @cython.final
@@ -44,12 +38,11 @@ cdef class NameTable:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, int capacity, seed=None):
-        if not 2 * GROUP <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be {2 * GROUP} to {CAPACITY_MAX}, not {capacity}")
-        set_secret(&self._secret, os.urandom(32) if seed is None else seed)
+    def __cinit__(self, capacity, seed=None):
+        cdef int wanted = <int> integer(capacity, "capacity", 2 * GROUP, CAPACITY_MAX)
+        set_secret(&self._secret, os.urandom(32) if seed is None else seed, "seed")
         self.capacity = 2 * GROUP
-        while self.capacity < capacity:
+        while self.capacity < wanted:
             self.capacity *= 2
         self._index = calloc(self.capacity, sizeof(NameSlot))
         if self._index == NULL:
@@ -114,7 +107,7 @@ cdef class NameTable:
         self.size -= 1
         return 0
 
-    def lookup(self, uint16_t namespace, address, uint64_t now_ns):
+    def lookup(self, namespace, address, now_ns):
         """Return the name id learned for an address, or 0.
 
         Args:
@@ -124,25 +117,24 @@ cdef class NameTable:
         Raises:
             ValueError: address is not 16 bytes.
         """
-        packed = _address(address)
-        return self.find(namespace, <const uint8_t*> packed, now_ns)
+        cdef bytes packed = octets_of(address, "address", 16)
+        return self.find(<uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), packed, uint64(now_ns, "now_ns"))
 
-    def insert(self, uint16_t namespace, address, uint32_t name_id, uint64_t expires_ns):
+    def insert(self, namespace, address, name_id, expires_ns):
         """Learn that an address belongs to a name; the newest name of an address wins.
 
         Raises:
             ValueError: address is not 16 bytes, or name_id is 0.
         """
-        packed = _address(address)
-        if name_id == 0:
-            raise ValueError("name_id must be 1 or more, not 0")
-        self.learn(namespace, <const uint8_t*> packed, name_id, expires_ns)
+        cdef bytes packed = octets_of(address, "address", 16)
+        self.learn(<uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), packed,
+                   <uint32_t> integer(name_id, "name_id", 1, WORD_MAX), uint64(expires_ns, "expires_ns"))
 
-    def remove(self, uint16_t namespace, address):
+    def remove(self, namespace, address):
         """Forget an address; False when it was not there.
 
         Raises:
             ValueError: address is not 16 bytes.
         """
-        packed = _address(address)
-        return self.forget(namespace, <const uint8_t*> packed) == 0
+        cdef bytes packed = octets_of(address, "address", 16)
+        return self.forget(<uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), packed) == 0

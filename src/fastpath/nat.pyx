@@ -7,15 +7,17 @@ the worker's. All memory is taken when the table is made. It binds neither fragm
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, byte_rows, int32s, integer, octets_of, rows_in_use, same_size, several,
+                                 writable16, writable_int32)
 from fastpath.batch cimport Columns, PacketBatch, drop
 from fastpath.buckets cimport Buckets, add_slot, close_buckets, drop_slot, find_key, open_buckets
 from fastpath.flowkey cimport FlowKey, HashKey, hash_key, set_secret
 from fastpath.memory cimport give_pages, take_pages
-from fastpath.rewrite cimport address_of, check_rows, check_shapes, has_port, is_mapped
+from fastpath.rewrite cimport has_port, is_mapped
 
 from fastpath.rewrite import DESTINATION, SOURCE, decrement_ttl_one, decrement_ttl_rows, rewrite_one, rewrite_rows
 
@@ -59,6 +61,30 @@ cdef inline uint8_t fill_key(FlowKey* key, uint8_t protocol, const uint8_t* loca
     return 0
 
 
+# What a call for one binding says of both ends.
+cdef struct Ends:
+    uint8_t local[16]
+    uint8_t remote[16]
+    uint16_t remote_port
+    uint8_t protocol
+
+
+cdef int read_ends(Ends* ends, object protocol, object local, object remote, object remote_port) except -1:
+    cdef bytes here = octets_of(local, "local", 16), there = octets_of(remote, "remote", 16)
+    memcpy(ends.local, <const uint8_t*> here, 16)
+    memcpy(ends.remote, <const uint8_t*> there, 16)
+    ends.remote_port = <uint16_t> integer(remote_port, "remote_port", 0, SHORT_MAX)
+    ends.protocol = <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX)
+    return 0
+
+
+cdef tuple port_range(object ports):
+    low, high = [integer(port, "ports", 1, SHORT_MAX) for port in several(ports, "ports", "(low, high)", 2)]
+    if low > high:
+        raise ValueError(f"ports must be (low, high), low first, not {ports!r}")
+    return low, high
+
+
 cdef inline bint translatable(uint8_t protocol) noexcept nogil:
     return protocol == TCP or protocol == UDP or protocol == ICMP or protocol == ICMPV6
 
@@ -76,14 +102,11 @@ cdef class NatTable:
         MemoryError: the system has not that much memory.
     """
 
-    def __cinit__(self, int64_t capacity, ports, seed):
-        low, high = ports
-        if not 1 <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
-        if not 1 <= low <= high <= 65535:
-            raise ValueError(f"ports must be (low, high) within 1 to 65535, not {ports!r}")
-        set_secret(&self._secret, seed)
-        self.capacity, self.size, self._free, self._fresh = <int> capacity, 0, -1, 0
+    def __cinit__(self, capacity, ports, seed):
+        most = integer(capacity, "capacity", 1, CAPACITY_MAX)
+        low, high = port_range(ports)
+        set_secret(&self._secret, seed, "seed")
+        self.capacity, self.size, self._free, self._fresh = most, 0, -1, 0
         self.port_low, self.port_high = low, high
         self._index = calloc(1, sizeof(Buckets))
         self._starts = calloc(STARTS, sizeof(Start))
@@ -179,8 +202,7 @@ cdef class NatTable:
 
     # ---- Python ----
 
-    def bind_one(self, uint8_t protocol, bytes local not None, bytes remote not None, uint16_t remote_port,
-                 uint16_t wanted, int32_t flow):
+    def bind_one(self, protocol, local, remote, remote_port, wanted, flow):
         """Bind a local port to (protocol, local; remote, remote_port) for `flow`: `wanted` if it is free, else another.
 
         Args:
@@ -191,34 +213,39 @@ cdef class NatTable:
         Raises:
             ValueError: an address is not 16 bytes, or the protocol has no ports.
         """
+        cdef Ends ends
         cdef uint16_t port = 0
-        if not translatable(protocol):
+        read_ends(&ends, protocol, local, remote, remote_port)
+        if not translatable(ends.protocol):
             raise ValueError(f"protocol must be TCP, UDP, ICMP or ICMPv6, not {protocol}")
-        reason = self.bind(protocol, address_of(local, "local"), address_of(remote, "remote"), remote_port, wanted, flow,
-                           &port)
+        reason = self.bind(ends.protocol, ends.local, ends.remote, ends.remote_port,
+                           <uint16_t> integer(wanted, "wanted", 0, SHORT_MAX),
+                           <int32_t> integer(flow, "flow", INT32_MIN, INT32_MAX), &port)
         return None if reason else port
 
-    def find_one(self, uint8_t protocol, bytes local not None, uint16_t port, bytes remote not None,
-                 uint16_t remote_port):
+    def find_one(self, protocol, local, port, remote, remote_port):
         """Return the flow of a binding, or -1.
 
         Raises:
             ValueError: an address is not 16 bytes.
         """
-        return self.find(protocol, address_of(local, "local"), port, address_of(remote, "remote"), remote_port)
+        cdef Ends ends
+        read_ends(&ends, protocol, local, remote, remote_port)
+        return self.find(ends.protocol, ends.local, <uint16_t> integer(port, "port", 0, SHORT_MAX), ends.remote,
+                         ends.remote_port)
 
-    def release_one(self, uint8_t protocol, bytes local not None, uint16_t port, bytes remote not None,
-                    uint16_t remote_port):
+    def release_one(self, protocol, local, port, remote, remote_port):
         """Take back a binding; return whether there was one.
 
         Raises:
             ValueError: an address is not 16 bytes.
         """
-        return bool(self.release(protocol, address_of(local, "local"), port, address_of(remote, "remote"), remote_port))
+        cdef Ends ends
+        read_ends(&ends, protocol, local, remote, remote_port)
+        return bool(self.release(ends.protocol, ends.local, <uint16_t> integer(port, "port", 0, SHORT_MAX), ends.remote,
+                                 ends.remote_port))
 
-    def bind_rows(self, PacketBatch batch not None, const uint16_t[::1] rows not None,
-                  const uint8_t[:, ::1] addresses not None, const int32_t[::1] flows not None,
-                  uint16_t[::1] ports not None):
+    def bind_rows(self, PacketBatch batch not None, rows, addresses, flows, ports):
         """Bind outbound packets: (protocol, addresses[k]; destination of row rows[k]) to flows[k], the row's port wanted.
 
         Args:
@@ -234,19 +261,23 @@ cdef class NatTable:
             NAT_EXHAUSTED, NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY.
         """
         cdef Columns* b = &batch.columns
-        cdef int k, i, n = check_rows(b, rows), bound = 0
-        check_shapes(n, addresses, ports)
-        check_flows(n, flows.shape[0])
+        cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+        cdef const uint8_t[:, ::1] local = byte_rows(addresses, "addresses", 16)
+        cdef const int32_t[::1] told = int32s(flows, "flows")
+        cdef uint16_t[::1] given = writable16(ports, "ports")
+        cdef int k, i, n = <int> of_rows.shape[0], bound = 0
+        for name, size in (("addresses", local.shape[0]), ("flows", told.shape[0]), ("ports", given.shape[0])):
+            same_size(size, name, n, "rows")
         if n == 0:
             return 0
         with nogil:
             for k in range(n):
-                i = rows[k]
+                i = of_rows[k]
                 if b.reason[i] == 0:
-                    bound += bind_row(self, b, i, &addresses[k, 0], flows[k], &ports[k])
+                    bound += bind_row(self, b, i, &local[k, 0], told[k], &given[k])
         return bound
 
-    def find_rows(self, PacketBatch batch not None, const uint16_t[::1] rows not None, int32_t[::1] flows not None):
+    def find_rows(self, PacketBatch batch not None, rows, flows):
         """Find the flows of inbound packets: bound to (protocol, destination and port; source and port) of row rows[k].
 
         Args:
@@ -258,12 +289,14 @@ cdef class NatTable:
             ValueError: shapes differ, or a row is not in use.
         """
         cdef Columns* b = &batch.columns
-        cdef int k, n = check_rows(b, rows), found = 0
-        check_flows(n, flows.shape[0])
+        cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+        cdef int32_t[::1] out = writable_int32(flows, "flows")
+        cdef int k, found = 0
+        same_size(out.shape[0], "flows", of_rows.shape[0], "rows")
         with nogil:
-            for k in range(n):
-                flows[k] = find_row(self, b, rows[k])
-                found += flows[k] >= 0
+            for k in range(out.shape[0]):
+                out[k] = find_row(self, b, of_rows[k])
+                found += out[k] >= 0
         return found
 
 
@@ -295,8 +328,3 @@ cdef int32_t find_row(NatTable table, Columns* b, int i) noexcept nogil:
     return table.find(b.protocol[i], b.destination + <size_t> i * 16, b.destination_port[i],
                       b.source + <size_t> i * 16, remote_port)
 
-
-cdef int check_flows(int n, Py_ssize_t flows) except -1:
-    if flows != n:
-        raise ValueError(f"flows must have the {n} elements of rows, not {flows}")
-    return 0

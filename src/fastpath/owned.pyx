@@ -19,6 +19,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath.action cimport FRAGMENT_NONE
+from fastpath.arguments cimport SHORT_MAX, WORD_MAX, encoded, integer, ipv4, uint64
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.checksum cimport add, fold
 from fastpath.dns cimport DNS_NO_ERROR_TEXT, DNS_OK, Answer, Query, parse_query, write_answer
@@ -55,18 +56,17 @@ cdef class OwnedNames:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, int capacity, bytes secret not None, str text="", bint by_location=False):
-        if not OWNED_WAYS <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be {OWNED_WAYS} to {CAPACITY_MAX}, not {capacity}")
-        cdef bytes said = text.encode()
+    def __cinit__(self, capacity, secret, text="", bint by_location=False):
+        cdef uint32_t wanted = <uint32_t> integer(capacity, "capacity", OWNED_WAYS, CAPACITY_MAX)
+        cdef bytes said = encoded(text, "text")
         if len(said) > 255:
             raise ValueError(f"text must be at most 255 bytes, not {len(said)}")
-        set_secret(&self.secret, secret)
+        set_secret(&self.secret, secret, "secret")
         memcpy(self.text, <const uint8_t*> said, len(said))
         self.text_bytes = len(said)
         self.location_mask = 0xFFFFFFFF if by_location else 0
         self.sets = 1
-        while self.sets * OWNED_WAYS < <uint32_t> capacity:
+        while self.sets * OWNED_WAYS < wanted:
             self.sets *= 2
         self.capacity = self.sets * OWNED_WAYS
         self.tags = <uint32_t*> take_pages(self.capacity, sizeof(uint32_t))
@@ -174,7 +174,7 @@ cdef class OwnedNames:
             a.extended_error, a.text, a.text_length = FORGED_ANSWER, self.text, self.text_bytes
         return write_answer(message, &query, &a, out, OWNED_ROOM)
 
-    def learn_one(self, int namespace, bytes name not None, address, uint32_t ttl, uint64_t until_ns, uint32_t location=0):
+    def learn_one(self, namespace, bytes name not None, address, ttl, until_ns, location=0):
         """Answer queries for a name until `until_ns`, in a namespace.
 
         Args:
@@ -184,29 +184,30 @@ cdef class OwnedNames:
         Raises:
             ValueError: one of them is out of range.
         """
-        check_name(namespace, name)
-        self.learn(namespace, location, name, <int> len(name), int(ipaddress.IPv4Address(address)), ttl, until_ns)
+        cdef uint16_t space = checked_space(namespace, name)
+        self.learn(space, place_of(location), name, <int> len(name), ipv4(address, "address"), <uint32_t> integer(ttl, "ttl", 0, WORD_MAX),
+                   uint64(until_ns, "until_ns"))
 
-    def forget_one(self, int namespace, bytes name not None, uint32_t location=0):
+    def forget_one(self, namespace, bytes name not None, location=0):
         """Answer no more queries for a name; nothing happens when it is not there.
 
         Raises:
             ValueError: namespace or name is out of range.
         """
-        check_name(namespace, name)
-        self.forget(namespace, location, name, <int> len(name))
+        self.forget(checked_space(namespace, name), place_of(location), name, <int> len(name))
 
-    def find_one(self, int namespace, bytes name not None, uint64_t now_ns, uint32_t location=0):
+    def find_one(self, namespace, bytes name not None, now_ns, location=0):
         """Return (address, ttl) of a name, or None.
 
         Raises:
             ValueError: namespace or name is out of range.
         """
-        check_name(namespace, name)
-        cdef const OwnedName* found = self.find(namespace, location, name, <int> len(name), now_ns)
+        cdef uint16_t space = checked_space(namespace, name)
+        cdef const OwnedName* found = self.find(space, place_of(location), name, <int> len(name),
+                                               uint64(now_ns, "now_ns"))
         return None if found == NULL else (ipaddress.IPv4Address(found.address), found.ttl)
 
-    def answer_batch(self, PacketBatch batch not None, uint64_t now_ns, uint32_t location=0):
+    def answer_batch(self, PacketBatch batch not None, now_ns, location=0):
         """Turn every live row that is a query for a name of ours, UDP to port 53, into its answer; needs packet.parse_batch
         and `namespace`.
 
@@ -214,20 +215,24 @@ cdef class OwnedNames:
             uint8 list, 1 for rows that are answers now.
         """
         cdef Columns* b = &batch.columns
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        cdef uint32_t at = place_of(location)
         cdef int i
         out = []
         for i in range(b.count):
             asked = b.reason[i] == 0 and b.protocol[i] == UDP and b.destination_port[i] == DNS_PORT
-            out.append(int(asked and self.answer(b, i, location, now_ns)))
+            out.append(int(asked and self.answer(b, i, at, now)))
         return out
 
 
-cdef int check_name(int namespace, bytes name) except -1:
-    if not 0 <= namespace <= 0xFFFF:
-        raise ValueError(f"namespace must be 0 to 65535, not {namespace}")
+cdef uint32_t place_of(object location) except? WORD_MAX:
+    return <uint32_t> integer(location, "location", 0, WORD_MAX)
+
+
+cdef int checked_space(object namespace, bytes name) except -1:
     if not 1 <= len(name) <= 255:
         raise ValueError(f"name must be 1 to 255 bytes, not {len(name)}")
-    return 0
+    return <int> integer(namespace, "namespace", 0, SHORT_MAX)
 
 
 cdef bint is_plain(const uint8_t* message, const Query* query) noexcept nogil:

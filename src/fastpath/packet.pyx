@@ -5,6 +5,7 @@ Journey: after geneve.decode or a device's recv, before flowkey. Bytes after the
 """
 
 from fastpath.action cimport DROP_NONE
+from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.batch cimport Columns, PacketBatch, row
 
 
@@ -24,7 +25,7 @@ def parse_batch(PacketBatch batch not None):
     return n
 
 
-def clamp_mss_batch(PacketBatch batch not None, int mtu):
+def clamp_mss_batch(PacketBatch batch not None, mtu):
     """Lower the MSS option of every live TCP SYN so that its segments fit `mtu` bytes; checksums are updated.
 
     Args:
@@ -36,12 +37,10 @@ def clamp_mss_batch(PacketBatch batch not None, int mtu):
     Source: RFC 9293 §3.7.1; RFC 4459 §3.2 on clamping.
     """
     cdef Columns* b = &batch.columns
-    cdef int i, n = 0
-    if not 576 <= mtu <= 65535:
-        raise ValueError(f"mtu must be 576 to 65535, not {mtu}")
+    cdef int i, n = 0, most = <int> integer(mtu, "mtu", 576, SHORT_MAX)
     with nogil:
         for i in range(b.count):
             if b.reason[i] == DROP_NONE and b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
                 n += clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
-                               mtu - (40 if b.ip_version[i] == 4 else 60))
+                               most - (40 if b.ip_version[i] == 4 else 60))
     return n

@@ -10,11 +10,12 @@ Source: socket(7), packet(7), raw(7), udp(7); RFC 791 §3.1, RFC 768 for the out
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint16_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from posix.unistd cimport close
 
+from fastpath.arguments cimport SHORT_MAX, integer, rows_in_use, uint8s
 from fastpath.batch cimport Columns, PacketBatch, reset
 from fastpath.mmsg cimport (
     Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun,
@@ -39,6 +40,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     BUFFER_BYTES = 1 << 26
+    BUFFER_BYTES_MAX = 1 << 30
     ETH_P_ALL = 0x0003
 
 # linux/if_tun.h, linux/if_packet.h
@@ -52,14 +54,11 @@ cdef object chosen(PacketBatch batch, object rows):
     """The rows to send as a checked uint16 array: all live ones for None."""
     if rows is None:
         return np.flatnonzero(batch.reason[:batch.columns.count] == 0).astype(np.uint16)
-    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint16 or rows.ndim != 1:
-        raise TypeError("rows must be a one-dimensional uint16 array")
-    if len(rows) and int(rows.max()) >= batch.columns.count:
-        raise ValueError(f"rows must be below the batch's count {batch.columns.count}, not {int(rows.max())}")
-    return np.ascontiguousarray(rows)
+    rows_in_use(rows, "rows", batch.columns.count)
+    return rows
 
 
-def _grow(sock, int size):
+def _grow(sock, size):
     """Ask for large kernel buffers, past the system's limit where we may."""
     for force, plain in ((33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)):      # SO_RCVBUFFORCE, SO_SNDBUFFORCE
         try:
@@ -68,7 +67,9 @@ def _grow(sock, int size):
             sock.setsockopt(socket.SOL_SOCKET, plain, size)
 
 
-def _bound_udp(address, int port, bint reuse_port, int buffer_bytes, int refused=0):
+def _bound_udp(address, port, bint reuse_port, buffer_bytes, refused=0):
+    integer(port, "port", 0, SHORT_MAX)
+    integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -82,6 +83,12 @@ def _bound_udp(address, int port, bint reuse_port, int buffer_bytes, int refused
         sock.close()
         raise
     return sock
+
+
+cdef int check_open(Port port) except -1:
+    if port.fileno() < 0:
+        raise ValueError("the port is closed")
+    return 0
 
 
 cdef class Port:
@@ -111,9 +118,10 @@ cdef class Port:
     def recv(self, PacketBatch batch not None):
         """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
 
-        Drops: DROP_IO_TRUNCATED for a packet longer than a row.
+        Drops: DROP_IO_TRUNCATED for a packet longer than a row. Raises: ValueError when the port is closed.
         """
         cdef int n
+        check_open(self)
         with nogil:
             n = self.recv_rows(&batch.columns)
         return n
@@ -122,8 +130,10 @@ cdef class Port:
         """Send `rows` (uint16; None = every live row): to a gateway or a tunnel peer start … start+length of each, to a device its
         inner packet.
 
-        Returns: how many left. Drops: DROP_IO_SEND. Raises: TypeError, ValueError for rows that are no rows of the batch.
+        Returns: how many left. Drops: DROP_IO_SEND.
+        Raises: TypeError, ValueError for rows that are no rows of the batch, or a closed port.
         """
+        check_open(self)
         array = chosen(batch, rows)
         cdef const uint16_t[::1] view = array
         cdef int n = len(view), left = 0
@@ -173,10 +183,10 @@ cdef class GeneveSocket(GenevePort):
         OSError: the address is taken or not ours; CAP_NET_RAW is missing.
     """
 
-    def __cinit__(self, str address not None, uint16_t port=6081, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES,
-                  int not_from=0):
+    def __cinit__(self, str address not None, port=6081, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, not_from=0):
         self.send_fd = -1
         self._ring = new_ring()
+        refused = integer(not_from, "not_from", 0, INT32_MAX)
         try:
             packed = socket.inet_pton(socket.AF_INET, address)
         except OSError:
@@ -185,7 +195,7 @@ cdef class GeneveSocket(GenevePort):
         if self.address == 0:
             raise ValueError("address must be one of this host's, not 0.0.0.0: it is the source of what is sent")
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
-        with raw, _bound_udp(address, port, reuse_port, buffer_bytes, not_from) as sock:
+        with raw, _bound_udp(address, port, reuse_port, buffer_bytes, refused) as sock:
             _grow(raw, buffer_bytes)
             self.port = sock.getsockname()[1]
             self.fd, self.send_fd = sock.detach(), raw.detach()
@@ -235,10 +245,10 @@ cdef class UdpSocket(Port):
         OSError: fd is not a socket.
     """
 
-    def __cinit__(self, int fd, *):
+    def __cinit__(self, fd, *):
         self._segments = NULL
         self._ring = new_ring()
-        own = socket.socket(fileno=os.dup(fd))
+        own = socket.socket(fileno=os.dup(integer(fd, "fd", 0, INT32_MAX)))
         with own:
             if own.type != socket.SOCK_DGRAM:
                 raise ValueError(f"fd must be a datagram socket, not {own.type!r}")
@@ -252,7 +262,7 @@ cdef class UdpSocket(Port):
             self.fd = own.detach()
 
     @staticmethod
-    def bind(str address not None, uint16_t port, *, bint reuse_port=False, int buffer_bytes=BUFFER_BYTES):
+    def bind(str address not None, port, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES):
         """Return an unconnected UdpSocket bound to address:port. Raises OSError when it is taken or not ours."""
         with _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
             return UdpSocket(sock.fileno())
@@ -272,10 +282,15 @@ cdef class UdpSocket(Port):
     cdef int send_bytes(self, const uint8_t* data, int n) noexcept nogil:
         return <int> c_send(self.fd, data, n, MSG_DONTWAIT)
 
-    def send_bytes(self, const uint8_t[::1] data not None):
-        """Send one datagram to the connected peer. Return the bytes sent, -1 when the kernel refused it."""
-        cdef int n = len(data)
-        return <int> c_send(self.fd, &data[0] if n else NULL, n, MSG_DONTWAIT)
+    def send_bytes(self, data):
+        """Send one datagram to the connected peer. Return the bytes sent, -1 when the kernel refused it.
+
+        Raises:
+            ValueError: the port is closed.
+        """
+        cdef const uint8_t[::1] sent = uint8s(data, "data")
+        check_open(self)
+        return c_send(self.fd, &sent[0] if sent.shape[0] else NULL, sent.shape[0], MSG_DONTWAIT)
 
 
 cdef int receive_device(Device device, Columns* b) noexcept nogil:
@@ -296,7 +311,8 @@ cdef int send_device(Device device, Columns* b, const uint16_t* rows, int n) noe
 cdef class Device(Port):
     """IP packets to and from the kernel; made by Device.tun or Device.veth."""
 
-    def __cinit__(self, int fd, str name not None, str kind not None, bytes peer_mac=b""):
+    def __cinit__(self, fd, str name not None, str kind not None, bytes peer_mac not None=b""):
+        cdef int own = <int> integer(fd, "fd", 0, INT32_MAX)
         if kind not in ("tun", "veth"):
             raise ValueError(f"kind must be 'tun' or 'veth', not {kind!r}")
         if kind == "veth" and len(peer_mac) != 6:
@@ -306,7 +322,7 @@ cdef class Device(Port):
         if kind == "veth":      # sockaddr_ll: family, protocol, index, hardware type, packet type, address length, address
             address = struct.pack("=HHiHBB6s2x", socket.AF_PACKET, 0, socket.if_nametoindex(name), 0, 0, 6, peer_mac)
             memcpy((<Ring*> self._ring).name, <const uint8_t*> address, len(address))
-        self.fd = fd
+        self.fd = own
 
     @staticmethod
     def tun(str name not None, *, bint multi_queue=True):
@@ -325,7 +341,7 @@ cdef class Device(Port):
             raise
 
     @staticmethod
-    def veth(str name not None, *, bytes peer_mac=None, int buffer_bytes=BUFFER_BYTES):
+    def veth(str name not None, *, bytes peer_mac=None, buffer_bytes=BUFFER_BYTES):
         """Open `name`, our end of a veth pair; packets go to and come from the kernel that holds the other end.
 
         Checksum and segmentation offloads must be off on the other end: else packets come unfinished and oversized.
@@ -336,6 +352,7 @@ cdef class Device(Port):
             OSError: no such interface; CAP_NET_RAW is missing.
             ValueError: not a veth end, or its other end is elsewhere and peer_mac was not given.
         """
+        integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX)
         mac = veth_peer_mac(name) if peer_mac is None else peer_mac
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)

@@ -16,6 +16,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_POPULATE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
+from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport Columns, reset, row
 from fastpath.ethernet cimport (
@@ -81,20 +82,19 @@ cdef class PacketRing(GenevePort):
         OSError: EADDRNOTAVAIL: not this host's; EPERM: CAP_NET_RAW is missing; ENODEV: the interface has no MAC address.
     """
 
-    def __cinit__(self, str address not None, uint16_t port=6081, *, int fanout=0):
+    def __cinit__(self, str address not None, port=6081, *, fanout=0):
         self._memory, self._lost, self._shield = NULL, 0, -1
-        if not 0 <= fanout <= 0xFFFF:
-            raise ValueError(f"fanout must be 0 to 65535, not {fanout}")
+        cdef int group = <int> integer(fanout, "fanout", 0, SHORT_MAX)
         interface = holder_of(address)
         if len(interface.mac) != 6:
             raise OSError(ENODEV, f"{interface.name} is no Ethernet interface")
-        self.kernel = GeneveSocket(address, port, reuse_port=fanout != 0, not_from=interface.index)
+        self.kernel = GeneveSocket(address, port, reuse_port=group != 0, not_from=interface.index)
         self.address, self.port, self.interface = self.kernel.address, self.kernel.port, interface.name
         memset(&self._neighbours, 0, sizeof(Neighbours))
         memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
         self._most_bytes = min(interface.mtu + ETHERNET_BYTES, FRAME_BYTES - DATA_AT)
         try:
-            self._open(interface, address, fanout)
+            self._open(interface, address, group)
         except BaseException:
             self.close()
             raise

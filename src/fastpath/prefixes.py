@@ -32,11 +32,6 @@ def check_value(value: int, name: str) -> int:
     return int(value)
 
 
-def wrong_array(name: str, form: str, error: Exception) -> Exception:
-    """The same error, naming the argument and what it takes."""
-    return type(error)(f"{name} must be {form}, C-contiguous: {error}")
-
-
 def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
     """Return (high, low, length).
 
@@ -47,6 +42,8 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
         ValueError: not a prefix of this family, or host bits set.
     """
     if isinstance(prefix, tuple):
+        if len(prefix) != 2:
+            raise ValueError(f"prefix {prefix!r}: must be (address, length)")
         address, length = prefix
         if not hasattr(address, "__index__") or not hasattr(length, "__index__"):
             raise TypeError(f"prefix {prefix!r}: address and length must be ints")
@@ -57,7 +54,7 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
         if address & ((1 << (bits - length)) - 1):
             raise ValueError(f"prefix {prefix!r}: host bits set")
     else:
-        network = ipaddress.ip_network(prefix) if isinstance(prefix, str) else prefix
+        network = network_in(prefix) if isinstance(prefix, str) else prefix
         if not isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network):
             raise TypeError(f"prefix must be a network, a str or (address, length), not {type(prefix).__name__}")
         if network.max_prefixlen != bits:
@@ -65,6 +62,14 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
         address, length = int(network.network_address), network.prefixlen
     address <<= 128 - bits
     return address >> 64, address & WORD, length
+
+
+def network_in(text: str) -> Network:
+    """The network that a str says."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"prefix {text!r}: {error}") from None
 
 
 def network_of(high: int, low: int, length: int, bits: int) -> Network:
@@ -77,12 +82,18 @@ def parse_address(address: Address | str | bytes | int, bits: int) -> int:
     """Return an address as a number.
 
     Raises:
+        TypeError: nothing that could be an address.
         ValueError: not an address of this family.
     """
-    if isinstance(address, int):
-        address = (ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address)(address)
-    elif isinstance(address, str | bytes):
-        address = ipaddress.ip_address(address)
+    try:
+        if isinstance(address, int):
+            address = (ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address)(address)
+        elif isinstance(address, str | bytes):
+            address = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise ValueError(f"address {address!r} is none of {bits} bits: {error}") from None
+    if not isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        raise TypeError(f"address must be an IP address, a str, bytes or an int, not {type(address).__name__}")
     if address.max_prefixlen != bits:
         raise ValueError(f"address {address!s} does not have {bits} bits")
     return int(address)
@@ -94,9 +105,13 @@ def columns_of(
     """Return (high, low, lengths, values) of pairs.
 
     Raises:
+        TypeError: routes are no pairs.
         ValueError: a prefix or a value is wrong.
     """
-    pairs = list(routes.items() if isinstance(routes, Mapping) else routes)
+    try:
+        pairs = [(prefix, value) for prefix, value in (routes.items() if isinstance(routes, Mapping) else routes)]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"routes must be a mapping or (prefix, value) pairs: {error}") from None
     keys = [parse_prefix(prefix, bits) for prefix, _ in pairs]
     values = [check_value(value, "a value of routes") for _, value in pairs]
     high, low, lengths = zip(*keys, strict=True) if keys else ((), (), ())

@@ -21,8 +21,3 @@ cdef int decrement_ttl(uint8_t* ip_packet, uint8_t ip_version) noexcept nogil
 # Whether a parsed row carries ports or an echo identifier.
 cdef bint has_port(Columns* b, int i) noexcept nogil
 cdef bint is_mapped(const uint8_t* address) noexcept nogil                          # IPv4 in 16 bytes
-
-# For Python's calls: ValueError naming the argument.
-cdef const uint8_t* address_of(bytes address, str name) except NULL                # 16 bytes
-cdef int check_rows(Columns* b, const uint16_t[::1] rows) except -1                 # returns how many
-cdef int check_shapes(int n, const uint8_t[:, ::1] addresses, const uint16_t[::1] ports) except -1

@@ -9,6 +9,8 @@ its port is in the first one. What an ICMP error quotes is fastpath.quote's.
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcmp, memcpy
 
+from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, byte_rows, integer, octets_of, rows_in_use, same_size, uint16s,
+                                 writable8)
 from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.checksum cimport update16, update_bytes
 from fastpath.wire cimport load_be16, store_be16
@@ -139,30 +141,7 @@ cdef bint rewrite_row(Columns* b, int i, int side, const uint8_t* address, uint1
     return True
 
 
-cdef const uint8_t* address_of(bytes address, str name) except NULL:
-    if len(address) != 16:
-        raise ValueError(f"{name} must be 16 bytes, not {len(address)}")
-    return address
-
-
-cdef int check_rows(Columns* b, const uint16_t[::1] rows) except -1:
-    cdef Py_ssize_t k
-    for k in range(rows.shape[0]):
-        if rows[k] >= b.count:
-            raise ValueError(f"rows[{k}]: {rows[k]} is not below the batch's count {b.count}")
-    return <int> rows.shape[0]
-
-
-cdef int check_shapes(int n, const uint8_t[:, ::1] addresses, const uint16_t[::1] ports) except -1:
-    if addresses.shape[0] != n or addresses.shape[1] != 16:
-        raise ValueError(f"addresses must be [{n}, 16], not [{addresses.shape[0]}, {addresses.shape[1]}]")
-    if ports.shape[0] != n:
-        raise ValueError(f"ports must have the {n} elements of rows, not {ports.shape[0]}")
-    return 0
-
-
-def rewrite_rows(PacketBatch batch not None, const uint16_t[::1] rows not None, int side,
-                 const uint8_t[:, ::1] addresses not None, const uint16_t[::1] ports not None):
+def rewrite_rows(PacketBatch batch not None, rows, side, addresses, ports):
     """Replace source or destination of the inner packet of each row, and its address and port columns.
 
     Args:
@@ -178,20 +157,22 @@ def rewrite_rows(PacketBatch batch not None, const uint16_t[::1] rows not None, 
         NAT_PROTOCOL, NAT_FAMILY; the packet is as it was.
     """
     cdef Columns* b = &batch.columns
-    cdef int k, i, n = check_rows(b, rows), done = 0
-    check_shapes(n, addresses, ports)
-    check_side(side)
+    cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count), new_ports = uint16s(ports, "ports")
+    cdef const uint8_t[:, ::1] new = byte_rows(addresses, "addresses", 16)
+    cdef int k, i, n = <int> of_rows.shape[0], end = side_of(side), done = 0
+    same_size(new.shape[0], "addresses", n, "rows")
+    same_size(new_ports.shape[0], "ports", n, "rows")
     if n == 0:
         return 0
     with nogil:
         for k in range(n):
-            i = rows[k]
+            i = of_rows[k]
             if b.reason[i] == 0:
-                done += rewrite_row(b, i, side, &addresses[k, 0], ports[k])
+                done += rewrite_row(b, i, end, &new[k, 0], new_ports[k])
     return done
 
 
-def decrement_ttl_rows(PacketBatch batch not None, const uint16_t[::1] rows not None):
+def decrement_ttl_rows(PacketBatch batch not None, rows):
     """Take one from the TTL or hop limit of the inner packet of each row; return how many may go on.
 
     Raises:
@@ -200,10 +181,11 @@ def decrement_ttl_rows(PacketBatch batch not None, const uint16_t[::1] rows not 
         TTL_EXPIRED.
     """
     cdef Columns* b = &batch.columns
-    cdef int k, i, n = check_rows(b, rows), done = 0
+    cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+    cdef int k, i, done = 0
     with nogil:
-        for k in range(n):
-            i = rows[k]
+        for k in range(of_rows.shape[0]):
+            i = of_rows[k]
             if b.reason[i]:
                 continue
             if decrement_ttl(row(b, i) + b.inner_start[i], b.ip_version[i]):
@@ -213,12 +195,11 @@ def decrement_ttl_rows(PacketBatch batch not None, const uint16_t[::1] rows not 
     return done
 
 
-def rewrite_one(uint8_t[::1] packet not None, uint8_t protocol, int l4_offset, int side, bytes address not None,
-                uint16_t port, uint8_t fragment=0):
+def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
     """Replace source or destination of one IP packet in place.
 
     Args:
-        packet: bytearray or uint8[n], from the IP header on.
+        packet: bytearray or uint8[n], at most 65,535 bytes, from the IP header on.
         l4_offset: where the transport header begins.
         side: SOURCE or DESTINATION.
         address: 16 bytes, IPv4 mapped.
@@ -228,32 +209,32 @@ def rewrite_one(uint8_t[::1] packet not None, uint8_t protocol, int l4_offset, i
     Raises:
         ValueError: side, address, or an l4_offset that does not lie behind an IP header within the packet.
     """
-    cdef const uint8_t* new = address_of(address, "address")
-    cdef int version = version_of(packet)
-    check_side(side)
-    if not (40 if version == 6 else 20) <= l4_offset <= packet.shape[0]:
-        raise ValueError(f"l4_offset must lie behind the IP header, within {packet.shape[0]} bytes, not {l4_offset}")
-    return rewrite(&packet[0], <int> packet.shape[0], version, protocol, fragment, l4_offset, side, new, port)
+    cdef uint8_t[::1] data = writable8(packet, "packet")
+    cdef int version = version_of(data)
+    cdef bytes new = octets_of(address, "address", 16)
+    cdef int l4_at = <int> integer(l4_offset, "l4_offset", 40 if version == 6 else 20, data.shape[0])
+    return rewrite(&data[0], <int> data.shape[0], version, <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX),
+                   <uint8_t> integer(fragment, "fragment", 0, FRAGMENT_LATER), l4_at, side_of(side), new,
+                   <uint16_t> integer(port, "port", 0, SHORT_MAX))
 
 
-def decrement_ttl_one(uint8_t[::1] packet not None):
+def decrement_ttl_one(packet):
     """Take one from TTL or hop limit in place; False = it must not go on, and is as it was.
 
     Raises:
         ValueError: packet has no whole IP header.
     """
-    cdef int version = version_of(packet)
-    return bool(decrement_ttl(&packet[0], version))
+    cdef uint8_t[::1] data = writable8(packet, "packet")
+    cdef int version = version_of(data)
+    return bool(decrement_ttl(&data[0], version))
 
 
 cdef int version_of(uint8_t[::1] packet) except -1:
     cdef int version = packet[0] >> 4 if packet.shape[0] else 0
-    if version not in (4, 6) or packet.shape[0] < (40 if version == 6 else 20):
-        raise ValueError(f"packet must begin with an IPv4 or IPv6 header; it has {packet.shape[0]} bytes")
+    if version not in (4, 6) or not (40 if version == 6 else 20) <= packet.shape[0] <= SHORT_MAX:
+        raise ValueError(f"packet must begin with an IPv4 or IPv6 header, of at most {SHORT_MAX} bytes; it has {packet.shape[0]}")
     return version
 
 
-cdef int check_side(int side) except -1:
-    if side not in (NAT_SOURCE, NAT_DESTINATION):
-        raise ValueError(f"side must be SOURCE ({NAT_SOURCE}) or DESTINATION ({NAT_DESTINATION}), not {side}")
-    return 0
+cdef int side_of(object side) except -1:
+    return <int> integer(side, "side", NAT_SOURCE, NAT_DESTINATION)

@@ -22,7 +22,11 @@ cdef extern from *:
     uint64_t load_acquire "fastpath_load" (uint64_t* at) noexcept nogil
     void store_release "fastpath_store" (uint64_t* at, uint64_t value) noexcept nogil
 
+from fastpath.arguments cimport integer, octets
+
 cdef enum:
+    SIZE_MIN = 1 << 12
+    SIZE_MAX = 1 << 30
     PREFIX = 8          # bytes before a record: its length, and padding
     FILLER = 0xFFFFFFFF # a length that says: go on at the start of the buffer
 
@@ -38,14 +42,15 @@ cdef class Ring:
         MemoryError, OSError: no memory, no event descriptor.
     """
 
-    def __cinit__(self, uint32_t size=1 << 20):
+    def __cinit__(self, size=1 << 20):
         self.event_fd = -1
-        if size < 4096 or size > 1 << 30 or size & (size - 1):
-            raise ValueError(f"size must be a power of two from 4096 to {1 << 30}, not {size}")
-        self.buffer = <uint8_t*> malloc(size)
+        cdef uint32_t room = <uint32_t> integer(size, "size", SIZE_MIN, SIZE_MAX)
+        if room & (room - 1):
+            raise ValueError(f"size must be a power of two from {SIZE_MIN} to {SIZE_MAX}, not {size}")
+        self.buffer = <uint8_t*> malloc(room)
         if self.buffer == NULL:
             raise MemoryError()
-        self.size = size
+        self.size = room
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __dealloc__(self):
@@ -110,7 +115,7 @@ cdef class Ring:
         Returns:
             False when the ring was full; the record is then counted as lost.
         """
-        data = bytes(record)
+        cdef bytes data = octets(record, "record")
         cdef const uint8_t* source = data
         cdef uint32_t n = len(data)
         cdef uint8_t* at = self.reserve(n)
@@ -121,18 +126,19 @@ cdef class Ring:
         self.notify()
         return True
 
-    def drain(self, int limit=1024):
+    def drain(self, limit=1024):
         """Take out up to `limit` records, oldest first, as a list of bytes."""
         cdef uint32_t n
         cdef uint8_t* at
+        cdef Py_ssize_t most = integer(limit, "limit", 1, SIZE_MAX)
         out = []
         self.quiet()
-        while len(out) < limit:
+        while len(out) < most:
             at = self.peek(&n)
             if at == NULL:
                 break
             out.append(at[:n])
             self.consume()
-        if len(out) == limit:
+        if len(out) == most:
             self.notify()   # more may wait, and quiet() has forgotten that
         return out

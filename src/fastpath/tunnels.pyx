@@ -15,6 +15,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_ZIA_DOWN
+from fastpath.arguments cimport integer
 from fastpath.batch cimport HEADROOM, Columns, drop, row
 from fastpath.dtls cimport DTLS_CLOSED, Session
 from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6, put, write_base
@@ -25,10 +26,8 @@ cdef enum:
     SEALED_MAX = 2048
 
 
-cdef int check_slot(int slot) except -1:
-    if not 0 <= slot < TUNNEL_SLOTS:
-        raise ValueError(f"slot must be 0 to {TUNNEL_SLOTS - 1}, not {slot}")
-    return 0
+cdef int slot_of(object slot) except -1:
+    return <int> integer(slot, "slot", 0, TUNNEL_SLOTS - 1)
 
 
 @cython.final
@@ -45,27 +44,27 @@ cdef class Tunnels:
         for i in range(GATEWAYS):
             self.gateways[i].active, self.gateways[i].edges = TUNNEL_NONE, 0
 
-    def attach(self, int slot, Session session not None, UdpSocket socket not None):
+    def attach(self, slot, Session session not None, UdpSocket socket not None):
         """Put an established session and its connected socket into a slot; what was there is let go.
 
         Raises:
             ValueError: slot is not 0 … 7.
         """
-        check_slot(slot)
-        self.sessions[slot], self.sockets[slot] = session, socket
-        self.slots[slot].session = <void*> session
-        self.slots[slot].socket = <void*> socket
-        self.slots[slot].fd = socket.fd
+        cdef int at = slot_of(slot)
+        self.sessions[at], self.sockets[at] = session, socket
+        self.slots[at].session = <void*> session
+        self.slots[at].socket = <void*> socket
+        self.slots[at].fd = socket.fd
 
-    def release(self, int slot):
+    def release(self, slot):
         """Drop the references of a slot that detach has emptied.
 
         Raises:
             ValueError: slot is not 0 … 7.
         """
-        check_slot(slot)
-        if self.slots[slot].fd < 0:
-            self.sessions[slot] = self.sockets[slot] = None
+        cdef int at = slot_of(slot)
+        if self.slots[at].fd < 0:
+            self.sessions[at] = self.sockets[at] = None
 
     cdef void detach(self, int slot) noexcept nogil:
         cdef int i

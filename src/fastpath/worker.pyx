@@ -15,6 +15,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from fastpath.arguments cimport uint64
 from fastpath.action cimport *
 from fastpath.admission cimport OWNER_NONE, Admission
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
@@ -102,11 +103,12 @@ cdef class Worker:
                     self.turn(now())
             self._exchange_one()
 
-    def step(self, uint64_t now_ns):
+    def step(self, now_ns):
         """Take one turn at the monotonic time now_ns without waiting; for tests and simulations."""
+        cdef uint64_t at = uint64(now_ns, "now_ns")
         self.ready = READY_ALL
         with nogil:
-            self.turn(now_ns)
+            self.turn(at)
         self._exchange_one()
 
     def stop(self):

@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
+from fastpath.arguments cimport (SHORT_MAX, byte_rows, integer, int64s, octets_of, same_size, uint8s, uint16s, uint32s, uint64)
 from fastpath.flowkey cimport fold_twice
 from fastpath.memory cimport load_word, store_word
 
@@ -40,27 +41,25 @@ cdef class Workloads:
         MemoryError: no memory.
     """
 
-    def __cinit__(self, const uint16_t[::1] namespaces not None, const uint8_t[:, ::1] addresses not None,
-                  const uint32_t[::1] sets not None, const uint8_t[::1] feeds not None,
-                  const int64_t[::1] confirmed_ns not None, seed=None):
-        cdef Py_ssize_t n = namespaces.shape[0], i
-        cdef bytes secret = os.urandom(16) if seed is None else bytes(seed)
-        if len(secret) != 16:
-            raise ValueError(f"seed must be 16 bytes, not {len(secret)}")
+    def __cinit__(self, namespaces, addresses, sets, feeds, confirmed_ns, seed=None):
+        cdef const uint16_t[::1] spaces = uint16s(namespaces, "namespaces")
+        cdef const uint8_t[:, ::1] at = byte_rows(addresses, "addresses", 16)
+        cdef const uint32_t[::1] numbers = uint32s(sets, "sets")
+        cdef const uint8_t[::1] of_feed = uint8s(feeds, "feeds")
+        cdef const int64_t[::1] times = int64s(confirmed_ns, "confirmed_ns")
+        cdef Py_ssize_t n = spaces.shape[0], i
+        cdef bytes secret = octets_of(os.urandom(16) if seed is None else seed, "seed", 16)
         if n > SIZE_MAX:
-            raise ValueError(f"namespaces must have at most {SIZE_MAX} entries, not {n}")
-        if addresses.shape[1] != 16:
-            raise ValueError(f"addresses must be [n, 16], not [n, {addresses.shape[1]}]")
-        for name, size in (("addresses", addresses.shape[0]), ("sets", sets.shape[0]), ("feeds", feeds.shape[0])):
-            if size != n:
-                raise ValueError(f"{name} must have the {n} entries of namespaces, not {size}")
-        if confirmed_ns.shape[0] > FEEDS_MAX:
-            raise ValueError(f"confirmed_ns must have at most {FEEDS_MAX} entries, not {confirmed_ns.shape[0]}")
+            raise ValueError(f"namespaces must have at most {SIZE_MAX} elements, not {n}")
+        for name, size in (("addresses", at.shape[0]), ("sets", numbers.shape[0]), ("feeds", of_feed.shape[0])):
+            same_size(size, name, n, "namespaces")
+        if times.shape[0] > FEEDS_MAX:
+            raise ValueError(f"confirmed_ns must have at most {FEEDS_MAX} elements, not {times.shape[0]}")
         for i in range(n):
-            if feeds[i] >= confirmed_ns.shape[0]:
-                raise ValueError(f"feeds[{i}] must be below {confirmed_ns.shape[0]}, not {feeds[i]}")
+            if of_feed[i] >= times.shape[0]:
+                raise ValueError(f"feeds[{i}] must be below {times.shape[0]}, not {of_feed[i]}")
         memcpy(self.seed, <const uint8_t*> secret, 16)
-        self.size, self.feeds, self.mask = <int> n, <int> confirmed_ns.shape[0], 15
+        self.size, self.feeds, self.mask = <int> n, <int> times.shape[0], 15
         while self.mask < 2 * <uint64_t> n:
             self.mask = 2 * self.mask + 1
         self.slots = <Workload*> calloc(self.mask + 1, sizeof(Workload))
@@ -68,11 +67,11 @@ cdef class Workloads:
         if self.slots == NULL or self.confirmed_ns == NULL:
             raise MemoryError("no memory for workloads")
         for i in range(self.feeds):
-            self.confirmed_ns[i] = <uint64_t> confirmed_ns[i]
+            self.confirmed_ns[i] = <uint64_t> times[i]
         with nogil:
-            twice = self._fill(namespaces, addresses, sets, feeds)
+            twice = self._fill(spaces, at, numbers, of_feed)
         if twice >= 0:
-            raise ValueError(f"addresses[{twice}] is there twice in namespace {namespaces[twice]}")
+            raise ValueError(f"addresses[{twice}] is there twice in namespace {spaces[twice]}")
 
     def __dealloc__(self):
         free(self.slots)
@@ -119,17 +118,15 @@ cdef class Workloads:
         age = <int64_t> (now_ns - load_word(&self.confirmed_ns[workload.feed]))
         return age if age > 0 else 0
 
-    def confirm(self, int feed, uint64_t now_ns):
+    def confirm(self, feed, now_ns):
         """Say that all workloads of a feed are known to be so now.
 
         Raises:
             ValueError: there is no such feed.
         """
-        if not 0 <= feed < self.feeds:
-            raise ValueError(f"feed must be 0 to {self.feeds - 1}, not {feed}")
-        store_word(&self.confirmed_ns[feed], now_ns)
+        store_word(&self.confirmed_ns[integer(feed, "feed", 0, self.feeds - 1)], uint64(now_ns, "now_ns"))
 
-    def lookup(self, uint16_t namespace, address, uint64_t now_ns=0):
+    def lookup(self, namespace, address, now_ns=0):
         """Return (set, age in ns) of a workload, or None.
 
         Args:
@@ -137,13 +134,12 @@ cdef class Workloads:
         Raises:
             ValueError: address is not 16 bytes.
         """
-        cdef bytes packed = bytes(address)
-        cdef const Workload* found
-        if len(packed) != 16:
-            raise ValueError(f"address must be 16 bytes (IPv4 as ::ffff:a.b.c.d), not {len(packed)}")
+        cdef bytes packed = octets_of(address, "address", 16)
+        cdef uint16_t space = <uint16_t> integer(namespace, "namespace", 0, SHORT_MAX)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef const uint8_t* at = packed
-        found = self.find(self.place(namespace, at), namespace, at, 4 if memcmp(at, MAPPED, 12) == 0 else 6)
-        return None if found == NULL else (found.set, self.age(found, now_ns))
+        cdef const Workload* found = self.find(self.place(space, at), space, at, 4 if memcmp(at, MAPPED, 12) == 0 else 6)
+        return None if found == NULL else (found.set, self.age(found, now))
 
     @property
     def nbytes(self):

@@ -10,9 +10,10 @@ thread only, once it runs.
 
 cimport cython
 from libc.errno cimport EBUSY, EINVAL, ENODEV
-from libc.stdint cimport uint16_t
+from libc.stdint cimport INT32_MAX, uint16_t
 from libc.string cimport memcpy, memset
 
+from fastpath.arguments cimport integer
 from fastpath.batch cimport Columns
 from fastpath.ethernet cimport Neighbours, tick
 from fastpath.kernelflows cimport KernelFlows
@@ -58,10 +59,11 @@ cdef class XskPort(GenevePort):
             program or AF_XDP socket is there; ENODEV: the interface has no MAC address; see Redirect and XskQueue.
     """
 
-    def __cinit__(self, str address not None, uint16_t port=6081, *, bint zero_copy=True, int busy_poll_us=0,
-                  int kernel_flows=0):
+    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0):
         self.queues = []
         self._n = self._next = self._last = 0
+        cdef int poll_us = <int> integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
+        cdef int carried = <int> integer(kernel_flows, "kernel_flows", 0, 1 << 24)
         self.kernel = GeneveSocket(address, port)
         self.address, self.port = self.kernel.address, self.kernel.port
         try:
@@ -70,9 +72,9 @@ cdef class XskPort(GenevePort):
                 raise OSError(ENODEV, f"{interface.name} is no Ethernet interface")
             memset(&self._neighbours, 0, sizeof(Neighbours))
             memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
-            self.flows = KernelFlows(kernel_flows) if kernel_flows else None
-            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if kernel_flows else None)
-            self._open(interface, zero_copy, busy_poll_us)
+            self.flows = KernelFlows(carried) if carried else None
+            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if carried else None)
+            self._open(interface, zero_copy, poll_us)
             self.redirect.attach()
         except BaseException:
             self.close()

@@ -13,13 +13,14 @@ Source: AF_XDP (kernel documentation, networking/af_xdp), linux/if_xdp.h.
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.mman cimport (
     MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, madvise, mmap, munmap,
 )
 from posix.unistd cimport close
 
+from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
 from fastpath.ethernet cimport ETHERNET_BYTES, FRAME_HEADER_BYTES, Neighbours, mac_of, open_frame, write_frame_header
@@ -102,10 +103,12 @@ cdef class XskQueue:
             EBUSY: another socket has the queue.
     """
 
-    def __cinit__(self, int interface_index, int queue, int mtu, *, bint zero_copy=True, int busy_poll_us=0):
-        self.fd, self.queue = -1, queue
-        self.umem = NULL
-        self.most_bytes = mtu + ETHERNET_BYTES
+    def __cinit__(self, interface_index, queue, mtu, *, bint zero_copy=True, busy_poll_us=0):
+        self.fd, self.umem = -1, NULL
+        self.queue = <int> integer(queue, "queue", 0, SHORT_MAX)
+        self.most_bytes = <int> integer(mtu, "mtu", 0, SHORT_MAX) + ETHERNET_BYTES
+        cdef int index = <int> integer(interface_index, "interface_index", 0, INT32_MAX)
+        integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
         self.several_buffers = self.most_bytes > FRAME_BYTES - 256 - 320     # the kernel's headroom, and its tail at most
         sock = socket.socket(AF_XDP, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         if busy_poll_us:
@@ -113,7 +116,7 @@ cdef class XskQueue:
                 sock.setsockopt(socket.SOL_SOCKET, option, value)
         self.fd = sock.detach()
         try:
-            self._register(interface_index, zero_copy)
+            self._register(index, zero_copy)
         except BaseException:
             self.close()
             raise

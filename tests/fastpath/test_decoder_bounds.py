@@ -2,7 +2,7 @@
 
 A batch owns its memory, so its rows can not lie there. The leaves of the batch stages are the C interface's too: those get
 buffers whose last byte is the last of a mapping. What the batches do with the bytes is compared with the models. DNS has no
-entry there, and flowkey reads columns only: of these two, the batches alone are tested here.
+entry there, and flowkey no decoder: their calls for one message, key or packet read where the bytes lie, and get arrays there.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding.library import ffi, lib
-from fastpath import dns, flowkey, geneve, gwlb, packet
+from fastpath import checksum, dns, flowkey, geneve, gwlb, packet
 from fastpath.batch import PacketBatch
 from inner_packets import echo, pieces, tcp, udp
 from model import dns as dns_model
@@ -62,6 +62,12 @@ class Edge:
 
 
 EDGE = Edge()
+
+
+def array_at_edge(data):
+    """The bytes as an array that ends at the edge; good until the next one is put there."""
+    EDGE.put(data)
+    return np.frombuffer(EDGE.map, np.uint8, len(data), mmap.PAGESIZE - len(data))
 
 
 def read_at_edge(data):
@@ -158,3 +164,38 @@ def test_rows_that_fill_their_room_are_read(size):
     """The last row ends where the batch's bytes end."""
     inner = udp("10.0.0.1", "192.0.2.9", 9, 53, QUERY)
     check([HEADER + inner + bytes(ROOM - 128 - len(HEADER) - len(inner))] * size)
+
+
+QUESTION = b"\x01a\x02bc\x00\x00\x01\x00\x01"
+ANSWER = bytes.fromhex("1234 8180 0001 0003 0000 0000") + QUESTION + b"\xc0\x0c" + bytes.fromhex(
+    "0005 0001 0000003c 0004") + b"\x01d\xc0\x0e" + b"\x01d\xc0\x0e" + bytes.fromhex(
+    "0001 0001 0000003c 0004 c0000201") + b"\xc0\x0c" + bytes.fromhex("001c 0001 0000003c 0010") + bytes(range(16))
+
+
+@pytest.mark.parametrize("message", [QUERY, ANSWER], ids=["query", "answer"])
+def test_every_beginning_of_a_dns_message_is_read_to_its_end_and_no_further(message):
+    assert dns.read_addresses(ANSWER) != []
+    for size in range(len(message) + 1):
+        at_edge = array_at_edge(message[:size])
+        assert dns.read_query(at_edge) == dns.read_query(message[:size])
+        assert dns.read_addresses(at_edge) == dns.read_addresses(message[:size])
+
+
+@settings(max_examples=300, deadline=None)
+@given(changed([QUERY, ANSWER]))
+def test_any_dns_message_at_the_edge_is_read_as_elsewhere(message):
+    at_edge = array_at_edge(message)
+    assert dns.read_query(at_edge) == dns.read_query(message)
+    assert dns.read_addresses(at_edge) == dns.read_addresses(message)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=120), st.binary(min_size=40, max_size=40))
+def test_hashes_and_options_of_bytes_at_the_edge_are_those_of_bytes_elsewhere(data, key):
+    secret = flowkey.Secret(SEED)
+    assert flowkey.key_hash(array_at_edge(key), secret) == flowkey.key_hash(key, secret)
+    assert flowkey.toeplitz(array_at_edge(key), data[:36]) == flowkey.toeplitz(key, data[:36])
+    assert flowkey.toeplitz(key, array_at_edge(data[:36])) == flowkey.toeplitz(key, data[:36])
+    assert flowkey.symmetric_toeplitz(array_at_edge(data)) == flowkey.symmetric_toeplitz(data)
+    assert checksum.checksum(array_at_edge(data)) == checksum.checksum(data)
+    assert geneve.decode_options(array_at_edge(HEADER + data)) == geneve.decode_options(HEADER + data)

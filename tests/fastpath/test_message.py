@@ -34,9 +34,13 @@ def test_full_ring_posts_nothing():
     [
         ({"packet": bytes(9217)}, ValueError, "packet"),
         ({"header": bytes(49)}, ValueError, "header"),
-        ({"namespace": 70000}, OverflowError, "value|convert|large|range"),
-        ({"namespace": -1}, OverflowError, "value|convert|large|range"),
-        ({"slot": 256}, OverflowError, "value|convert|large|range"),
+        ({"namespace": 70000}, ValueError, "namespace"),
+        ({"namespace": -1}, ValueError, "namespace"),
+        ({"slot": 256}, ValueError, "slot"),
+        ({"peer": (1,)}, ValueError, "peer"),
+        ({"peer": (1, 65536)}, ValueError, "peer: port"),
+        ({"address": "everywhere"}, ValueError, "address"),
+        ({"bound": (6, "192.0.2.1")}, ValueError, "bound"),
         ({"packet": "text"}, TypeError, "packet"),
     ],
 )

@@ -40,7 +40,7 @@ def test_record_larger_than_half_the_ring_is_refused(impl):
 
 @pytest.mark.parametrize("size", [0, 4095, 5000, 1 << 31])
 def test_size_that_is_no_power_of_two_in_range_is_named(impl, size):
-    with pytest.raises((ValueError, OverflowError), match=r"size|large"):
+    with pytest.raises(ValueError, match="size"):
         impl.Ring(size)
 
 

@@ -11,7 +11,8 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 # fastpath, row by row; a module takes names from the rows above its own only.
 ROWS = (
     # the words, and memory
-    ("action", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather", "search",
+    ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
+     "search",
      "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter",
      "bitmaps"),
     # one format, table or device each
@@ -30,6 +31,11 @@ ROWS = (
 )
 # Edges inside a row: one thing split into files to stay readable.
 SAME_ROW = {
+    ("batch", "arguments"): "refuses wrong calls by name",
+    ("bitmaps", "arguments"): "refuses wrong calls by name",
+    ("bpf", "arguments"): "refuses wrong calls by name",
+    ("checksum", "arguments"): "refuses wrong calls by name",
+    ("ring", "arguments"): "refuses wrong calls by name",
     ("checksum", "wire"): "reads 16-bit words",
     ("dnsname", "wire"): "reads 16-bit words",
     ("buckets", "memory"): "a bucket array is a kind of memory",

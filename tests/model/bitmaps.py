@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from model.arguments import Array, takes
+
 
 class BitmapBook:
     def __init__(self, valid, limit=1 << 30):
@@ -15,6 +17,7 @@ class BitmapBook:
 
     rows = property(lambda self: len(self._rows))
 
+    @takes(bits=Array(np.uint64))
     def add(self, bits):
         if len(bits) != self.words or (bits & ~self._valid).any():
             raise ValueError(f"bits must be {self.words} words of valid bits")

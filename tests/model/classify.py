@@ -1,6 +1,9 @@
 """The reference of fastpath.classify: of all clauses whose lines hold, the first rule; each line read as it is written."""
 
+import numpy as np
+
 from fastpath import criteria as columns
+from model.arguments import TIME, Array, takes
 
 FRAGMENT_LATER = 2
 TCP, UDP = 6, 17
@@ -55,6 +58,7 @@ class RuleSet:
         clauses = frozenset(int(lines.clause[i]) for i in alike)
         return self._likenesses.setdefault(clauses, len(self._likenesses))
 
+    @takes(locations=Array(np.uint32), name_ids=Array(np.uint32), out=Array(np.int32, written=True), now_ns=TIME)
     def decide_batch(self, batch, locations, name_ids, out, now_ns=0):
         for name, array in (("locations", locations), ("name_ids", name_ids), ("out", out)):
             if len(array) < batch.count:

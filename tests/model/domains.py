@@ -1,5 +1,9 @@
 """The reference of fastpath.domains: a dictionary, asked for ever shorter patterns."""
 
+import numpy as np
+
+from model.arguments import Array, Number, takes
+
 
 class DomainMap:
     def __init__(self, seed=0):
@@ -22,6 +26,7 @@ class DomainMap:
         patterns = [name, *("*." + ".".join(labels[i:]) for i in range(1, len(labels)))]
         return next((self._values[pattern] for pattern in patterns if pattern in self._values), None)
 
+    @takes(names=Array(np.uint8), out=Array(np.uint32, written=True), default=Number(0, 2**32 - 1))
     def get_many(self, names, out, default=0):
         listed = names.tobytes().decode().split("\n")
         if listed.pop():

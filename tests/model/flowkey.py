@@ -10,8 +10,8 @@ class Secret:
     """Four words."""
 
     def __init__(self, seed):
-        if len(seed) != 32:
-            raise ValueError("seed must be 32 bytes")
+        if len(seed) != 32 or not any(seed):
+            raise ValueError("seed must be 32 secret bytes, not zeros")
         self.words = struct.unpack("<4Q", seed)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastpath.action import DropReason
 from fastpath.flowtable import ENTRY, PATH, FlowState, TimeoutClass
+from model.arguments import TIME, Array, Number, takes
 
 IDLE_S = {TimeoutClass.TIMEOUT_TCP: 400, TimeoutClass.TIMEOUT_TCP_OPENING: 30, TimeoutClass.TIMEOUT_TCP_CLOSING: 5,
           TimeoutClass.TIMEOUT_UDP: 130, TimeoutClass.TIMEOUT_ICMP: 30, TimeoutClass.TIMEOUT_OTHER: 130}
@@ -62,11 +63,14 @@ class FlowTable:
             misses += int(batch.entry[i] < 0)
         return misses
 
+    @takes(keys=Array(np.uint8, 40), hashes=Array(np.uint64), out=Array(np.int32, written=True))
     def lookup_keys(self, keys, hashes, out):
         check_columns(keys, hashes, out)
         out[:] = [self.by_key.get(key.tobytes(), -1) for key in keys]
         return int(np.count_nonzero(out < 0))
 
+    @takes(keys=Array(np.uint8, 40), hashes=Array(np.uint64), out=Array(np.int32, written=True),
+           now_ns=TIME, timeout_class=Number(0, 5))
     def insert_keys(self, keys, hashes, now_ns, timeout_class, out):
         check_columns(keys, hashes, out)
         if not 0 <= timeout_class < 6:
@@ -88,6 +92,7 @@ class FlowTable:
             self.remove_one(victim)
         return True
 
+    @takes(indexes=Array(np.int32))
     def remove_flows(self, indexes):
         for index in indexes:
             self.check(index, "indexes")
@@ -198,6 +203,7 @@ class FlowTable:
         young = [index for timeout_class in TimeoutClass for index in self.order[0, timeout_class][:1]]
         return min(young, key=lambda index: int(self.entries_view[index]["last_seen_ns"]), default=-1)
 
+    @takes(out=Array(np.int32, written=True), now_ns=TIME)
     def due_flows(self, now_ns, out):
         due = []
         for (_rank, timeout_class), indexes in self.order.items():

@@ -7,8 +7,8 @@ class NameTable:
     def __init__(self, capacity, seed=None):
         if not 8 <= capacity <= 1 << 26:
             raise ValueError(f"capacity must be 8 to {1 << 26}, not {capacity}")
-        if seed is not None and len(seed) != 32:
-            raise ValueError("seed must be 32 bytes")
+        if seed is not None and (len(seed) != 32 or not any(seed)):
+            raise ValueError("seed must be 32 secret bytes, not zeros")
         self.capacity = 1 << (capacity - 1).bit_length()
         self.replaced = 0
         self._names = {}

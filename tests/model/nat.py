@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from itertools import chain
 
+import numpy as np
+
 from fastpath.action import DropReason, Fragment
+from model.arguments import Array, Number, takes
 
 SOURCE, DESTINATION = 0, 1
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
@@ -19,8 +22,8 @@ class NatTable:
             raise ValueError("capacity must be 1 to 2^28")
         if not 1 <= self.port_low <= self.port_high <= 65535:
             raise ValueError("ports must be (low, high) within 1 to 65535")
-        if len(seed) != 32:
-            raise ValueError("seed must be 32 bytes")
+        if len(seed) != 32 or not any(seed):
+            raise ValueError("seed must be 32 secret bytes, not zeros")
         self.capacity = capacity
         self.flows: dict[tuple, int] = {}
 
@@ -52,6 +55,7 @@ class NatTable:
         check_addresses(local=local, remote=remote)
         return self.flows.pop((protocol, local, port, remote, remote_port), None) is not None
 
+    @takes(rows=Array(np.uint16), addresses=Array(np.uint8, 16), flows=Array(np.int32), ports=Array(np.uint16, written=True))
     def bind_rows(self, batch, rows, addresses, flows, ports):
         check_rows(batch, rows, addresses=addresses, flows=flows, ports=ports)
         bound = 0
@@ -78,6 +82,7 @@ class NatTable:
             bound += reason == 0
         return bound
 
+    @takes(rows=Array(np.uint16), flows=Array(np.int32, written=True))
     def find_rows(self, batch, rows, flows):
         check_rows(batch, rows, flows=flows)
         for k, i in enumerate(rows):
@@ -194,6 +199,7 @@ def decrement_ttl_one(packet):
     return True
 
 
+@takes(rows=Array(np.uint16), addresses=Array(np.uint8, 16), ports=Array(np.uint16), side=Number(0, 1))
 def rewrite_rows(batch, rows, side, addresses, ports):
     if side not in (SOURCE, DESTINATION):
         raise ValueError("side must be SOURCE or DESTINATION")
@@ -220,6 +226,7 @@ def rewrite_rows(batch, rows, side, addresses, ports):
     return done
 
 
+@takes(rows=Array(np.uint16))
 def decrement_ttl_rows(batch, rows):
     check_rows(batch, rows)
     done = 0

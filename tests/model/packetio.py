@@ -46,7 +46,12 @@ class _Descriptor:
     def __exit__(self, *exc):
         self.close()
 
+    def check_open(self):
+        if self._socket.fileno() < 0:
+            raise ValueError("the port is closed")
+
     def recv(self, batch):
+        self.check_open()
         room = batch.room - HEADROOM_BYTES
         got = []
         while len(got) < min(batch.capacity, LIMIT):
@@ -68,6 +73,7 @@ class _Descriptor:
         batch.peer_port[row] = port
 
     def send(self, batch, rows=None):
+        self.check_open()
         left = 0
         for row in chosen(batch, rows):
             try:
@@ -113,6 +119,7 @@ class UdpSocket(_Descriptor):
             self._socket.sendto(batch.frame(row), (dotted(batch.peer_address[row]), int(batch.peer_port[row])))
 
     def send_bytes(self, data):
+        self.check_open()
         try:
             return self._socket.send(data)
         except OSError:

@@ -24,10 +24,10 @@ class Desk:
 
     def __init__(self, capacity: int = 64, ports: tuple[int, int] = (1024, 65535)) -> None:
         self.flows = FlowTable(capacity, {TimeoutClass.TIMEOUT_UDP: 10.0})
-        self.nat = nat.NatTable(capacity, ports, bytes(32))
+        self.nat = nat.NatTable(capacity, ports, bytes(range(32)))
         self.ends: list[FlowEnd] = []
         self.book = FlowBook(self.flows, self.nat, EGRESS, [ip_address("10.9.0.1")], self.ends.append)
-        self.batch, self.secret = PacketBatch(64), flowkey.Secret(bytes(32))
+        self.batch, self.secret = PacketBatch(64), flowkey.Secret(bytes(range(32)))
 
     def admit(self, *packets: Packet, namespace: int = 1, now: int = 0) -> list[int]:
         """Take packets from a tunnel; return the drop reasons of their rows."""

@@ -1,0 +1,37 @@
+"""A right call of each public function of fastpath, and the kinds of its arguments; for tests/fastpath/test_arguments.py.
+
+ELSEWHERE says which functions are not here, and why.
+"""
+
+from argument_calls import formats, products, tables
+from argument_calls.call import Call, T, model_of, module_of
+
+__all__ = ["CALLS", "ELSEWHERE", "PARTS", "Call", "model_of", "module_of"]
+
+PARTS = formats, tables, products     # each adds its calls
+CALLS = T.calls
+
+_ROOT = "opens what needs rights: tried in namespaces by test_packetio, test_gateway_ports, test_kernel_flows"
+_PARTS = "takes objects of classes, which Cython refuses by name; composed and tried by test_worker and its like"
+_LATER = "names a number that is out of range, not yet one that does not fit C's int"
+ELSEWHERE = {
+    **dict.fromkeys((
+        "fragments.FragmentTable", "fragments.FragmentTable.enter_one", "fragments.FragmentTable.follow_one",
+        "fragments.FragmentTable.release_rows", "fragments.FragmentTable.settle_one", "fragments.FragmentTable.sweep_held",
+        "pieces.cut_one", "quote.read_one", "quote.readdress_one", "quote.rewrite_one", "refusal.refuse_one"), _LATER),
+    "returns.Returns": _PARTS, "watch.Watch": _PARTS,
+    "batch.PacketBatch.load": "test_batch_calls: frames are named by their number",
+    "classify.RuleSet": "test_criteria: columns are refused by name and column",
+    "endpoint.EndpointMap": "triples, each part named: test_calls_of_tables",
+    "dtls.Session": "test_dtls", "dtls.Session.seal": "test_dtls", "dtls.Session.open": "test_dtls",
+    "dtls.Session.open_rows": "rows as in Port.send; test_dtls", "dtls.Session.seal_rows": "rows as in Port.send; test_dtls",
+    "packetio.GeneveSocket": _ROOT, "packetio.Device": _ROOT, "packetio.Device.tun": _ROOT, "packetio.Device.veth": _ROOT,
+    "packetio.merges": "takes any socket and asks the kernel", "packetring.PacketRing": _ROOT, "xsk.XskPort": _ROOT,
+    "xsk.patiently": _ROOT, "xskqueue.XskQueue": _ROOT, "kernelflows.KernelFlows": _ROOT,
+    "admission.Admission": _PARTS, "admission.Admission.exchange_rules": _PARTS, "dnslistener.DnsListener": _PARTS,
+    "egress.Egress": _PARTS, "egress.Egress.encode_batch": _PARTS, "ingress.Ingress": _PARTS,
+    "ingress.Ingress.walk_batch": _PARTS, "ingress.Ingress.place_batch": _PARTS, "ingress.Ingress.decide_batch": _PARTS,
+    "ruletables.RuleTables": "made by RuleSet of what it has checked", "tunnels.Tunnels.attach": _PARTS,
+    "worker.Worker": _PARTS, "worker.Worker.listen": _PARTS, "worker.Worker.step": _PARTS, "worker.Worker.exchange": _PARTS,
+    "pools.Pools": "test_pools",
+}

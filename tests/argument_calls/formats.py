@@ -1,0 +1,53 @@
+"""Row 1 of fastpath: packets and their parts."""
+
+import numpy as np
+
+from argument_calls.call import BATCH, PORT, ROWS, SEED, SHORT, TIME, WORD, T, array, rows_in
+from fastpath import flowkey
+from inner_packets import udp
+from model.arguments import Address, Array, Instance, Number, Octets, Text
+
+T.call("alias.AliasTable", {"base": "10.0.0.1", "capacity": 4}, {"base": Address(), "capacity": Number(1, 1 << 24)})
+aliases = lambda module: module.AliasTable("10.0.0.1", 4)  # noqa: E731
+T.call("alias.AliasTable.alias", {"namespace": 1, "address": "10.9.9.9"}, {"namespace": PORT, "address": Address()}, aliases,
+       lambda made: made.size)
+T.call("alias.AliasTable.workload", {"alias": "10.0.0.1"}, {"alias": Address()}, aliases, lambda made: made.size)
+T.call("batch.PacketBatch", {"capacity": 4, "room": 512}, {"capacity": Number(1, 4096), "room": Number(256, SHORT)})
+T.call("batch.PacketBatch.reset", {"count": 2}, {"count": Number(0, 4)}, lambda module: rows_in(), lambda made: made.count)
+T.call("batch.PacketBatch.frame", {"i": 2}, {"i": Number(0, 3)}, lambda module: rows_in(), lambda made: made.count)
+T.call("checksum.checksum", {"data": b"abcd"}, {"data": Array(np.uint8, sized=False)})
+T.call("checksum.updated", {"checksum": 1, "old": 2, "new": 3}, {"checksum": PORT, "old": PORT, "new": PORT})
+T.call("flowkey.Secret", {"seed": SEED}, {"seed": Octets(32)})
+T.call("flowkey.build_batch", {"batch": rows_in, "secret": flowkey.Secret(SEED)}, BATCH | {"secret": Instance()})
+T.call("flowkey.make_key", {"source": "10.0.0.1", "destination": "10.0.0.2", "protocol": 6, "source_port": 1,
+                            "destination_port": 2, "namespace": 3},
+       {"source": Address(), "destination": Address(), "protocol": Number(0, 255), "source_port": PORT,
+        "destination_port": PORT, "namespace": PORT})  # fmt: skip
+T.call("flowkey.key_hash", {"key": array(np.uint8, 40), "secret": flowkey.Secret(SEED)},
+       {"key": Array(np.uint8), "secret": Instance()})
+T.call("flowkey.toeplitz", {"key": array(np.uint8, 40), "data": array(np.uint8, 36)},
+       {"key": Array(np.uint8), "data": Array(np.uint8, sized=False)})
+T.call("flowkey.symmetric_toeplitz", {"data": array(np.uint8, 36)}, {"data": Array(np.uint8, sized=False)})
+T.call("geneve.decode_batch", {"batch": rows_in}, BATCH)
+T.call("geneve.put_header", {"batch": rows_in, "i": 1, "header": bytes(8)},
+       BATCH | {"i": Number(0, 3), "header": Instance()})
+T.call("geneve.encode_header", {"options": (), "protocol": 0x800, "vni": 1, "flags": 0x80},
+       {"protocol": PORT, "vni": Number(0, (1 << 24) - 1), "flags": Number(0, 255)})
+T.call("geneve.decode_options", {"header": bytes(8)}, {"header": Array(np.uint8, sized=False)})
+T.call("gwlb.decode_batch", {"batch": rows_in}, BATCH)
+T.call("gwlb.header", {"endpoint": 1, "attachment": 2, "cookie": 3, "ip_version": 4},
+       {"endpoint": TIME, "attachment": TIME, "cookie": Number(0, WORD), "ip_version": Number(4, 4)})
+T.call("gwlb.endpoint_name", {"endpoint": 1}, {"endpoint": TIME})
+T.call("gwlb.endpoint_id", {"name": "vpce-0" + "0" * 16}, {"name": Text()})
+T.call("packet.parse_batch", {"batch": rows_in}, BATCH)
+T.call("packet.clamp_mss_batch", {"batch": rows_in, "mtu": 1500}, BATCH | {"mtu": Number(576, SHORT)})
+packet_of = lambda: np.frombuffer(bytearray(udp("10.0.0.1", "192.0.2.9", 9, 53, b"x")), np.uint8)  # noqa: E731
+T.call("rewrite.rewrite_one", {"packet": packet_of, "protocol": 17, "l4_offset": 20, "side": 0,
+                               "address": bytes(10) + b"\xff\xff" + bytes(4), "port": 5, "fragment": 0},
+       {"packet": Array(np.uint8, written=True, sized=False), "protocol": Number(0, 255), "l4_offset": Number(20, 29),
+        "side": Number(0, 1), "address": Octets(16), "port": PORT, "fragment": Number(0, 2)})  # fmt: skip
+T.call("rewrite.decrement_ttl_one", {"packet": packet_of}, {"packet": Array(np.uint8, written=True, sized=False)})
+T.call("rewrite.rewrite_rows", {"batch": rows_in, "rows": array(np.uint16, 2), "side": 0,
+                                "addresses": array(np.uint8, 2, 16), "ports": array(np.uint16, 2)},
+       BATCH | ROWS | {"side": Number(0, 1), "addresses": Array(np.uint8, 16), "ports": Array(np.uint16)})  # fmt: skip
+T.call("rewrite.decrement_ttl_rows", {"batch": rows_in, "rows": array(np.uint16, 2)}, BATCH | ROWS)
