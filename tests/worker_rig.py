@@ -9,6 +9,7 @@ import socket
 import tempfile
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 from pyroute2 import IPRoute
 
@@ -58,7 +59,7 @@ class WorkerRig:
 
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
                  batch: PacketBatch | None = None, port: GenevePort | None = None,
-                 gwlb: socket.socket | None = None, midstream: str = "adopt", ports: tuple[int, int] = (1024, 65535)) -> None:
+                 gwlb: socket.socket | None = None, ports: tuple[int, int] = (1024, 65535), **admission: Any) -> None:
         self.now = 1000 * SECOND
         self.fail_open = fail_open
         self.generation = 0
@@ -79,8 +80,8 @@ class WorkerRig:
         self.admission = Admission(
             self.flows, self.nat, NameTable(64, bytes(range(32))), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
             self.events, secret=bytes(range(32)), pools=[POOL, SECOND_POOL], internal=INTERNAL,
-            ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6), midstream=midstream,
-            owned=OwnedNames(64, bytes(range(32)), by_location=True))
+            ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6),
+            owned=OwnedNames(64, bytes(range(32)), by_location=True), **admission)
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
             port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,

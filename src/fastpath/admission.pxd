@@ -17,6 +17,7 @@ from fastpath.message cimport FlowView, Message
 from fastpath.nametable cimport NameTable
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
+from fastpath.portidle cimport PortIdle
 from fastpath.pools cimport Pools
 from fastpath.ring cimport Ring
 from fastpath.tunnels cimport Tunnels
@@ -58,6 +59,7 @@ cdef class Admission:
     cdef readonly OwnedNames owned
     cdef readonly Pools pools
     cdef readonly FragmentTable fragments
+    cdef readonly PortIdle port_idle
     cdef readonly Ring events
     cdef PacketBatch scratch       # one row, to decide a flow again
     cdef Plan plan

@@ -10,6 +10,7 @@ from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.pools import Pools
+from fastpath.portidle import PortIdle
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
 
@@ -36,6 +37,7 @@ class Admission:
         owned: OwnedNames | None = None,
         fragments: FragmentTable | None = None,
         midstream: str = "adopt",
+        port_idle: PortIdle | None = None,
     ) -> Admission: ...
     @property
     def flows(self) -> FlowTable: ...
@@ -57,4 +59,6 @@ class Admission:
     def events(self) -> Ring: ...
     @property
     def fragments(self) -> FragmentTable: ...
+    @property
+    def port_idle(self) -> PortIdle: ...
     def exchange_rules(self, rules: RuleSet) -> None: ...

@@ -24,6 +24,7 @@ from fastpath.nametable cimport NameTable
 from fastpath.naming cimport naming_of
 from fastpath.nat cimport NatTable
 from fastpath.owned cimport OwnedNames
+from fastpath.portidle cimport PortIdle
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from fastpath.pools cimport Pools
 from fastpath.ring cimport Ring
@@ -64,17 +65,19 @@ cdef class Admission:
         owned: names whose queries are answered here; None = none.
         fragments: whose fragments are whose; None = one of the usual size.
         midstream: "adopt", "reset" or "drop" TCP from the middle of a connection that is not known here.
+        port_idle: idle times by port; None = every port has that of its class.
     """
 
     def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
                   AliasTable aliases not None, RuleSet rules not None, Tunnels tunnels not None, Ring events not None, *,
                   bytes secret, pools, internal, ports, egress=(), mtus=(1400, 1500), OwnedNames owned=None,
-                  FragmentTable fragments=None, str midstream="adopt"):
+                  FragmentTable fragments=None, str midstream="adopt", PortIdle port_idle=None):
         self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
         self.rules, self.tunnels, self.events = rules, tunnels, events
         self.owned = OwnedNames(8, secret) if owned is None else owned
         self.pools = Pools(pools)
         self.fragments = FragmentTable(seed=secret) if fragments is None else fragments
+        self.port_idle = PortIdle(flows.capacity) if port_idle is None else port_idle
         self.record_at = 0
         self.scratch = PacketBatch(1, 256)
         set_secret(&self.secret, secret, "secret")
@@ -178,6 +181,7 @@ cdef class Admission:
             self._unbind(entry)
             self.flows.remove(index)
             return -1
+        self.port_idle.enter(&self.flows.core, index, b.protocol[i], b.destination_port[i], self.now)
         self.counts.opened += 1
         return index
 
@@ -341,6 +345,9 @@ cdef class Admission:
         cdef int k, _, n
         cdef uint64_t* drops = self.counts.drops
         drops[<int> DROP_FRAGMENT_ORPHAN] += self.fragments.sweep(self.now)
+        for k in range(self.port_idle.due(&self.flows.core, self.now, due, EXPIRED_AT_ONCE)):
+            if self.flows.entries[due[k]].used:      # it may be named twice: see portidle
+                self.close(due[k])
         for _ in range(EXPIRIES_A_TURN):
             n = self.flows.due(self.now, due, EXPIRED_AT_ONCE)
             for k in range(n):

@@ -6,6 +6,7 @@ from scapy.layers.inet import GRE
 from fastpath import gwlb
 from fastpath.action import Action, PuntReason
 from fastpath.message import Command
+from fastpath.portidle import PortIdle
 from inner_packets import WORKLOAD, WORKLOAD6, echo, ip, read, tcp, udp, whole
 from isolation import isolated
 from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, REMOTE6, WorkerRig, tunnelled
@@ -129,6 +130,31 @@ def test_idle_flow_is_reported_with_its_counters_and_gives_its_binding_back():
     (event,) = rig.heard(PuntReason.PUNT_FLOW_CLOSED)
     assert (event.flow.packets, event.flow.bytes) == ((1, 1), (len(packet), 33))
     assert (rig.flows.size, rig.nat.size) == (0, 0)
+
+
+@isolated
+def test_flow_to_a_port_with_a_time_of_its_own_ends_by_that():
+    rig = WorkerRig(port_idle=PortIdle(64, [(17, 9, 9, 10.0)]))
+    rig.from_workload(udp(WORKLOAD, REMOTE, 4000, 9), udp(WORKLOAD, REMOTE, 4001, 10))
+    rig.step(8)
+    rig.from_workload(udp(WORKLOAD, REMOTE, 4000, 9))
+    for _ in range(9):
+        rig.step(1)
+    assert rig.heard(PuntReason.PUNT_FLOW_CLOSED) == []
+    for _ in range(3):
+        rig.step(1)
+    (event,) = rig.heard(PuntReason.PUNT_FLOW_CLOSED)
+    assert (event.flow.source_port, event.flow.packets, rig.flows.size, rig.nat.size) == (4000, (2, 0), 1, 1)
+
+
+@isolated
+def test_connection_that_ends_and_begins_again_in_its_place_is_closed_once():
+    rig = WorkerRig(port_idle=PortIdle(64, [(17, 9, 9, 10.0)]), flows=1)
+    for port in (4000, 4001, 4000):
+        rig.from_workload(udp(WORKLOAD, REMOTE, port, 9))
+    rig.step(12)
+    counts = rig.worker.counters()
+    assert (counts["opened"], counts["closed"], rig.flows.size, rig.nat.size) == (3, 3, 0, 0)
 
 
 @isolated

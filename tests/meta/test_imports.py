@@ -21,8 +21,8 @@ ROWS = (
      "domains", "rows"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "fragments", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns", "owned",
-     "tunnels", "message"),
+     "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
+     "owned", "tunnels", "message"),
     # the order of the journey
     ("admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
@@ -66,6 +66,9 @@ SAME_ROW = {
     ("flows", "flowslots"): "where the flows lie, by itself",
     ("flowbatch", "flows"): "the rows of a batch, for a table",
     ("flowtable", "flowbatch"): "the rows of a batch, for a table",
+    ("portidle", "flows"): "looks at flows",
+    ("portidle", "flowslots"): "looks at flows",
+    ("portidle", "flowtable"): "for callers in Python",
     ("classify", "clauseorder"): "which bit stands for which clause",
     ("classify", "ruletables"): "the rows and tables behind the interface",
     ("flowtable", "flows"): "the table itself, for callers without Python",

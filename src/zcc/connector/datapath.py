@@ -30,6 +30,7 @@ from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, UdpSocket
+from fastpath.portidle import PortIdle
 from fastpath.refusal import Refusal
 from fastpath.ring import Ring
 from fastpath.tunnels import Tunnels
@@ -94,6 +95,7 @@ class Datapath:
             egress=plan.egress,
             mtus=(plan.zia_mtu, plan.direct_mtu),
             midstream=plan.midstream,
+            port_idle=PortIdle(plan.flows, plan.port_idle),
             owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
         )
         device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)

@@ -10,13 +10,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT
 from zcc.connector.rulebook import Rulebook
-from zcc.connector.settings import ConnectorSettings, IoSettings
+from zcc.connector.settings import ConnectorSettings, IngressSettings, IoSettings
 from zcc.dns.intercept import ONLY_ADDRESSES
 from zcc.errors import ZccError
 
-__all__ = ["Plan", "plan_of"]
+__all__ = ["Plan", "idle_times", "plan_of"]
 
 ANY_WAY = IoSettings()
+PROTOCOLS = {"tcp": 6, "udp": 17}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,28 @@ class Plan:
     egress: tuple[IPv4Address | IPv6Address, ...]
     zia_mtu: int
     direct_mtu: int
+    port_idle: tuple[tuple[int, int, int, float], ...] = ()  # protocol, ports from and to, seconds; a later one wins
     midstream: str = "adopt"  # what becomes of TCP from the middle of a connection that is not known here
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
     dns_by_location: bool = False  # whether an owned name's address depends on the client's location
     dns_listen: tuple[str, int, int, int] | None = None  # address, port; namespace and location id of its clients
+
+
+def idle_times(ingress: IngressSettings) -> tuple[dict[str, float], tuple[tuple[int, int, int, float], ...]]:
+    """Return the idle time of each timeout class, and those of ports.
+
+    The flow table keeps a class for the longest time that one of its ports has; all its other ports then have the class's own.
+    """
+    idle = {name: getattr(ingress.idle, name).total_seconds() for name in type(ingress.idle).model_fields}
+    times, lines = [], [(line.protocol, line.ports, line.idle.total_seconds()) for line in ingress.idle_ports]
+    for protocol, number in PROTOCOLS.items():
+        longest = max([seconds for name, _, seconds in lines if name == protocol], default=0.0)
+        if longest > idle[protocol]:
+            times.append((number, 0, 65_535, idle[protocol]))
+            idle[protocol] = longest
+    times += [(PROTOCOLS[name], ports.low, ports.high, seconds) for name, ports, seconds in lines]
+    return idle, tuple(times)
 
 
 def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
@@ -52,7 +70,8 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         ZccError: the file has no internal network.
     """
     namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
-    idle, direct, zia, listen = settings.ingress.idle, settings.direct, settings.zia, settings.dns.listen
+    direct, zia, listen = settings.direct, settings.zia, settings.dns.listen
+    idle, times = idle_times(settings.ingress)
     if settings.kernel.internal is None:
         raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
     egress = () if direct is None else tuple(a for a in (direct.address, direct.address6) if a is not None)
@@ -67,7 +86,8 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         device=device,
         device_kind=kind,
         flows=settings.ingress.flows,
-        idle={name: getattr(idle, name).total_seconds() for name in type(idle).model_fields},
+        idle=idle,
+        port_idle=times,
         pools=settings.pool_networks,
         internal=settings.kernel.internal,
         ports=(RELAY_TCP_PORT, RELAY_UDP_PORT, DNS_TCP_PORT),

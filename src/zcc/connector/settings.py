@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from zcc.dns.settings import DnsSettings
 from zcc.doorway import DeviceSettings
 from zcc.feeds.settings import FeedSettings
-from zcc.fields import DEFAULT_POOL, Duration, Settings
+from zcc.fields import DEFAULT_POOL, Duration, PortRange, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
@@ -42,12 +42,27 @@ __all__ = [
     "IngressSettings",
     "IoSettings",
     "NamingSettings",
+    "PortIdleSettings",
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 DNS_PORT = 53
 POOL_PREFIX_LONGEST = 29  # as zpa.pool
 Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class PortIdleSettings(Settings):
+    """How long established flows to some ports are kept without packets, instead of what `idle` says of their protocol."""
+
+    protocol: Literal["tcp", "udp"]
+    ports: PortRange
+    idle: Duration
+
+    @model_validator(mode="after")
+    def _is_a_time(self) -> Self:
+        if not timedelta(milliseconds=100) <= self.idle <= timedelta(seconds=1_000_000):
+            raise ValueError("idle must be 100ms to 1000000s")
+        return self
 
 
 class IngressSettings(Settings):
@@ -59,6 +74,9 @@ class IngressSettings(Settings):
         default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each, taken at the start"
     )
     idle: IdleSettings = IdleSettings()
+    idle_ports: tuple[PortIdleSettings, ...] = Field(
+        default=(), max_length=29, description="times of their own for some ports; a later line wins"
+    )
     midstream: Literal["adopt", "reset", "drop"] = Field(
         default="adopt",
         description="TCP from the middle of a connection that is not known here, such as one that GWLB has moved",
