@@ -40,8 +40,7 @@ cdef enum:
     RECORD_BURST_NS = 1_000_000_000
     EXPIRIES_A_TURN = 16   # so many times EXPIRED_AT_ONCE: all flows of a large table within seconds, no turn held up
 
-# Names of MIDSTREAM_, by number.
-MIDSTREAM = ("adopt", "reset", "drop")
+MIDSTREAM = ("adopt", "reset", "drop")      # names of MIDSTREAM_, by number
 
 
 cdef mapped(uint8_t* to, object address):
