@@ -44,8 +44,7 @@ MIDSTREAM = ("adopt", "reset", "drop")      # names of MIDSTREAM_, by number
 
 
 cdef mapped(uint8_t* to, object address):
-    cdef bytes packed = ipaddress.ip_address(address).packed
-    packed = bytes(10) + b"\xff\xff" + packed if len(packed) == 4 else packed
+    cdef bytes packed = (bytes(10) + b"\xff\xff" + ipaddress.ip_address(address).packed)[-16:]
     memcpy(to, <const uint8_t*> packed, 16)
 
 
@@ -62,9 +61,8 @@ cdef class Admission:
         egress: IPv4Address and/or IPv6Address for DIRECT.
         mtus: (largest inner packet into a ZIA tunnel, largest packet out of the service interface).
         owned: names whose queries are answered here; None = none.
-        fragments: whose fragments are whose; None = one of the usual size.
         midstream: "adopt", "reset" or "drop" TCP from the middle of a connection that is not known here.
-        port_idle: idle times by port; None = every port has that of its class.
+        port_idle, fragments: idle times by port, None = those of classes; None = a table of the usual size.
     """
 
     def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
@@ -82,8 +80,7 @@ cdef class Admission:
         set_secret(&self.secret, secret, "secret")
         memset(&self.counts, 0, sizeof(Counters))
         memset(&self.plan, 0, sizeof(Plan))
-        self.draining = self.posted = 0
-        self.now = 0
+        self.draining = self.posted = self.now = 0
         cdef Plan* p = &self.plan
         p.internal, p.internal_mask = int(internal.network_address), int(internal.netmask)
         mapped(p.listener, internal[1])
@@ -342,8 +339,7 @@ cdef class Admission:
     cdef void expire(self) noexcept nogil:
         cdef int32_t[EXPIRED_AT_ONCE] due
         cdef int k, _, n
-        cdef uint64_t* drops = self.counts.drops
-        drops[<int> DROP_FRAGMENT_ORPHAN] += self.fragments.sweep(self.now)
+        (&self.counts.drops[0])[<int> DROP_FRAGMENT_ORPHAN] += self.fragments.sweep(self.now)
         for k in range(self.port_idle.due(&self.flows.core, self.now, due, EXPIRED_AT_ONCE)):
             if self.flows.entries[due[k]].used:      # it may be named twice: see portidle
                 self.close(due[k])
