@@ -44,8 +44,8 @@ MIDSTREAM = ("adopt", "reset", "drop")      # names of MIDSTREAM_, by number
 
 
 cdef mapped(uint8_t* to, object address):
-    cdef bytes packed = (bytes(10) + b"\xff\xff" + ipaddress.ip_address(address).packed)[-16:]
-    memcpy(to, <const uint8_t*> packed, 16)
+    cdef bytes packed = bytes(10) + b"\xff\xff" + ipaddress.ip_address(address).packed
+    memcpy(to, <const uint8_t*> packed + (len(packed) - 16), 16)
 
 
 @cython.final
