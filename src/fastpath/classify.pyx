@@ -188,7 +188,7 @@ cdef class RuleSet:
             decided = decide_all(self, &batch.columns, &places[0], &learned[0], &first[0], now)
         return decided
 
-    def bind_name(self, name_id, name, categories=NO_CATEGORIES):
+    def bind_name(self, name_id, name, categories=0xFFFFFFFF):
         """Say which name a number stands for that was given out after compilation. Takes effect at once.
 
         Args:

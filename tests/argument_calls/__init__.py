@@ -18,6 +18,7 @@ ELSEWHERE = {
     **dict.fromkeys((
         "fragments.FragmentTable", "fragments.FragmentTable.enter_one", "fragments.FragmentTable.follow_one",
         "fragments.FragmentTable.release_rows", "fragments.FragmentTable.settle_one", "fragments.FragmentTable.sweep_held",
+        "portidle.PortIdle", "portidle.PortIdle.enter_one", "portidle.PortIdle.due_flows",
         "pieces.cut_one", "quote.read_one", "quote.readdress_one", "quote.rewrite_one", "refusal.refuse_one"), _LATER),
     "returns.Returns": _PARTS, "watch.Watch": _PARTS,
     "batch.PacketBatch.load": "test_batch_calls: frames are named by their number",

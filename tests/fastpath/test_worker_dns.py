@@ -136,7 +136,7 @@ def test_a_listener_of_bad_numbers_is_refused() -> None:
     bound = UdpSocket.bind("127.0.0.1", 0)
     with pytest.raises(ValueError, match="namespace must be 0 to 65535, not 65536"):
         DnsListener(bound, rig.admission, 65536, 0)
-    with pytest.raises(ValueError, match="location must be 0 or more, not -1"):
+    with pytest.raises(ValueError, match="location must be 0 to 4294967295, not -1"):
         DnsListener(bound, rig.admission, 1, -1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connected:
         connected.connect(("127.0.0.1", 9))

@@ -31,6 +31,7 @@ cdef extern from "fastpath/capi/fastpath.h" nogil:
         FASTPATH_PACKET_TOTAL_LENGTH
         FASTPATH_PACKET_EXTENSION_CHAIN
         FASTPATH_PACKET_L4_SHORT
+        FASTPATH_PACKET_SOURCE_ROUTE
 
     ctypedef struct fastpath_lpm4:
         pass

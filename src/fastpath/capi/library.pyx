@@ -78,4 +78,6 @@ cdef inline const char* packet_text(int reason) noexcept nogil:
         return "IPv6: extension headers that overrun the packet, or too many"
     if reason == FASTPATH_PACKET_L4_SHORT:
         return "IP: fewer bytes than a TCP, UDP or ICMP header has"
+    if reason == FASTPATH_PACKET_SOURCE_ROUTE:
+        return "IP: a route named by the sender"
     return "unknown"
