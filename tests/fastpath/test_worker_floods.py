@@ -3,6 +3,7 @@
 A flow that was answered goes on, new ones get through once the flood is over, and every table stays as large as it was made.
 """
 
+import os
 import random
 import resource
 
@@ -20,6 +21,8 @@ ROUNDS, A_ROUND = 40, 100
 LIVELY = udp(WORKLOAD, REMOTE, 4000, 9)
 ANSWER = udp(REMOTE, str(EGRESS4), 9, 4000)
 GROWTH_KIB = 1024               # of the process in the second half of a flood; in the first, tables are used that were not yet
+# AddressSanitizer keeps freed memory back, so the process grows whatever we do: the ordinary build's tests look at its size.
+SIZE_SAYS_NOTHING = "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
 class Flood:
@@ -58,7 +61,7 @@ class Flood:
             rig.to_kernel(), rig.to_workload()
             self.lively()
         assert (self.there, self.back) == (ROUNDS, ROUNDS), "the answered flow has lost packets"
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
+        assert SIZE_SAYS_NOTHING or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
         return sent
 
     def dropped(self):
