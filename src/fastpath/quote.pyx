@@ -122,6 +122,15 @@ def read_one(PacketBatch batch not None, int row_number):
             quote.destination_port)
 
 
+cdef int find_quote(Columns* b, int row_number, int side, bytes address, Quote* quote) except -1:
+    """Check the arguments that both rewrites take, and read what the row quotes."""
+    check_row(b, row_number)
+    check_side(b, row_number, side, address)
+    if not quote_of(b, row_number, quote):
+        raise ValueError(f"row_number: row {row_number} quotes no packet")
+    return 0
+
+
 def rewrite_one(PacketBatch batch not None, int row_number, int side, bytes address not None, uint16_t port):
     """Put another address and port on one side of what the ICMP error in a row quotes.
 
@@ -134,10 +143,7 @@ def rewrite_one(PacketBatch batch not None, int row_number, int side, bytes addr
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    check_row(b, row_number)
-    check_side(b, row_number, side, address)
-    if not quote_of(b, row_number, &quote):
-        raise ValueError(f"row_number: row {row_number} quotes no packet")
+    find_quote(b, row_number, side, address, &quote)
     rewrite_quote(row(b, row_number) + b.inner_start[row_number], b.l4_start[row_number] - b.inner_start[row_number], &quote,
                   side, address, port)
 
@@ -154,10 +160,7 @@ def readdress_one(PacketBatch batch not None, int row_number, int side, bytes ad
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    check_row(b, row_number)
-    check_side(b, row_number, side, address)
-    if not quote_of(b, row_number, &quote):
-        raise ValueError(f"row_number: row {row_number} quotes no packet")
+    find_quote(b, row_number, side, address, &quote)
     rewrite_error(row(b, row_number) + b.inner_start[row_number], b.ip_version[row_number],
                   b.l4_start[row_number] - b.inner_start[row_number], side, address)
     memcpy((b.destination if side else b.source) + 16 * row_number, <const uint8_t*> address, 16)

@@ -10,6 +10,7 @@ from scapy.packet import Raw
 
 import namespaces
 from isolation import isolated
+from tunnel_client import SmallClient
 
 from .world import EGRESS, EGRESS6, SERVER, SERVER6, WORKLOAD, WORKLOAD6, World, inner, valid
 
@@ -56,18 +57,24 @@ def test_a_workload_hears_that_nobody_listens(tmp_path: Path) -> None:
         client.close()
 
 
+def joined(world: World, family: int, header: IP | IPv6) -> tuple[SmallClient, socket.socket]:
+    """A connector whose workload has written to a server, and the server's socket, connected to whom it heard."""
+    with namespaces.inside(world.internet):
+        server = socket.socket(family, socket.SOCK_DGRAM)
+    server.bind((header.dst, 7))
+    server.settimeout(5)
+    client = world.connect()
+    client.send(bytes(header / UDP(sport=5555, dport=7) / Raw(b"hello")), vni=2)
+    _, peer = server.recvfrom(100)
+    server.connect(peer)
+    return client, server
+
+
 @isolated
 def test_a_server_hears_that_a_workload_does_not_listen(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
-        with namespaces.inside(world.internet):
-            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind((SERVER, 7))
-        server.settimeout(5)
-        client = world.connect()
-        client.send(bytes(IP(src=WORKLOAD, dst=SERVER) / UDP(sport=5555, dport=7) / Raw(b"hello")), vni=2)
-        _, peer = server.recvfrom(100)
-        server.connect(peer)
+        client, server = joined(world, socket.AF_INET, IP(src=WORKLOAD, dst=SERVER))
         server.send(b"answer")
         answer = inner(client.receive())[2]
         client.send(bytes(IP(src=WORKLOAD, dst=SERVER) / ICMP(type=3, code=3) / Raw(answer)), vni=2)
@@ -94,14 +101,7 @@ def test_a_packet_without_ttl_is_told_of_by_the_edges_address(tmp_path: Path) ->
 def test_a_server_learns_what_fits_the_tunnel(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
-        with namespaces.inside(world.internet):
-            server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        server.bind((SERVER6, 7))
-        server.settimeout(5)
-        client = world.connect()
-        client.send(bytes(IPv6(src=WORKLOAD6, dst=SERVER6) / UDP(sport=5555, dport=7) / Raw(b"hello")), vni=2)
-        _, peer = server.recvfrom(100)
-        server.connect(peer)
+        client, server = joined(world, socket.AF_INET6, IPv6(src=WORKLOAD6, dst=SERVER6))
         server.setsockopt(socket.IPPROTO_IPV6, 23, 2)              # IPV6_MTU_DISCOVER, DO
         server.send(bytes(1452))
         with pytest.raises(OSError, match="too long"):
