@@ -19,7 +19,7 @@ from dtls_pair import contexts
 from fuzz import fuzz_capture, fuzz_yamux
 from zcc import config
 from zcc.connector import packets
-from zcc.connector.dns_tcp import frame, read_message
+from zcc.connector.dns_stream import frame, read_message
 from zcc.connector.health import read_request
 from zcc.dns.learning import ADDRESS_LIMIT, CHAIN_LIMIT, learn
 from zcc.dns.question import Question, parse_question

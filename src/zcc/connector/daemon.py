@@ -20,6 +20,7 @@ from zcc.connector.aliases import Aliases
 from zcc.connector.datapath import METHODS, Datapath
 from zcc.connector.dns import DnsService, Helpers
 from zcc.connector.dns_asked import DnsAsked, is_bare
+from zcc.connector.dns_asked_tcp import listen_over_tcp
 from zcc.connector.dns_control import DnsControl
 from zcc.connector.dns_gateways import Gateways
 from zcc.connector.dns_journal import Journal
@@ -35,7 +36,7 @@ from zcc.connector.metrics import ConnectorCollector
 from zcc.connector.naming import Naming
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
-from zcc.connector.plan import plan_of
+from zcc.connector.plan import listen_of, plan_of
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
 from zcc.connector.relay import ZpaRelay
 from zcc.connector.resolver import Resolver
@@ -117,9 +118,10 @@ class Connector:
         aliases = Aliases(self.doorway.name, internal)
         aliases.open()
         self._closers.callback(aliases.close)
-        dns_tcp = DnsTcp(self.dns, self.datapath, aliases.socket)
+        dns_tcp = DnsTcp(self.dns, self.datapath, aliases.socket).listener
         await dns_tcp.start(str(internal[1]), DNS_TCP_PORT)
         self._closers.push_async_callback(dns_tcp.close)
+        self._closers.push_async_callback(await listen_over_tcp(self.asked, listen_of(self.settings, self.rulebook)))
         await self.relay.start(str(internal[1]), RELAY_TCP_PORT, RELAY_UDP_PORT)
         self._closers.push_async_callback(self.relay.close)
         self._subscribe()

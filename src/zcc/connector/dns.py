@@ -28,6 +28,7 @@ from zcc.connector.dns_journal import NO_GATEWAY, NO_REVIEW, Journal, Origin, Ou
 from zcc.connector.full_pools import Client, FullPools, Taken
 from zcc.connector.ports import Datapath, Place, Punt
 from zcc.connector.resolver import Resolver
+from zcc.connector.shares import Shares
 from zcc.connector.sharing import Sharing
 from zcc.connector.teaching import Teacher
 from zcc.dns import answers
@@ -45,9 +46,8 @@ from zcc.policy.objects.stance import Stance
 from zcc.synthetic.lease import Lease
 
 LOOKUPS_LIMIT = 2048  # queries that wait for a lease, each a task and a packet
-LOOKUPS_OF_NAMESPACE_LIMIT = 512
 NO_APPLICATION = "no application of this namespace has this name"
-OVERLOADED = "too many queries wait for an address"
+OVERLOADED = "too many queries wait for an address, most of them this client's"
 NO_SERVER = IPv4Address(0)  # the connector itself was asked
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class DnsService:
         self._teacher, self._sharing, self._full = helpers.teacher, helpers.sharing, helpers.full
         self._journal = journal
         self._pending = Pending()
-        self._lookups: Counter[int] = Counter()
+        self._lookups = Shares(LOOKUPS_LIMIT)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- over UDP ----
@@ -259,25 +259,24 @@ class DnsService:
 
     async def complete(self, origin: Origin, ruled: Ruled, wire: bytes) -> Completed:
         """Fetch what a verdict needs and make the answer; SERVFAIL with the reason when it can not be had."""
-        verdict, namespace = ruled.verdict, origin.asker.namespace
+        verdict = ruled.verdict
         assert isinstance(verdict, NeedLease | NeedName | Redirect), "the other verdicts need nothing"
-        if (self._lookups.total() >= LOOKUPS_LIMIT
-                or self._lookups[namespace] >= LOOKUPS_OF_NAMESPACE_LIMIT):  # fmt: skip
+        whose = origin.asker.whose
+        if not self._lookups.take(*whose):
             self.counts["overloaded"] += 1
             return Completed(answers.failure(verdict.question, OVERLOADED))
-        self._lookups[namespace] += 1
         try:
             if isinstance(verdict, Redirect):
                 return await self._redirected(origin, verdict, wire, ruled.ruling)
             if isinstance(verdict, NeedName):
-                return Completed(await self._pointer(namespace, verdict))
+                return Completed(await self._pointer(origin.asker, verdict))
             return await self._address(origin, verdict)
         except ZccError as error:
             self.counts["failed"] += 1
             log.debug("no address for %s: %s", verdict.question.text, error)
             return Completed(answers.failure(verdict.question, "the private edge can not be asked"))
         finally:
-            self._lookups[namespace] -= 1
+            self._lookups.give_back(*whose)
 
     async def _redirected(self, origin: Origin, verdict: Redirect, wire: bytes, ruling: Ruling) -> Completed:
         found = await self._gateways.answer(verdict.gateway, wire, verdict.question)
@@ -297,7 +296,7 @@ class DnsService:
     async def _address(self, origin: Origin, verdict: NeedLease) -> Completed:
         question, ttl = verdict.question, self._interceptor.ttl
         try:
-            lease = await self._resolver.lease(origin.asker.namespace, verdict.name, verdict.pool)
+            lease = await self._resolver.lease(origin.asker.namespace, verdict.name, verdict.pool, origin.asker.client)
         except Refused as error:
             if error.code == Code.POOL_FULL:
                 return self._full_pool(origin, verdict)
@@ -316,11 +315,11 @@ class DnsService:
         message = None if taken.stance is Stance.OPEN else answers.failure(verdict.question, taken.reason)
         return Completed(message, taken=taken)
 
-    async def _pointer(self, namespace: int, verdict: NeedName) -> bytes:
+    async def _pointer(self, asker: Asker, verdict: NeedName) -> bytes:
         question, ttl = verdict.question, self._interceptor.ttl
-        owner = await self._resolver.owner(verdict.address)
-        # Who may not have the name may not learn it from its address either.
-        lease = await self._resolver.lease(namespace, owner.name, owner.pool) if isinstance(owner, Lease) else None
+        owner, lease = await self._resolver.owner(verdict.address, asker.whose), None
+        if isinstance(owner, Lease):  # who may not have the name may not learn it from its address either
+            lease = await self._resolver.lease(asker.namespace, owner.name, owner.pool, asker.client)
         if lease is None:
             return answers.absent(question, reverse_zone(verdict.address), min(ttl, 5))
         return answers.pointer(question, lease.name, ttl)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
-from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT
+from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, DnsListen
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings, IngressSettings, IoSettings
 from zcc.dns.intercept import ONLY_ADDRESSES
@@ -42,7 +42,7 @@ class Plan:
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
     dns_by_location: bool = False  # whether an owned name's address depends on the client's location
-    dns_listen: tuple[str, int, int, int] | None = None  # address, port; namespace and location id of its clients
+    dns_listen: DnsListen | None = None
 
 
 def idle_times(ingress: IngressSettings) -> tuple[dict[str, float], tuple[tuple[int, int, int, float], ...]]:
@@ -70,7 +70,7 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         ZccError: the file has no internal network.
     """
     namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
-    direct, zia, listen = settings.direct, settings.zia, settings.dns.listen
+    direct, zia = settings.direct, settings.zia
     idle, times = idle_times(settings.ingress)
     if settings.kernel.internal is None:
         raise ZccError("kernel.internal is missing; give a network such as 198.18.0.0/16")
@@ -97,10 +97,16 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         midstream=settings.ingress.midstream,
         dns_text=ONLY_ADDRESSES,
         dns_by_location=any(pool.locations or pool.location_groups for pool in settings.pools),
-        dns_listen=None if listen is None else (
-            str(listen.address.address),
-            listen.address.port,
-            namespaces[listen.namespace or settings.namespaces[0].name],
-            rulebook.location_ids[listen.location or settings.location_names[0]],
-        ),
+        dns_listen=listen_of(settings, rulebook),
     )
+
+
+def listen_of(settings: ConnectorSettings, rulebook: Rulebook) -> DnsListen | None:
+    """Return where clients may ask the connector itself, and to what they belong."""
+    listen = settings.dns.listen
+    if listen is None:
+        return None
+    namespaces = {namespace.name: namespace.id for namespace in settings.namespaces}
+    namespace = namespaces[listen.namespace or settings.namespaces[0].name]
+    location = rulebook.location_ids[listen.location or settings.location_names[0]]
+    return str(listen.address.address), listen.address.port, namespace, location

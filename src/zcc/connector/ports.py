@@ -85,6 +85,9 @@ class Place(NamedTuple):
     location: int
 
 
+DnsListen = tuple[str, int, int, int]  # address, port; namespace and location id of its clients
+
+
 class Datapath(Protocol):
     """Commands to the worker, carried out in the order given."""
 

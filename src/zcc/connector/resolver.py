@@ -3,8 +3,8 @@
 Journey: `dns` and `stray` ask here; what is not known and fresh is asked of the private edge, once
 however many wait. A lease that leaves here is in the data plane already: an answer sent after it can not
 overtake it. With the edge unreachable the newest lease ever told is used, as long as no other name can have
-got its address; what it may be used for the edge decides at every stream. Asks are bounded for each namespace
-and as a whole, so that one workload's flood of names does not starve the others. One thread, the event loop's.
+got its address; what it may be used for the edge decides at every stream. Asks are bounded and shared between namespaces and
+their clients, so that one workload's flood of names does not starve the others. One thread, the event loop's.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from zcc.clock import Clock
 from zcc.connector.ports import Datapath, Names
+from zcc.connector.shares import Shares
 from zcc.errors import LedgerError
 from zcc.mtunnel.errors import EdgeDown, Refused, TunnelError
 from zcc.synthetic.lease import Lease, Tombstone
@@ -23,7 +24,6 @@ from zcc.synthetic.leases import CachedLease, LeaseCache
 from zcc.synthetic.pool import DEFAULT_POOL
 
 ASKS_LIMIT = 512
-ASKS_OF_NAMESPACE_LIMIT = 128
 PATIENCE_S = 2.0  # below the 5 s after which common resolvers ask again
 DENIED_S = 5.0  # a no is remembered this long
 DENIED_LIMIT = 16_384
@@ -76,7 +76,7 @@ class Resolver:
         self._namespace_name = namespace_name
         self._pools = pools
         self._asking: dict[Hashable, asyncio.Task[Told]] = {}
-        self._asks_of: Counter[str] = Counter()
+        self._asks = Shares(ASKS_LIMIT)
         self._denied: dict[Hashable, int] = {}  # → until, monotonic ns
 
     def restore(self) -> int:
@@ -102,17 +102,22 @@ class Resolver:
         self._install(cached)
         return cached.lease.address
 
-    async def lease(self, namespace: int, name: str, pool: str = DEFAULT_POOL) -> Lease | None:
+    async def lease(
+        self, namespace: int, name: str, pool: str = DEFAULT_POOL, client: Hashable = None
+    ) -> Lease | None:
         """Return a name's lease in a pool; the data plane knows it then. None = no application's of that namespace.
 
+        Args:
+            client: of the namespace, for whose share of the questions it is asked.
         Raises:
             EdgeDown: nobody could be asked and nothing safe is remembered; Overloaded likewise.
             Refused: an application covers the name and the answer is no.
             OtherPool: the edge's pool of that name is another network.
         """
         label = self._namespace_name(namespace)
+        key = label, name, pool
         try:
-            found, asked = await self._ask((label, name, pool), label, lambda: self._edge.resolve(label, name, pool))
+            found, asked = await self._ask(key, (namespace, client), lambda: self._edge.resolve(*key))
         except (EdgeDown, Overloaded):
             stale = self._stale("lease_stale", self._cache.get(label, name, pool))
             if stale is None:
@@ -124,9 +129,11 @@ class Resolver:
         self._keep(label, found, asked)
         return found
 
-    async def owner(self, address: IPv4Address) -> Lease | Tombstone | None:
+    async def owner(self, address: IPv4Address, whose: tuple[Hashable, ...] = ()) -> Lease | Tombstone | None:
         """Return the lease of a pool address; the data plane knows it then. Else who had it last; None = nobody ever had.
 
+        Args:
+            whose: namespace and client, for whose share of the questions it is asked.
         Raises:
             EdgeDown: nobody could be asked and nothing safe is remembered; Overloaded likewise.
         """
@@ -135,7 +142,7 @@ class Resolver:
             self._install(cached)
             return cached.lease
         try:
-            found, asked = await self._ask(address, "", lambda: self._edge.who_is(address))
+            found, asked = await self._ask(address, whose, lambda: self._edge.who_is(address))
         except Refused:
             return None
         except (EdgeDown, Overloaded):
@@ -160,20 +167,19 @@ class Resolver:
         return network is not None and lease.address in network
 
     async def _ask(
-        self, key: Hashable, namespace: str, ask: Callable[[], Awaitable[Answer]]
+        self, key: Hashable, whose: tuple[Hashable, ...], ask: Callable[[], Awaitable[Answer]]
     ) -> Told:
         if self._denied.get(key, 0) > self._clock.monotonic_ns():
             self.counts["denied_again"] += 1
             return None, self._clock.time()
         task = self._asking.get(key)
         if task is None:
-            if len(self._asking) >= ASKS_LIMIT or self._asks_of[namespace] >= ASKS_OF_NAMESPACE_LIMIT:
+            if not self._asks.take(*whose):
                 self.counts["overloaded"] += 1
                 raise Overloaded("too many questions wait for the private edge; is a workload at fault?")
             task = asyncio.ensure_future(self._ask_edge(ask))
             self._asking[key] = task
-            self._asks_of[namespace] += 1
-            task.add_done_callback(lambda done: self._asked(key, namespace, done))
+            task.add_done_callback(lambda done: self._asked(key, whose, done))
         # Whoever waits may be cancelled; the others' question goes on.
         return await asyncio.shield(task)
 
@@ -186,11 +192,9 @@ class Resolver:
         except TimeoutError:
             raise EdgeDown(f"the private edge did not answer within {PATIENCE_S:g} s") from None
 
-    def _asked(self, key: Hashable, namespace: str, task: asyncio.Task[Told]) -> None:
+    def _asked(self, key: Hashable, whose: tuple[Hashable, ...], task: asyncio.Task[Told]) -> None:
         del self._asking[key]
-        self._asks_of[namespace] -= 1
-        if not self._asks_of[namespace]:
-            del self._asks_of[namespace]
+        self._asks.give_back(*whose)
         if task.cancelled() or task.exception() is not None:
             return
         if task.result()[0] is None:

@@ -18,11 +18,13 @@ from zcc.connector import packets
 from zcc.connector.ports import Datapath, FlowRecord, Punt
 from zcc.connector.resolver import Resolver
 from zcc.connector.sessions import Labels, Records, session_fields
+from zcc.connector.shares import Shares
 from zcc.errors import ZccError
 from zcc.synthetic.lease import Lease, Tombstone
 
 WAITING_LIMIT = 4096  # packets held while the edge is asked; 64 of them fit a megabyte at most
 WAITING_OF_ADDRESS_LIMIT = 16
+Whose = tuple[int, IPv4Address | IPv6Address]  # namespace and client
 STRAY_RULE = "ZPA Pool For Stray Traffic"
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,8 @@ class Stray:
         self._resolver = resolver
         self._records = records
         self._labels = labels
-        self._waiting: dict[IPv4Address | IPv6Address, list[Punt]] = {}
-        self._held = 0
+        self._waiting: dict[IPv4Address, list[tuple[Punt, Whose]]] = {}
+        self._held = Shares(WAITING_LIMIT)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def unknown(self, punt: Punt) -> None:
@@ -48,33 +50,34 @@ class Stray:
             self.counts["unreadable"] += 1
             return
         waiting = self._waiting.get(inner.destination)
-        if self._held >= WAITING_LIMIT or (waiting is not None and len(waiting) >= WAITING_OF_ADDRESS_LIMIT):
+        whose = punt.namespace, inner.source
+        if (waiting is not None and len(waiting) >= WAITING_OF_ADDRESS_LIMIT) or not self._held.take(*whose):
             self.counts["overflow"] += 1
             self._refuse(punt, "too many packets wait")
             return
-        self._held += 1
         if waiting is not None:
-            waiting.append(punt)
+            waiting.append((punt, whose))
             return
-        self._waiting[inner.destination] = [punt]
-        task = asyncio.ensure_future(self._settle(inner.destination))
+        self._waiting[inner.destination] = [(punt, whose)]
+        task = asyncio.ensure_future(self._settle(inner.destination, whose))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _settle(self, address: IPv4Address) -> None:
+    async def _settle(self, address: IPv4Address, whose: Whose) -> None:
         found: Lease | Tombstone | None = None
         reason = "nobody's address"
         try:
-            found = await self._resolver.owner(address)
+            found = await self._resolver.owner(address, whose)
         except ZccError as error:
             reason = str(error)
         finally:
             waiting = self._waiting.pop(address)
-            self._held -= len(waiting)
+            for _, of in waiting:
+                self._held.give_back(*of)
         if isinstance(found, Tombstone):
             self.counts["tombstones"] += 1
             reason = stale(found)
-        for punt in waiting:
+        for punt, _ in waiting:
             if isinstance(found, Lease):
                 self.counts["healed"] += 1
                 self._datapath.resume(punt)

@@ -25,6 +25,11 @@ class Asker:
     port: int
     server: IPv4Address | IPv6Address
 
+    @property
+    def whose(self) -> tuple[int, IPv4Address | IPv6Address]:
+        """Return whose share of what is bounded it takes: the namespace's, and the client's of it."""
+        return self.namespace, self.client
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:

@@ -18,7 +18,7 @@ Ttl = Annotated[Duration, AfterValidator(_whole_seconds)]
 
 
 class DnsListenSettings(Settings):
-    """Where clients may ask the connector directly, over UDP, beside what GWLB brings."""
+    """Where clients may ask the connector directly, over UDP and TCP, beside what GWLB brings."""
 
     address: HostPort = Field(description="IPv4 address and port, such as 10.1.200.11:53")
     namespace: str = Field(default="", description="of every client; empty: the first of the file")

@@ -1,6 +1,7 @@
 """DNS that crosses the connector over UDP: what is sent, and in which order."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
@@ -27,11 +28,11 @@ from tests.zcc.connector.fakes import (
 )
 
 from zcc.clock import ManualClock
-from zcc.connector import dns as module
 from zcc.connector.dns import DnsService
 from zcc.connector.dns_journal import Journal
 from zcc.connector.ports import Punt
 from zcc.connector.resolver import Resolver
+from zcc.connector.shares import Shares
 from zcc.connector.teaching import Teacher
 from zcc.dns.intercept import Interceptor
 from zcc.dns.settings import DnsSettings
@@ -80,9 +81,9 @@ def bench(tmp_path):
     made.cache.close()
 
 
-def query(name: str = PORTAL.name, rdtype: str = "A", message_id: int = 7) -> Punt:
+def query(name: str = PORTAL.name, rdtype: str = "A", message_id: int = 7, source: str = CLIENT) -> Punt:
     message = dns.message.make_query(name, rdtype, use_edns=0, id=message_id)
-    packet = IP(src=CLIENT, dst=SERVER) / UDP(sport=40000, dport=53) / message.to_wire()
+    packet = IP(src=source, dst=SERVER) / UDP(sport=40000, dport=53) / message.to_wire()
     return Punt(1, 1, 1, 0, packet=bytes(packet), header=b"geneve")
 
 
@@ -162,10 +163,15 @@ def test_pointer_of_an_unused_address_is_nxdomain(bench):
     assert bench.reply.rcode() == dns.rcode.NXDOMAIN
 
 
-def test_one_namespace_may_not_hold_all_lookups(bench, monkeypatch):
-    monkeypatch.setattr(module, "LOOKUPS_OF_NAMESPACE_LIMIT", 1)
-    bench.send(query("a.corp.example"), query("b.corp.example"))
-    assert bench.service.counts["overloaded"] == 1
+def test_one_workload_s_flood_of_names_leaves_room_for_the_first_questions_of_others(bench):
+    bench.service._lookups = Shares(60)
+    flood = [query(f"{n}.corp.example") for n in range(300)]
+    neighbour, other = query(source="10.8.6.5"), replace(query(), namespace=2)
+    bench.send(*flood, neighbour, other)
+    assert bench.service.counts["overloaded"] == 300 - 20
+    rcodes = {id(said[1]): bytes(IP(said[2])[UDP].payload)[3] & 15 for said in bench.datapath.said if said[0] == "reply"}
+    assert rcodes[id(neighbour)] == rcodes[id(other)] == dns.rcode.NOERROR
+    assert Counter(rcodes.values()) == {dns.rcode.NOERROR: 22, dns.rcode.SERVFAIL: 280}
 
 
 def test_answer_teaches_before_it_goes_on(bench):

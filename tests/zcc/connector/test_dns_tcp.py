@@ -24,11 +24,13 @@ from tests.zcc.connector.fakes import (
 )
 
 from zcc.clock import ManualClock
-from zcc.connector import dns_tcp as module
+from zcc.connector import dns_stream as module
 from zcc.connector.dns import DnsService
 from zcc.connector.dns_journal import Journal
-from zcc.connector.dns_tcp import DnsTcp, frame, read_message
+from zcc.connector.dns_stream import frame, read_message
+from zcc.connector.dns_tcp import DnsTcp
 from zcc.connector.resolver import Resolver
+from zcc.connector.shares import Shares
 from zcc.connector.teaching import Teacher
 from zcc.dns.intercept import Interceptor
 from zcc.dns.settings import DnsSettings
@@ -53,7 +55,8 @@ class Bench:
             DnsSettings(), self.datapath, helpers(resolver, interceptor, teacher, clock),
             Journal(self.records, labels(self.names), clock))
         self.flows = FakeFlows()
-        self.listener = DnsTcp(service, self.flows, self.bound)
+        self.tcp = DnsTcp(service, self.flows, self.bound)
+        self.listener = self.tcp.listener
         self.asked: list[dns.message.Message] = []
         self.batch = 1
         self.silent = False
@@ -108,6 +111,12 @@ def bench(tmp_path):
     made = Bench(tmp_path)
     yield made
     made.cache.close()
+
+
+def full() -> Shares:
+    shares = Shares(1)
+    assert shares.take("another")
+    return shares
 
 
 async def answer(reader) -> dns.message.Message:
@@ -189,7 +198,7 @@ def test_server_that_can_not_be_reached_is_a_failure(bench):
     def refuse(alias, port):
         raise OSError("no route")
 
-    bench.listener._connect = refuse
+    bench.tcp._connect = refuse
 
     async def talk(reader, writer):
         writer.write(asked("www.example"))
@@ -208,11 +217,11 @@ def test_idle_connection_is_closed(bench, monkeypatch):
 
 
 @pytest.mark.parametrize("why", ["no flow", "too many"])
-def test_connection_without_a_flow_or_room_is_reset(bench, why, monkeypatch):
+def test_connection_without_a_flow_or_room_is_reset(bench, why):
     if why == "no flow":
         bench.flows.flow = None
     else:
-        monkeypatch.setattr(module, "CONNECTIONS_OF_NAMESPACE_LIMIT", 0)
+        bench.listener._shares = full()
 
     async def talk(reader, writer):
         with pytest.raises(ConnectionResetError):

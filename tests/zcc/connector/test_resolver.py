@@ -9,6 +9,7 @@ from tests.zcc.connector.fakes import POOLS, PORTAL, FakeDatapath, FakeEdge, Fak
 from zcc.clock import ManualClock
 from zcc.connector import resolver as module
 from zcc.connector.resolver import OtherPool, Overloaded, Resolver
+from zcc.connector.shares import Shares
 from zcc.mtunnel.errors import Code, EdgeDown, Refused
 from zcc.synthetic.lease import Lease, Tombstone
 from zcc.synthetic.leases import LeaseCache
@@ -102,8 +103,8 @@ def test_refusal_of_the_edge_goes_through(bench):
         asyncio.run(bench.resolver.lease(1, NAME))
 
 
-def test_one_namespace_can_not_take_all_questions(bench, monkeypatch):
-    monkeypatch.setattr(module, "ASKS_OF_NAMESPACE_LIMIT", 2)
+def test_neither_a_client_nor_a_namespace_can_take_all_questions(bench):
+    bench.resolver._asks = Shares(6)
 
     async def ask():
         bench.edge.gate = asyncio.Event()
@@ -111,6 +112,10 @@ def test_one_namespace_can_not_take_all_questions(bench, monkeypatch):
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await bench.resolver.lease(1, "third.corp.example")
+        with pytest.raises(Overloaded):
+            await bench.resolver.owner(IPv4Address("10.254.0.99"), (1, None))
+        waiting.append(asyncio.ensure_future(bench.resolver.lease(1, "third.corp.example", client="another")))
+        await asyncio.sleep(0)
         other = asyncio.ensure_future(bench.resolver.lease(2, NAME))
         await asyncio.sleep(0)
         bench.edge.gate.set()
