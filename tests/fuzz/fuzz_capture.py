@@ -39,7 +39,7 @@ INTERESTING = (0, 1, 2, 3, 4, 6, 8, 9, 16, 17, 0x0A, 0x0D, 0x1A, 0x45, 0x60, 0x7
 LINKS = {0: b"\x02\0\0\0", 1: bytes(12) + b"\x08\x00", 101: b"", 108: b"\0\0\0\x02", 113: bytes(14) + b"\x08\x00",
          228: b"", 276: b"\x08\x00" + bytes(18)}
 ENDPOINT = gwlb.endpoint_id("vpce-0aaaaaaaaaaaaaaa1")  # as in the example
-POLICY = ("policy", "policy_stray")  # counted in a flow too
+POLICY = ("policy", "policy_stray", "rejected")  # counted in a flow too
 FILES = 50  # whose frames go through one replay
 
 

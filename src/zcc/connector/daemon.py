@@ -12,7 +12,6 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from ipaddress import IPv4Address, IPv6Address
 
 from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
@@ -33,7 +32,7 @@ from zcc.connector.in_use import InUse
 from zcc.connector.local_socket import NAME as SOCKET_NAME
 from zcc.connector.local_socket import Answerer, LocalSocket
 from zcc.connector.metrics import ConnectorCollector
-from zcc.connector.naming import Naming
+from zcc.connector.naming import naming_of
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
 from zcc.connector.plan import listen_of, plan_of
@@ -48,7 +47,6 @@ from zcc.connector.sharing import Sharing
 from zcc.connector.status import Status
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
-from zcc.connector.traffic_names import TrafficNames
 from zcc.dns.intercept import Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
@@ -237,8 +235,7 @@ class Connector:
         interceptor = Interceptor(names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds()))
         unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
-        numbers = TrafficNames(names, self.rulebook.likeness)
-        self.naming = Naming(self.datapath, numbers.number_of, self._may_teach, self.clock)
+        self.naming = naming_of(settings, self.rulebook, self.teacher, self.datapath, self.clock)
         self._tasks.append(asyncio.create_task(self.naming.run(), name="naming"))
         journal = Journal(self.logs, self.labels, self.clock)
         ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
@@ -290,11 +287,6 @@ class Connector:
             handlers["tunnel_closed"] = lambda punt: tunnels.on_closed(punt.slot)
         for reason, handler in handlers.items():
             self.datapath.subscribe(reason, handler)
-
-    def _may_teach(self, name: str, address: IPv4Address | IPv6Address) -> bool:
-        """Whether a name that a flow has said may name new flows to its address too."""
-        public = self.rulebook.names.application_of(name) is None and self.teacher.may_have_a_name(address)
-        return self.settings.naming.teach_addresses and public and self.rulebook.speaks_of(name)
 
     def _flow_closed(self, punt: Punt) -> None:
         flow: FlowRecord | None = punt.flow

@@ -22,11 +22,15 @@ from typing import Protocol
 from zcc.clock import NS_PER_S, Clock
 from zcc.connector import packets
 from zcc.connector.ports import Punt
+from zcc.connector.rulebook import Rulebook
+from zcc.connector.settings import ConnectorSettings
+from zcc.connector.teaching import Teacher
+from zcc.connector.traffic_names import TrafficNames
 from zcc.names.reader import DatagramReader, StreamReader
 from zcc.names.said import UNREAD, Said
 from zcc.policy.objects.unnamed import NAMINGS
 
-__all__ = ["Naming", "Plane"]
+__all__ = ["Naming", "Plane", "naming_of"]
 
 FLOWS_LIMIT = 2048  # that have said something, but not their name
 WAIT_S = 10
@@ -153,6 +157,15 @@ class Naming:
         elif heard == SEVERAL and before is not None and before.taught is not None:
             self.counts["addresses_several"] += 1
             self._plane.forget(*key, *before.taught)
+
+
+def naming_of(settings: ConnectorSettings, rulebook: Rulebook, teacher: Teacher, plane: Plane, clock: Clock) -> Naming:
+    """Make the Naming of a connector's policy: of the running one, and of a replay."""
+
+    def may_teach(name: str, address: Address) -> bool:
+        return settings.naming.teach_addresses and teacher.may_be_said(name, address)
+
+    return Naming(plane, TrafficNames(rulebook.names, rulebook.likeness).number_of, may_teach, clock)
 
 
 def _fed(reader: StreamReader | DatagramReader, inner: packets.Inner, base: int) -> Said | None:

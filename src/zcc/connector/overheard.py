@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any, cast
 
+from zcc.clock import Clock
 from zcc.connector.dns_control import DnsControl
 from zcc.connector.ports import Datapath
 from zcc.connector.rulebook import Rulebook
@@ -42,36 +43,23 @@ class _Asked:
     names: dict[str, None] = field(default_factory=dict)
 
 
-class _CaptureClock:
-    """The time of the capture."""
-
-    now_s = 0.0
-
-    def monotonic_ns(self) -> int:
-        """Return the time of the last packet."""
-        return int(self.now_s * 1e9)
-
-    def time(self) -> float:
-        """Return it in seconds."""
-        return self.now_s
-
-
 class Overheard:
     """The DNS of one capture."""
 
-    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn, world: World | None = None) -> None:
+    def __init__(self, settings: ConnectorSettings, rulebook: Rulebook, learn: Learn, clock: Clock,
+                 world: World | None = None) -> None:
         """Compose.
 
         Args:
             learn: makes an address belong to a name.
+            clock: the capture's.
             world: what is known beside the policy; None = nothing.
         """
         self.answered_here = 0
         self.rule = ""  # that decided the last query
         self._tally: dict[tuple[str, str], _Asked] = {}
         known = world or World()
-        self._clock = _CaptureClock()
-        self._control = DnsControl(settings, self._clock, lambda: known)
+        self._clock, self._control = clock, DnsControl(settings, clock, lambda: known)
         self._namespaces = {namespace.id: namespace.name for namespace in settings.namespaces}
         self._places = {number: name for name, number in rulebook.location_ids.items()}
         self._names, self._learn, self._pools = rulebook.names, learn, settings.pool_networks
@@ -82,28 +70,27 @@ class Overheard:
         )
         unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         # A Teacher calls nothing of its data plane but learn.
-        self._teacher = Teacher(cast(Datapath, _Learner(learn)), rulebook.names, rulebook.speaks_of, unlearnable)
+        self.teacher = Teacher(cast(Datapath, _Learner(learn)), rulebook.names, rulebook.speaks_of, unlearnable)
         self._pending = Pending()
 
-    def query(self, asker: Asker, wire: bytes, now_s: float, location: int) -> bool:
+    def query(self, asker: Asker, wire: bytes, location: int) -> bool:
         """Hear a query; return whether the connector answers it itself, or asks for the client, instead of forwarding it.
 
         Args:
             location: the data plane's number of the client's.
         """
-        self._clock.now_s = now_s
         verdict = self._interceptor.decide(wire)
         ruled = self._control.rule(verdict, asker, self._namespaces.get(asker.namespace, ""), self._places.get(location, ""))
         question = parse_question(wire)
         if isinstance(question, Question):
-            self._pending.note(asker, question, now_s, ruled.ruling)
+            self._pending.note(asker, question, self._clock.time(), ruled.ruling)
             self._count(ruled.action, ruled.ruling.rule, question.text)
         self.rule = ruled.ruling.rule
         here = not isinstance(ruled.verdict, Forward)
         self.answered_here += here
         return here
 
-    def answer(self, asker: Asker, wire: bytes, now_s: float, location: int, stand_in: bool) -> None:
+    def answer(self, asker: Asker, wire: bytes, location: int, stand_in: bool) -> None:
         """Hear an answer; it teaches if it was asked for, and what the rules leave of it.
 
         Args:
@@ -111,7 +98,7 @@ class Overheard:
             stand_in: whether an address outside the pool may stand for a synthetic one.
         """
         learned = learn(wire, self._floor, self._ceiling)
-        asked = None if learned is None else self._pending.take(asker, learned.id, learned.asked, now_s)
+        asked = None if learned is None else self._pending.take(asker, learned.id, learned.asked, self._clock.time())
         if learned is None or asked is None:
             return
         if self._names.application_of(learned.asked[0]) is not None:
@@ -123,7 +110,7 @@ class Overheard:
             self._count(reviewed.action or "RES_CHANGED", reviewed.rule, learned.asked[0])
             learned = learn(reviewed.message, self._floor, self._ceiling)
         if learned is not None:
-            self._teacher.teach(asker.namespace, learned)
+            self.teacher.teach(asker.namespace, learned)
 
     def tally(self) -> list[dict[str, Any]]:
         """Return what became of queries and answers: how many by action and rule, with some of their names."""

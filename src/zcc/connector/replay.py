@@ -1,63 +1,55 @@
 """Replay: a capture through the connector's own decoding, keying, flow table and rules. Nothing is sent or opened.
 
-    capture ▶ link ▶ outer UDP 6081? ─yes─▶ geneve ▶ gwlb ▶ endpoint ─┐
-                                     └no─▶ plain ────────────────────┴▶ packet ▶ flowkey ▶ flowtable ─miss─▶ classify
+    capture ▶ arrival ▶ flowkey ▶ flowtable ─miss─▶ names ▶ classify
+                                      └─ DNS ▶ overheard, first words ▶ listening ─▶ names; the flow is decided again
 
-Journey: `zcc replay`, the doorway to fastpath beside `datapath`; `overheard` learns names, `replayed` prints. Packets go one
-by one through a batch of one row, so that a DNS answer is learned before the packet behind it; time is that of the capture.
+Journey: `zcc replay`, the doorway to fastpath beside `datapath`; `arrival` decodes, `overheard` and `listening` learn names,
+`replayed` prints. Packets go one by one through a batch of one row, so that a DNS answer is learned before the packet behind
+it; time is that of the capture.
 
-Each packet is taken for what it is, Geneve or plain. A plain one counts as if it had come by the first endpoint of the
-settings, unless it is to or from the connector itself (its addresses, its edges, its internal network): then it is no
-workload's and only counted. Who began a flow whose first packet is missing is told by SYN+ACK, by a well-known source port
-or, in Geneve, by the way it goes. The same file and settings give the same output: no chance comes in and no clock, but for
-the age of tags, which is that of now.
+Who began a flow whose first packet is missing is told by SYN+ACK, by a well-known source port or, in Geneve, by the way it
+goes. The same file and settings give the same output: no chance comes in and no clock, but for the age of tags, which is that
+of now.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from fastpath import flowkey, geneve, gwlb, packet
+from fastpath import flowkey, gwlb
 from fastpath.action import DropReason, Fragment
-from fastpath.batch import HEADROOM_BYTES, PacketBatch
-from fastpath.endpoint import EndpointMap
+from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowTable, TimeoutClass
-from fastpath.nametable import NameTable
+from zcc.clock import NS_PER_S
+from zcc.connector import replayed
+from zcc.connector.arrival import Arrivals, Place, mapped
 from zcc.connector.capture import Frame, read_frames
-from zcc.connector.link import LINK_TYPES, ip_packet
+from zcc.connector.capture_names import CaptureNames, naming_of, number_of
+from zcc.connector.listening import Listening
 from zcc.connector.overheard import Overheard
-from zcc.connector.ports import TCP, UDP
-from zcc.connector.replayed import DNS_HERE, ReplayedFlow, Summary, print_json, print_table, with_progress
+from zcc.connector.packets import ACK, SYN
+from zcc.connector.ports import TCP, UDP, FlowRecord
+from zcc.connector.replayed import DNS_HERE, Before, ReplayedFlow, Summary
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.pending import Asker
 from zcc.errors import CaptureError
 from zcc.feeds.watch import Watch
-from zcc.policy.model import STRAY_RULE, Method
+from zcc.policy.model import Method, Rule
+from zcc.policy.objects.unnamed import NAMINGS
 from zcc.policy.world import World
 
 __all__ = ["Replay", "run"]
 
-GENEVE_PORT = 6081
 DNS_PORT = 53
 WELL_KNOWN = 1024  # ports below are servers'
-EVERY_NAMESPACE = 0xFFFF
-NAMES = 1 << 18
-ROOM = 65_535
-FRAME_LIMIT = ROOM - HEADROOM_BYTES
-SYN, ACK = 0x02, 0x10
-HEADER_BYTES = {TCP: 20, UDP: 8, 1: 8, 58: 8}
-UDP_BYTES = 8
 SEED = bytes(range(32))  # in the open: nothing but the time this command takes could be attacked by aiming at it
-
-Address = IPv4Address | IPv6Address
+CAUSES_FROM = NAMINGS.index("ech")
 
 
 def run(settings: ConnectorSettings, path: Path, as_json: bool, out: TextIO) -> None:
@@ -68,55 +60,38 @@ def run(settings: ConnectorSettings, path: Path, as_json: bool, out: TextIO) -> 
     """
     replay, damage = Replay(settings, Watch(settings.feeds).world), None
     try:
-        for frame in with_progress(read_frames(path), path, out):
+        for frame in replayed.with_progress(read_frames(path), path, out):
             replay.take(frame)
     except CaptureError as error:
         damage = error
     flows, summary = replay.finish()
     if damage is None or summary.frames:
-        (print_json if as_json else print_table)(flows, summary, out)
+        (replayed.print_json if as_json else replayed.print_table)(flows, summary, out)
     if damage is not None:
         raise damage
 
 
-def own_addresses(settings: ConnectorSettings) -> frozenset[bytes]:
-    """Return the addresses of the connector and of its edges, 16 bytes each: what they say to each other is no workload's."""
-    addresses: list[Address] = [settings.ingress.address, settings.health.address]
-    if settings.direct is not None:
-        addresses += [address for address in (settings.direct.address, settings.direct.address6) if address is not None]
-    if settings.zpa is not None:
-        addresses += [edge.address for edge in settings.zpa.edges]
-    if settings.zia is not None:
-        addresses += [edge.address.address for edge in settings.zia.edges]
-    return frozenset(mapped(address) for address in addresses)
+class CaptureClock:
+    """The time of the last packet."""
 
+    now_ns = 0  # since 1970
 
-def mapped(address: Address) -> bytes:
-    """Return an address as the fast path holds it. Source: RFC 4291 §2.5.5.2."""
-    return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+    def monotonic_ns(self) -> int:
+        """Return it in nanoseconds."""
+        return self.now_ns
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a packet came from."""
-
-    namespace: int
-    location: int
-    plain: bool = False  # not in Geneve
-    outgoing: bool = False  # sent by the connector, to GWLB
+    def time(self) -> float:
+        """Return it in seconds."""
+        return self.now_ns / NS_PER_S
 
 
 @dataclass(slots=True)
-class Counts:
-    """What did not become a flow."""
+class _Live:
+    """A flow that has not ended."""
 
-    frames: int = 0
-    not_ip: int = 0
-    outside: int = 0
-    echoes: int = 0
-    link_types: Counter[int] = field(default_factory=Counter)
-    drops: Counter[str] = field(default_factory=Counter)
-    endpoints: Counter[int] = field(default_factory=Counter)
+    flow: ReplayedFlow
+    place: Place
+    word: int = 0  # of its name: fastpath.naming
 
 
 class Replay:
@@ -128,148 +103,55 @@ class Replay:
         Args:
             world: what is known beside the policy; None = nothing.
         """
-        self._settings, self._own = settings, own_addresses(settings)
-        self._rulebook = Rulebook(settings, world)
-        self._told_ns = time.monotonic_ns()
-        self._rules = self._rulebook.rules
-        numbers = {namespace.name: namespace.id for namespace in settings.namespaces}
-        places = [(e.id, numbers[e.namespace], self._rulebook.location_of(e.id)) for e in settings.endpoints]
-        self._endpoints = EndpointMap(places)
-        first = places[0] if places else (0, settings.namespaces[0].id, 1)
-        self._plain = Place(*first[1:], plain=True)
+        self._rulebook, self._clock = Rulebook(settings, world), CaptureClock()
+        self._arrivals = Arrivals(settings, self._rulebook.location_of)
+        self._pools = settings.pool_networks
+        self._batch, self._told_ns = self._arrivals.batch, time.monotonic_ns()
         idle = settings.ingress.idle
         self._table = FlowTable(settings.ingress.flows, {
             TimeoutClass[f"TIMEOUT_{name.upper()}"]: getattr(idle, name).total_seconds() for name in type(idle).model_fields
         })
-        self._names = NameTable(NAMES, SEED)
-        self._secret = flowkey.Secret(SEED)
-        self._overheard = Overheard(settings, self._rulebook, self._learn, world)
-        self._batch = PacketBatch(1, ROOM)
+        self._names, self._secret = CaptureNames(self._clock, SEED), flowkey.Secret(SEED)
+        self._overheard = Overheard(settings, self._rulebook, self._names.learn, self._clock, world)
+        self._listening = Listening(settings, self._rulebook, self._overheard.teacher, self._names, self._clock, self._named)
+        self._again = PacketBatch(1, 256)
         self._one = (np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.zeros(1, np.int32))
         self._due = np.zeros(64, np.int32)
-        self._now_ns = 0
-        self._connectors: dict[frozenset[bytes], bytes] = {}
-        self._live: dict[int, ReplayedFlow] = {}
+        self._live: dict[int, _Live] = {}
         self._ended: list[ReplayedFlow] = []
-        self._counts = Counts()
-        self._labels = ({number: name for name, number in numbers.items()},
+        self._labels = ({namespace.id: namespace.name for namespace in settings.namespaces},
                         {number: name for name, number in self._rulebook.location_ids.items()})
 
     def take(self, frame: Frame) -> None:
         """Send one frame through."""
-        counts = self._counts
-        counts.frames += 1
-        data = ip_packet(frame)
-        if data is None:
-            if frame.link_type in LINK_TYPES:
-                counts.not_ip += 1
-            else:
-                counts.link_types[frame.link_type] += 1
-            return
-        self._now_ns = max(self._now_ns, frame.time_ns)
-        place = self._load(data, frame.missing)
-        if place is None:
-            return
-        self._batch.namespace[0] = place.namespace
-        flowkey.build_batch(self._batch, self._secret)
-        self._expire()
-        self._follow(place)
+        place = self._arrivals.take(frame)
+        self._clock.now_ns = max(self._clock.now_ns, frame.time_ns)
+        self._listening.expire()
+        if place is not None:
+            flowkey.build_batch(self._batch, self._secret)
+            self._expire()
+            self._follow(place)
 
     def finish(self) -> tuple[list[ReplayedFlow], Summary]:
         """End all flows and return them by their first packet."""
         for index in list(self._live):
             self._end(index)
-        counts, flows = self._counts, sorted(self._ended, key=lambda flow: flow.started_ns)
+        counts, flows = self._arrivals.counts, sorted(self._ended, key=lambda flow: flow.started_ns)
         summary = Summary(
             flows=len(flows), packets=sum(sum(flow.packets) for flow in flows), bytes=sum(sum(flow.bytes) for flow in flows),
             frames=counts.frames, not_ip=counts.not_ip, outside=counts.outside, echoes=counts.echoes,
             dns_answered_here=self._overheard.answered_here, dns=self._overheard.tally(), link_types=dict(counts.link_types),
-            drops=dict(counts.drops.most_common()),
+            drops=dict(counts.drops.most_common()), namings=self._listening.counts, cut_short=self._listening.cut_short,
+            changed=sum(flow.before is not None for flow in flows),
             unknown_endpoints={gwlb.endpoint_name(id): n for id, n in counts.endpoints.most_common()},
         )  # fmt: skip
         return flows, summary
-
-    # ---- decode ----
-
-    def _load(self, data: bytes, missing: int) -> Place | None:
-        """Make row 0 the workload's packet, parsed; None if it is none or was dropped."""
-        batch = self._batch
-        # Bytes that the capture left out are zero here, so that lengths agree; headers must not lie in them.
-        whole = len(data) + missing
-        if whole > FRAME_LIMIT:
-            self._drop(DropReason.DROP_IO_TRUNCATED)
-            return None
-        batch.load([data.ljust(whole, b"\0")])
-        batch.inner_start[0], batch.inner_length[0] = batch.start[0], batch.length[0]
-        packet.parse_batch(batch)
-        place: Place | None = self._plain
-        if self._is_geneve():
-            place = self._open_geneve()
-        elif self._is_ours():
-            self._counts.outside += 1
-            return None
-        if place is not None and not batch.reason[0]:
-            there = HEADROOM_BYTES + len(data) - int(batch.l4_start[0])
-            if batch.fragment[0] != Fragment.FRAGMENT_LATER and there < HEADER_BYTES.get(int(batch.protocol[0]), 0):
-                batch.reason[0] = DropReason.DROP_IO_TRUNCATED
-        if batch.reason[0]:
-            self._drop(DropReason(batch.reason[0]))
-            return None
-        return place
-
-    def _is_geneve(self) -> bool:
-        batch = self._batch
-        return bool(
-            not batch.reason[0] and batch.ip_version[0] == 4 and batch.protocol[0] == UDP
-            and batch.fragment[0] != Fragment.FRAGMENT_LATER
-            and int(batch.destination_port[0]) in (GENEVE_PORT, self._settings.ingress.port)
-        )  # fmt: skip
-
-    def _is_ours(self) -> bool:
-        """Whether the plain packet of row 0 is the connector's own."""
-        batch, internal = self._batch, self._settings.kernel.internal
-        if batch.reason[0]:
-            return False
-        if self._own & {batch.source[0].tobytes(), batch.destination[0].tobytes()}:
-            return True
-        ends = (self._address(batch.source), self._address(batch.destination))
-        return internal is not None and any(end in internal for end in ends)
-
-    def _open_geneve(self) -> Place | None:
-        """Make the inner packet of an outer one, which is parsed, the packet of row 0."""
-        batch = self._batch
-        ends = batch.source[0].tobytes()[12:], batch.destination[0].tobytes()[12:]
-        begin = int(batch.l4_start[0]) + UDP_BYTES
-        end = int(batch.inner_start[0]) + int(batch.inner_length[0])
-        length = int.from_bytes(batch.data[0, begin - 4 : begin - 2].tobytes(), "big") - UDP_BYTES
-        batch.start[0], batch.length[0] = begin, max(0, min(length, end - begin))
-        geneve.decode_batch(batch)
-        gwlb.decode_batch(batch)
-        if batch.reason[0]:
-            return None
-        found = self._endpoints.get(int(batch.endpoint[0]))
-        if found is None:
-            self._counts.endpoints[int(batch.endpoint[0])] += 1
-            batch.reason[0] = DropReason.DROP_GWLB_ENDPOINT_UNKNOWN
-            return None
-        packet.parse_batch(batch)
-        return Place(*found, outgoing=self._sent_by_connector(*ends))
-
-    def _sent_by_connector(self, source: bytes, destination: bytes) -> bool:
-        """Which end of the outer pair is the connector: the ingress address, else who was sent to first."""
-        own = self._settings.ingress.address.packed
-        if own in (source, destination):
-            return source == own
-        return self._connectors.setdefault(frozenset((source, destination)), destination) == source
-
-    def _drop(self, reason: DropReason) -> None:
-        self._counts.drops[reason.name.removeprefix("DROP_").lower()] += 1
 
     # ---- flows ----
 
     def _follow(self, place: Place) -> None:
         """Find or make the flow of row 0, and count the packet in it."""
-        batch, table = self._batch, self._table
+        batch, table, arrivals = self._batch, self._table, self._arrivals
         table.lookup_batch(batch)
         index = int(batch.entry[0])
         if index >= 0 and self._begins_anew(index):
@@ -280,18 +162,30 @@ class Replay:
         if index < 0:
             index = self._admit(place, forwarded)
             if index < 0:
-                self._drop(DropReason.DROP_FLOW_TABLE_FULL)
+                arrivals.drop(DropReason.DROP_FLOW_TABLE_FULL)
                 return
-        flow = self._live[index]
-        if forwarded and flow.method == DNS_HERE and batch.protocol[0] == UDP and batch.destination_port[0] == DNS_PORT:
-            flow = self._live[index] = replace(flow, **self._decision(place))
-        if place.outgoing and flow.method == Method.LOCAL:
-            self._counts.echoes += 1
+        live = self._live[index]
+        if forwarded and live.flow.method == DNS_HERE and batch.protocol[0] == UDP and batch.destination_port[0] == DNS_PORT:
+            self._decide_first(live)
+        if place.outgoing and live.flow.method == Method.LOCAL:
+            arrivals.counts.echoes += 1
             return
-        table.account_batch(batch, self._now_ns)
-        if flow.method == Method.DROP:
-            self._drop(DropReason.DROP_POLICY_STRAY if flow.rule == STRAY_RULE else DropReason.DROP_POLICY)
+        table.account_batch(batch, self._clock.now_ns)
+        heard = None
+        if index in self._listening and batch.direction[0] == table.entries_view[index]["initiator"]:
+            heard = self._listening.hear(index, arrivals, self._record(index))
+        if live.flow.method == Method.DROP:
+            arrivals.drop(self._reason(live.flow))
+        if heard is not None:
+            self._listening.understand(heard)
         self._hear_answer(place)
+
+    def _reason(self, flow: ReplayedFlow) -> DropReason:
+        """What the data plane calls it, when it drops a packet of a flow by policy."""
+        if self._rulebook.compiled.rules[flow.rule_index].reject:
+            return DropReason.DROP_REJECTED
+        pooled = flow.before is None and any(flow.destination in network for network in self._pools)
+        return DropReason.DROP_POLICY_STRAY if pooled else DropReason.DROP_POLICY
 
     def _begins_anew(self, index: int) -> bool:
         closing = self._table.entries_view[index]["timeout_class"] == TimeoutClass.TIMEOUT_TCP_CLOSING
@@ -308,21 +202,24 @@ class Replay:
             table.remove_one(oldest)
         answers = self._is_answer(place)
         if answers:
-            self._turn_round()
+            self._arrivals.turn_round()
         over_tcp = batch.protocol[0] == TCP and batch.destination_port[0] == DNS_PORT
         flow = ReplayedFlow(
             namespace=self._labels[0][place.namespace], location=self._labels[1].get(place.location, ""),
-            protocol=int(batch.protocol[0]), source=self._address(batch.source), destination=self._address(batch.destination),
+            protocol=int(batch.protocol[0]), source=self._arrivals.source, destination=self._arrivals.destination,
             source_port=int(batch.source_port[0]), destination_port=int(batch.destination_port[0]),
             rule="" if forwarded else self._overheard.rule,
         )  # fmt: skip
+        live = _Live(flow, place)
         if forwarded and not over_tcp:
-            flow = replace(flow, **self._decision(place))
-        table.insert_misses(batch, self._now_ns)
-        self._live[int(batch.entry[0])] = flow
+            self._decide_first(live)
+        table.insert_misses(batch, self._clock.now_ns)
+        index = int(batch.entry[0])
+        self._live[index] = live
+        self._listening.begin(index, self._arrivals, live.flow.method, turned=answers)
         if answers:
-            self._turn_round()
-        return int(batch.entry[0])
+            self._arrivals.turn_round()
+        return index
 
     def _is_answer(self, place: Place) -> bool:
         """Whether row 0, the first packet seen of its flow, was not sent by who began the flow."""
@@ -334,67 +231,83 @@ class Replay:
             return flags == SYN | ACK
         return bool(0 < batch.source_port[0] < WELL_KNOWN <= batch.destination_port[0])
 
-    def _turn_round(self) -> None:
-        """Swap the ends of row 0; its key stays, its direction turns."""
-        batch = self._batch
-        for one, other in ((batch.source, batch.destination), (batch.source_port, batch.destination_port)):
-            one[0], other[0] = other[0].copy(), one[0].copy()
-        batch.direction[0] ^= 1
-
-    def _decision(self, place: Place) -> dict[str, Any]:
-        """Rule, method and name for row 0, as fields of its flow."""
-        destination = self._batch.destination[0].tobytes()
-        name = self._names.lookup(place.namespace, destination, self._now_ns)
-        name = name or self._names.lookup(EVERY_NAMESPACE, destination, self._now_ns)
-        locations, names, out = self._one
-        locations[0], names[0] = place.location, name
-        self._rules.decide_batch(self._batch, locations, names, out, self._told_ns)
-        rule = self._rulebook.compiled.rules[int(out[0])]
-        return {"rule_index": int(out[0]), "rule": rule.name, "method": str(rule.method),
-                "name": self._rulebook.names.name_of(name) or ""}
+    def _record(self, index: int) -> FlowRecord:
+        """What the data plane would say of a flow with its first words."""
+        live, flow = self._live[index], self._live[index].flow
+        return FlowRecord(live.place.namespace, flow.source.version, flow.protocol, flow.source, flow.source_port,
+                          flow.destination, flow.destination_port, 0, flow.rule_index, number_of(live.word),
+                          live.place.location, started_ns=self._table.get(index)["started_ns"], naming=naming_of(live.word))
 
     def _expire(self) -> None:
-        while n := self._table.due_flows(self._now_ns, self._due):
+        while n := self._table.due_flows(self._clock.now_ns, self._due):
             for index in self._due[:n].tolist():
                 self._end(index)
                 self._table.remove_one(index)
 
     def _end(self, index: int) -> None:
-        flow, entry = self._live.pop(index), self._table.get(index)
+        flow, entry = self._live.pop(index).flow, self._table.get(index)
+        self._listening.end(index)
         self._ended.append(replace(flow, packets=tuple(entry["packets"]), bytes=tuple(entry["bytes"]),
                                    started_ns=entry["started_ns"], ended_ns=entry["last_seen_ns"]))
 
-    # ---- names ----
+    # ---- decisions ----
 
-    def _learn(self, namespace: int | None, address: Address, name_id: int, ttl_s: float) -> None:
-        until = self._now_ns + int(ttl_s * 1e9)
-        self._names.insert(EVERY_NAMESPACE if namespace is None else namespace, mapped(address), name_id, until)
+    def _decide_first(self, live: _Live) -> None:
+        """Decide a flow by what is known of row 0, its first packet or like it."""
+        live.word = self._names.of(live.place.namespace, live.flow.destination)
+        index, rule = self._decision(self._batch, live)
+        if naming_of(live.word) and rule.method is Method.DROP:
+            live.word = 0  # others said that of its address; it may yet say another name, which it could not if it were dropped
+            index, rule = self._decision(self._batch, live)
+        live.flow = replace(live.flow, rule_index=index, rule=rule.name, method=str(rule.method), **self._name(live))
+
+    def _named(self, index: int, word: int) -> None:
+        """Decide a flow by what it has said, as far as its way can change midway: see fastpath.watch."""
+        live = self._live[index]
+        if naming_of(word) >= CAUSES_FROM and number_of(live.word):
+            return  # its own words name nothing for sure: the address's name stands
+        live.word, flow, again = word, live.flow, self._again
+        live.flow = replace(flow, **self._name(live))
+        again.reset(1)
+        for column, end in ((again.source, flow.source), (again.destination, flow.destination)):
+            column[0] = np.frombuffer(mapped(end), np.uint8)
+        again.ip_version[0], again.protocol[0], again.namespace[0] = flow.source.version, flow.protocol, live.place.namespace
+        again.source_port[0], again.destination_port[0], again.fragment[0] = flow.source_port, flow.destination_port, 0
+        number, rule = self._decision(again, live)
+        before = self._rulebook.compiled.rules[flow.rule_index]
+        same_way = rule.method is before.method and rule.gateway == before.gateway
+        if number != flow.rule_index and (same_way or rule.method is Method.DROP):
+            packets = tuple(self._table.get(index)["packets"])
+            was = Before(flow.rule_index, flow.rule, flow.method, packets) if any(packets) else None
+            live.flow = replace(live.flow, rule_index=number, rule=rule.name, method=str(rule.method), before=was)
+
+    def _decision(self, batch: PacketBatch, live: _Live) -> tuple[int, Rule]:
+        """The rule for row 0 of a batch as a flow's, and its index."""
+        locations, words, out = self._one
+        locations[0], words[0] = live.place.location, live.word
+        self._rulebook.rules.decide_batch(batch, locations, words, out, self._told_ns)
+        return int(out[0]), self._rulebook.compiled.rules[int(out[0])]
+
+    def _name(self, live: _Live) -> dict[str, Any]:
+        return {"name": self._rulebook.names.name_of(number_of(live.word)) or "",
+                "name_from": NAMINGS[naming_of(live.word)] if live.word else ""}  # fmt: skip
+
+    # ---- DNS ----
 
     def _is_query_for_us(self, place: Place) -> bool:
         if place.outgoing or not self._is_dns(self._batch.destination_port):
             return False
-        batch = self._batch
-        client, server = self._address(batch.source), self._address(batch.destination)
-        asker = Asker(place.namespace, client, int(batch.source_port[0]), server)
-        return self._overheard.query(asker, self._payload(), self._now_ns / 1e9, place.location)
+        arrivals, port = self._arrivals, int(self._batch.source_port[0])
+        asker = Asker(place.namespace, arrivals.source, port, arrivals.destination)
+        return self._overheard.query(asker, arrivals.datagram, place.location)
 
     def _hear_answer(self, place: Place) -> None:
         if not self._is_dns(self._batch.source_port):
             return
-        batch = self._batch
-        client, server = self._address(batch.destination), self._address(batch.source)
-        asker = Asker(place.namespace, client, int(batch.destination_port[0]), server)
-        self._overheard.answer(asker, self._payload(), self._now_ns / 1e9, place.location, stand_in=place.plain)
+        arrivals, port = self._arrivals, int(self._batch.destination_port[0])
+        asker = Asker(place.namespace, arrivals.destination, port, arrivals.source)
+        self._overheard.answer(asker, arrivals.datagram, place.location, stand_in=place.plain)
 
     def _is_dns(self, ports: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> bool:
         batch = self._batch
         return bool(batch.protocol[0] == UDP and ports[0] == DNS_PORT and batch.fragment[0] == Fragment.FRAGMENT_NONE)
-
-    def _payload(self) -> bytes:
-        batch = self._batch
-        end = int(batch.inner_start[0]) + int(batch.inner_length[0])
-        return batch.data[0, int(batch.l4_start[0]) + UDP_BYTES : end].tobytes()
-
-    def _address(self, column: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Address:
-        packed = column[0].tobytes()
-        return IPv4Address(packed[12:]) if self._batch.ip_version[0] == 4 else IPv6Address(packed)

@@ -19,13 +19,23 @@ from rich.text import Text
 
 from zcc.connector.capture import Frame
 
-__all__ = ["DNS_HERE", "ReplayedFlow", "Summary", "print_json", "print_table", "with_progress"]
+__all__ = ["DNS_HERE", "Before", "ReplayedFlow", "Summary", "print_json", "print_table", "with_progress"]
 
 DNS_HERE = "DNS"  # no rule: the connector answers, or asks for the client
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 LARGE_BYTES = 1 << 23  # a file from here on takes seconds, so its progress is shown
 STEP = 512  # frames between two looks at the progress
 WIDTH = 180  # of a table that is not printed on a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How a flow was decided until it had said its name."""
+
+    rule_index: int
+    rule: str
+    method: str
+    packets: tuple[int, ...]  # that went by it, with the one that said it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +49,12 @@ class ReplayedFlow:
     source_port: int  # of an ICMP echo the identifier
     destination: IPv4Address | IPv6Address
     destination_port: int
-    name: str = ""  # learned for the destination before the flow began
+    name: str = ""  # of the destination: learned before the flow began, or said by itself
+    name_from: str = ""  # one of NAMINGS: how that is known, or why it is not; "" = nothing is known of it
     rule_index: int = -1
     rule: str = ""
     method: str = DNS_HERE
+    before: Before | None = None  # None: its name changed nothing
     packets: tuple[int, ...] = (0, 0)
     bytes: tuple[int, ...] = (0, 0)  # of IP packets
     started_ns: int = 0
@@ -82,6 +94,9 @@ class Summary:
     link_types: dict[int, int] = field(default_factory=dict)  # those not known → frames
     drops: dict[str, int] = field(default_factory=dict)  # reason → packets
     unknown_endpoints: dict[str, int] = field(default_factory=dict)  # vpce-… → packets
+    namings: dict[str, int] = field(default_factory=dict)  # flows that were read, by how their name is known or why not
+    changed: int = 0  # flows whose decision changed when their name was read
+    cut_short: int = 0  # flows whose first words the capture left out
     dns: list[dict[str, Any]] = field(default_factory=list)  # queries and answers by action and rule: number, names
 
     def notes(self) -> Iterator[str]:
@@ -91,6 +106,8 @@ class Summary:
             (self.outside, "packets are the connector's own, not workloads'"),
             (self.echoes, "LOCAL packets were seen a second time on their way back to GWLB"),
             (self.dns_answered_here, "DNS queries the connector answers itself"),
+            (self.changed, "flows were decided again when their name was read: the first packets went as before (→)"),
+            (self.cut_short, "flows may have said a name that the capture, made with a snapshot length, left out"),
         ):
             if number:
                 yield f"{number} {text}"
@@ -115,7 +132,7 @@ def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) ->
         table.add_column(heading, justify="right")
     for flow in flows:
         cells = (flow.namespace, flow.protocol_name, endpoint(flow.source, flow.source_port),
-                 endpoint(flow.destination, flow.destination_port), flow.name, flow.rule, flow.method,
+                 endpoint(flow.destination, flow.destination_port), *cells_of_decision(flow),
                  "{:,} {:,}".format(*flow.packets), "{:,} {:,}".format(*flow.bytes), f"{flow.duration_s:.3f} s")
         # Text, so that no name is taken for mark-up.
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
@@ -132,6 +149,14 @@ def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) ->
         console.print(Text(f"note: {note}", style="yellow"))
     console.print(f"{summary.flows:,} flows · {summary.packets:,} packets · {summary.bytes:,} bytes · "
                   f"{summary.frames:,} frames · {sum(summary.drops.values()):,} dropped", highlight=False)
+
+
+def cells_of_decision(flow: ReplayedFlow) -> tuple[str, str, str]:
+    """Write a flow's name with how it is known, unless that is by DNS, its rule and its method; what it was before, too."""
+    how = "" if flow.name_from in ("", "dns") else f" ({flow.name_from})"
+    was = [] if flow.before is None else [flow.before]
+    rule, method = ([*(getattr(before, field) for before in was), getattr(flow, field)] for field in ("rule", "method"))
+    return (flow.name + how).strip(), " → ".join(rule), " → ".join(dict.fromkeys(method))
 
 
 def table_of_queries(listed: list[dict[str, Any]]) -> Table:

@@ -56,6 +56,10 @@ class Teacher:
         self.counts["addresses"] += len(addresses)
         return addresses
 
+    def may_be_said(self, name: str, address: Address) -> bool:
+        """Say whether flows to an address may give it this name: one that rules speak of and no application owns."""
+        return self._names.application_of(name) is None and self.may_have_a_name(address) and self._speaks_of(name)
+
     def spoken_of(self, learned: Learned) -> str | None:
         """Return the first name of an answer that a rule speaks of and no application owns; None = there is none."""
         free = (name for name in learned.names if self._names.application_of(name) is None)

@@ -14,7 +14,7 @@ import numpy as np
 from zcc.policy.clauses import Clause, Reach
 from zcc.policy.criteria import TCP, UDP
 
-__all__ = ["WEB", "is_watched", "looks_at_names", "watched_ports"]
+__all__ = ["WEB", "holds", "is_watched", "looks_at_names", "watched_ports"]
 
 PORTS = 1 << 16
 DNS_PORT = 53  # what is asked there is read already
@@ -38,7 +38,11 @@ def watched_ports(clauses: Iterable[Clause]) -> bytes:
 
 def is_watched(clauses: Iterable[Clause], protocol: int, port: int) -> bool:
     """Tell whether flows to a port of TCP or UDP may say names that one of some clauses looks at."""
-    bits = watched_ports(clauses)
+    return holds(watched_ports(clauses), protocol, port)
+
+
+def holds(bits: bytes, protocol: int, port: int) -> bool:
+    """Tell whether a port of TCP or UDP is among those that watched_ports returned."""
     return bool(bits) and bool(bits[(port >> 3) + (len(bits) // 2 if protocol == UDP else 0)] >> (port & 7) & 1)
 
 
