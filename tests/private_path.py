@@ -75,14 +75,15 @@ class PrivatePath:
         }
         return AppConnectorSettings.model_validate(fields | more)
 
-    def client_of(self, role: str = "connector", name: str = "cc-1", group: str = "cc-group-1") -> EdgeClient:
+    def client_of(self, role: str = "connector", name: str = "cc-1", group: str = "cc-group-1",
+                  claims: bool = True) -> EdgeClient:
         """Return an EdgeClient with a certificate of its own."""
         own = identity(self.signer, role, name)
         check = PeerCheck(own)
         settings = ClientSettings.model_validate(
             {"edges": [self.edge_address], "backoff_floor": "10ms", "backoff_ceiling": "20ms"})
         return EdgeClient(settings, tls_client(own, ALPN), lambda der: check.verify(der, "private-edge"),
-                          Hello(name=name, group=group), SystemClock())
+                          Hello(name=name, group=group, claims=claims), SystemClock())
 
     def request(self, port: int, host: str = "portal.corp.example", protocol: str = "tcp",
                 **source: str) -> OpenRequest:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from zcc import __version__, notify, privileges
 from zcc.clock import Clock, SystemClock
 from zcc.connector.aliases import Aliases
+from zcc.connector.claims import Claims
 from zcc.connector.datapath import METHODS, Datapath
 from zcc.connector.dns import DnsService, Helpers
 from zcc.connector.dns_asked import DnsAsked, is_bare
@@ -209,7 +210,7 @@ class Connector:
         settings = self.settings
         self.edge: EdgeClient | None = None
         if settings.zpa is not None:
-            hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}")
+            hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}", claims=True)
             self.edge = EdgeClient(
                 settings.zpa,
                 tls_client(settings.identity, ALPN),
@@ -235,13 +236,17 @@ class Connector:
         interceptor = Interceptor(names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds()))
         unlearnable = [*settings.pool_networks, *([settings.kernel.internal] if settings.kernel.internal else [])]
         self.teacher = Teacher(self.datapath, names, self.rulebook.speaks_of, unlearnable)
-        self.naming = naming_of(settings, self.rulebook, self.teacher, self.datapath, self.clock)
-        self._tasks.append(asyncio.create_task(self.naming.run(), name="naming"))
+        share = self.edge is not None and settings.naming.teach_addresses and settings.naming.share_addresses
+        self.claims = Claims(edge, self.labels.namespaces, share=share)
+        self.naming = naming_of(settings, self.rulebook, self.teacher, self.datapath, self.clock, self.claims.tell)
+        self.claims.heard = self.naming.hearsay.told
+        for name, runs in (("naming", self.naming.run()), ("claims", self.claims.run())):
+            self._tasks.append(asyncio.create_task(runs, name=name))
         journal = Journal(self.logs, self.labels, self.clock)
         ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
         self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
         if self.edge is not None:
-            self.edge.on_learned = self.sharing.hear
+            self.edge.on_learned, self.edge.on_claimed = self.sharing.hear, self.claims.hear
         self.control = DnsControl(settings, self.clock, lambda: self.watch.world)
         self.gateways = Gateways(settings.dns_gateways, self.clock)
         self.full_pools = FullPools(settings, self.clock, lambda: self.watch.world)
@@ -309,6 +314,7 @@ class Connector:
             "teacher": lambda: self.teacher.counts,
             "sharing": lambda: self.sharing.counts,
             "naming": lambda: self.naming.counts,
+            "claims": lambda: self.claims.counts,
         }
         gauges = {
             "zpa_streams": lambda: self.relay.streams,

@@ -1,13 +1,10 @@
 """Naming: flows named by what they say themselves, and addresses by what flows to them say.
 
     copies of first packets ─▶ zcc.names ─▶ a name or a cause ─▶ number ─▶ the data plane decides the flow again
-                                                  └─ a name that rules speak of ─▶ new flows to its address, for a time
+                                                  └─ a name ─▶ hearsay ─▶ new flows to its address, for a time
 
 Journey: the data plane's PUNT_WORDS → here → `name_flow`. Packets do not wait for it. Bounded: FLOWS_LIMIT readers of 32 kB at
 most, WAIT_S for a flow to have said its name; beyond both it is told as unread. One thread, the event loop's.
-
-A client may say any name. So a name by DNS stands above those that flows say of an address, and an address to which flows say
-several names has none of them: which came last does not matter.
 """
 
 from __future__ import annotations
@@ -16,11 +13,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from zcc.clock import NS_PER_S, Clock
 from zcc.connector import packets
+from zcc.connector.hearsay import Address, Claim, Hearsay, Taught, nobody
 from zcc.connector.ports import Punt
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
@@ -34,25 +31,15 @@ __all__ = ["Naming", "Plane", "naming_of"]
 
 FLOWS_LIMIT = 2048  # that have said something, but not their name
 WAIT_S = 10
-ADDRESSES_LIMIT = 65_536
-ADDRESS_S = 600  # for which an address has the name that flows say; every such flow begins it anew
-SEVERAL = ""  # in place of a name
 
-Address = IPv4Address | IPv6Address
 Key = tuple[int, int, int]
 
 
-class Plane(Protocol):
+class Plane(Taught, Protocol):
     """What of the data plane is used: `zcc.connector.datapath.Datapath`."""
 
     def name_flow(self, punt: Punt, number: int, naming: int) -> None:
         """Name the flow of a punt."""
-
-    def learn(self, namespace: int | None, address: Address, name_id: int, ttl_s: float, naming: int = 0) -> None:
-        """Make an address belong to a name."""
-
-    def forget(self, namespace: int, address: Address, number: int, naming: int) -> None:
-        """Make an address belong to no name, if it is this one that it belongs to."""
 
 
 @dataclass(slots=True)
@@ -64,30 +51,21 @@ class _Open:
     until_ns: int
 
 
-@dataclass(slots=True)
-class _Heard:
-    """What flows to an address have said."""
-
-    name: str
-    until_ns: int
-    taught: tuple[int, int] | None = None  # number and naming that the data plane was told
-
-
 class Naming:
     """Names flows, and teaches addresses."""
 
     def __init__(self, plane: Plane, number_of: Callable[[str], int], may_teach: Callable[[str, Address], bool],
-                 clock: Clock) -> None:
+                 clock: Clock, tell: Callable[[Claim], None] = nobody) -> None:
         """Compose.
 
         Args:
             number_of: gives a name its number; 0 = it can have none.
-            may_teach: whether an address may have a name that a flow to it said.
+            may_teach, tell: see Hearsay.
         """
         self.counts: Counter[str] = Counter()
-        self._plane, self._number_of, self._may_teach, self._clock = plane, number_of, may_teach, clock
+        self.hearsay = Hearsay(plane, number_of, may_teach, clock, self.counts, tell)
+        self._plane, self._number_of, self._clock = plane, number_of, clock
         self._open: dict[Key, _Open] = {}  # in the order in which they began
-        self._heard: dict[tuple[int, Address], _Heard] = {}  # in the order in which they were last heard of
 
     @property
     def open_flows(self) -> int:
@@ -136,36 +114,19 @@ class Naming:
         if said.name is not None and number == 0:
             self.counts["numberless"] += 1
         self._plane.name_flow(punt, number, naming)
-        if said.name is not None and number and naming < NAMINGS.index("ech"):
-            self._teach(punt, said.name, number, naming)
-
-    def _teach(self, punt: Punt, name: str, number: int, naming: int) -> None:
         flow = punt.flow
-        assert flow is not None
-        key, now_ns = (flow.namespace, flow.destination), self._clock.monotonic_ns()
-        before = self._heard.pop(key, None)
-        if before is not None and before.until_ns <= now_ns:
-            before = None
-        heard = name if before is None or before.name == name else SEVERAL
-        if len(self._heard) >= ADDRESSES_LIMIT:
-            self._heard.pop(next(iter(self._heard)))
-        found = self._heard[key] = _Heard(heard, now_ns + ADDRESS_S * NS_PER_S)
-        if heard != SEVERAL and self._may_teach(name, flow.destination):
-            self.counts["addresses"] += 1
-            found.taught = number, naming
-            self._plane.learn(*key, number, ADDRESS_S, naming)
-        elif heard == SEVERAL and before is not None and before.taught is not None:
-            self.counts["addresses_several"] += 1
-            self._plane.forget(*key, *before.taught)
+        if flow is not None and said.name is not None and number and naming < NAMINGS.index("ech"):
+            self.hearsay.said(Claim(flow.namespace, flow.destination, said.name, naming))
 
 
-def naming_of(settings: ConnectorSettings, rulebook: Rulebook, teacher: Teacher, plane: Plane, clock: Clock) -> Naming:
+def naming_of(settings: ConnectorSettings, rulebook: Rulebook, teacher: Teacher, plane: Plane, clock: Clock,
+              tell: Callable[[Claim], None] = nobody) -> Naming:  # fmt: skip
     """Make the Naming of a connector's policy: of the running one, and of a replay."""
 
     def may_teach(name: str, address: Address) -> bool:
         return settings.naming.teach_addresses and teacher.may_be_said(name, address)
 
-    return Naming(plane, TrafficNames(rulebook.names, rulebook.likeness).number_of, may_teach, clock)
+    return Naming(plane, TrafficNames(rulebook.names, rulebook.likeness).number_of, may_teach, clock, tell)
 
 
 def _fed(reader: StreamReader | DatagramReader, inner: packets.Inner, base: int) -> Said | None:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from zcc.connector.opening import Stream
 from zcc.mtunnel.errors import EdgeDown
-from zcc.mtunnel.messages import OpenRequest
+from zcc.mtunnel.messages import Claimed, OpenRequest
 from zcc.synthetic.lease import Lease, Tombstone
 
 __all__ = ["NoEdge"]
@@ -27,6 +27,10 @@ class NoEdge:
     async def share(
         self, namespace: str, name: str, addresses: Sequence[IPv4Address | IPv6Address], ttl: int
     ) -> None:
+        """There is no group to be reached."""
+        raise EdgeDown("the configuration has no zpa section")
+
+    async def claim(self, claimed: Claimed) -> None:
         """There is no group to be reached."""
         raise EdgeDown("the configuration has no zpa section")
 

@@ -134,6 +134,9 @@ class NamingSettings(Settings):
     teach_addresses: bool = Field(
         default=True, description="a name that rules speak of also names new flows to its address, for ten minutes"
     )
+    share_addresses: bool = Field(
+        default=True, description="such a name is told to the connectors of the group and taken from them; needs zpa"
+    )
 
 
 class DrainSettings(Settings):

@@ -27,6 +27,7 @@ from zcc.mtunnel.messages import (
     ADDRESSES_LIMIT,
     IN_USE_LIMIT,
     BadMessage,
+    Claimed,
     Failure,
     Hello,
     InUse,
@@ -81,6 +82,7 @@ class EdgeClient:
         self._current: Dialled | None = None
         self._edge: HostPort | None = None
         self.on_learned: Callable[[Learned], None] = lambda learned: None  # what another of the group learned
+        self.on_claimed: Callable[[Claimed], None] = lambda claimed: None  # what a flow said at another of the group
         self._requests: dict[int, asyncio.Future[Lease | Tombstone | None]] = {}
         self._noting: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)
@@ -165,6 +167,20 @@ class EdgeClient:
         """
         await self._ask(Learned(id=next(self._ids), namespace=namespace, name=name,
                                 addresses=tuple(addresses[:ADDRESSES_LIMIT]), ttl=ttl))
+
+    async def claim(self, claimed: Claimed) -> None:
+        """Tell the group's other connectors what a flow has said of its destination; nothing comes back.
+
+        Raises:
+            EdgeDown: nobody could be told, or the edge is one that knows no claims.
+        """
+        current = self._usable()
+        if not current.welcome.claims:
+            raise EdgeDown(f"private edge {self._edge} knows no claims")
+        try:
+            await current.control.send(claimed)
+        except StreamGone as error:
+            raise EdgeDown(f"private edge {self._edge}: {error}") from None
 
     async def open(self, request: OpenRequest) -> MuxStream:
         """Open a stream to an application, end to end.
@@ -266,6 +282,8 @@ class EdgeClient:
                     waiter.set_result(None)
             case Learned():
                 self._note(message)
+            case Claimed():
+                self.on_claimed(message)
             case Failure(id=int(request), code=code, text=text):
                 if (waiter := self._requests.get(request)) is not None and not waiter.done():
                     waiter.set_exception(Refused(code, text))

@@ -7,6 +7,7 @@ send and read them. Pure; decode is total: any bytes give a message or BadMessag
     agent ─▶ edge   hello                     edge ─▶ agent   welcome | error
     agent ─▶ edge   resolve, who-is (id)      edge ─▶ agent   resolved | error (same id)
     agent ─▶ edge   in-use
+    connector ─▶ edge ─▶ the others of its group   learned (noted comes back), claimed
     app connector ─▶ edge   register, status  edge ─▶ agent   registered | error
 
 Unknown fields are ignored, so that a newer peer may say more.
@@ -27,6 +28,7 @@ __all__ = [
     "LENGTH_BYTES",
     "MESSAGE_LIMIT",
     "BadMessage",
+    "Claimed",
     "Control",
     "Failure",
     "Hello",
@@ -82,6 +84,7 @@ class Hello(Message):
     name: Name
     group: Name = ""
     software: Name = ""
+    claims: bool = False  # whether it takes claimed
 
 
 class Welcome(Message):
@@ -91,6 +94,7 @@ class Welcome(Message):
     edge: Name
     pool: IPv4Network  # of the name default
     report_s: Annotated[float, Field(ge=0, le=3600)] = 0.0  # how often to say which addresses are in use; 0 = never
+    claims: bool = False  # whether it takes claimed
 
 
 class Resolve(Message):
@@ -168,6 +172,16 @@ class Noted(Message):
     id: RequestId
 
 
+class Claimed(Message):
+    """A name that a flow said of its destination, for all connectors of a group. Only its client vouches for it. No answer."""
+
+    type: Literal["claimed"] = "claimed"
+    namespace: Name
+    address: IPv4Address | IPv6Address
+    name: DnsName
+    how: Literal["sni", "host", "quic"]
+
+
 class Failure(Message):
     """A request, or without an id the connection, is refused."""
 
@@ -207,7 +221,7 @@ class OpenReply(Message):
 
 
 AnyControl = (
-    Hello | Welcome | Resolve | WhoIs | Resolved | InUse | Register | Registered | Status | Learned | Noted | Failure
+    Hello | Welcome | Resolve | WhoIs | Resolved | InUse | Register | Registered | Status | Learned | Noted | Claimed | Failure
 )
 Control = Annotated[AnyControl, Field(discriminator="type")]
 _CONTROL: TypeAdapter[AnyControl] = TypeAdapter(Control)

@@ -15,6 +15,7 @@ from zcc.mtunnel.control import ControlChannel
 from zcc.mtunnel.errors import Code, Refused, StreamGone
 from zcc.mtunnel.messages import (
     BadMessage,
+    Claimed,
     Failure,
     Hello,
     InUse,
@@ -145,7 +146,7 @@ class Broker:
             await control.send(Failure(code=Code.FORBIDDEN, text=text))
             raise Refused(Code.FORBIDDEN, text)
         await control.send(self._welcome)
-        return Agent(peer.role, peer.name, hello.group), control
+        return Agent(peer.role, peer.name, hello.group, hello.claims), control
 
     def _refuse(self, connection: MuxConnection, reason: str) -> None:
         self._metrics.refused.inc()
@@ -179,7 +180,7 @@ class Broker:
                 while (message := await control.receive()) is not None:
                     if agent.role == "app-connector":
                         await self._on_member(control, member, message)
-                    elif isinstance(message, Resolve | WhoIs | Learned):
+                    elif isinstance(message, Resolve | WhoIs | Learned | Claimed):
                         await places.acquire()
                         group.create_task(self._answer(control, agent, message, places))
                     elif isinstance(message, Noted):
@@ -216,12 +217,16 @@ class Broker:
             await control.send(Registered(group=member.group))
 
     async def _answer(
-        self, control: ControlChannel, agent: Agent, message: Resolve | WhoIs | Learned, places: asyncio.Semaphore
+        self, control: ControlChannel, agent: Agent, message: Resolve | WhoIs | Learned | Claimed, places: asyncio.Semaphore
     ) -> None:
         try:
             if isinstance(message, Learned):
                 self._metrics.requests.labels(message.type, Code.OK).inc()
                 await self._sharing.share(agent, control, message)
+                return
+            if isinstance(message, Claimed):
+                self._metrics.requests.labels(message.type, Code.OK).inc()
+                await self._sharing.pass_on(agent, control, message)
                 return
             answer = await self._lease(message)
             outcome = answer.code if isinstance(answer, Failure) else "lease" if answer.lease else "none"

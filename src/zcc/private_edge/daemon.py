@@ -76,7 +76,7 @@ class PrivateEdge:
         self._leasing = Leasing(self._ledger, self._store, catalogue, self._clock, REPORTS_MISSED * report_s)
         registry = Registry(random.random)
         opening = Opening(catalogue, settings.access, registry, self._journal, self._metrics, self._clock)
-        welcome = Welcome(edge=settings.name, pool=settings.pool, report_s=report_s)
+        welcome = Welcome(edge=settings.name, pool=settings.pool, report_s=report_s, claims=True)
         self.registry = registry
         addresses = sum(pool.capacity for pool in self._ledger.pools)
         usage = Usage(

@@ -43,6 +43,7 @@ class Agent:
     role: str
     name: str
     group: str
+    claims: bool = False  # whether it takes claimed
 
 
 class Opening:

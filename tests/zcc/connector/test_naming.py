@@ -11,7 +11,7 @@ import quic_sealer as sealer
 from hellos import hello, records
 from inner_packets import WORKLOAD, read, tcp, udp
 from zcc.clock import ManualClock
-from zcc.connector import naming
+from zcc.connector import hearsay, naming
 from zcc.connector.naming import Naming
 from zcc.connector.ports import FlowRecord, Punt
 from zcc.connector.traffic_names import TrafficNames
@@ -153,12 +153,12 @@ def test_causes_teach_nothing() -> None:
 
 
 def test_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(naming, "ADDRESSES_LIMIT", 3)
+    monkeypatch.setattr(hearsay, "ADDRESSES_LIMIT", 3)
     rig = Rig()
     for n in range(9):
         packet = tcp(WORKLOAD, f"203.0.113.{n}", 40_000, 443, "PA", records(hello(UPDATES)))
         rig.naming.hear(replace(rig.punt(packet), location=0))
-    assert len(rig.naming._heard) == 3
+    assert len(rig.naming.hearsay._heard) == 3
 
 
 # ---- numbers ----

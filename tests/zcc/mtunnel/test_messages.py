@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from zcc.mtunnel import messages
 from zcc.mtunnel.messages import (
     LENGTH_BYTES,
     BadMessage,
+    Claimed,
     Failure,
     Hello,
     InUse,
@@ -44,6 +45,7 @@ LEASE = Lease(name="a.example", address=IPv4Address("10.254.0.2"), application="
         Resolved(id=2, former="b.example", released=12.5),
         Welcome(edge="pe-1", pool=IPv4Network("10.254.0.0/19"), report_s=0.25),
         InUse(addresses=tuple(IPv4Address(0xFEFEFE00 + number) for number in range(messages.IN_USE_LIMIT))),
+        Claimed(namespace="co1", address=IPv6Address("2001:db8::1"), name="a.example", how="quic"),
         Register(group="dc1"),
         Registered(group="dc1"),
         Status(streams=3, draining=True),

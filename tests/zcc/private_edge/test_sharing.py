@@ -4,7 +4,7 @@ import asyncio
 from ipaddress import IPv4Address
 
 from zcc.mtunnel.errors import StreamGone
-from zcc.mtunnel.messages import Learned, Noted
+from zcc.mtunnel.messages import Claimed, Learned, Noted
 from zcc.private_edge import sharing
 from zcc.private_edge.opening import Agent
 from zcc.private_edge.sharing import Sharing
@@ -80,3 +80,14 @@ def test_connector_alone_in_its_group_is_answered_at_once():
     origin = member(hub, "cc-1")
     share(hub, origin)
     assert origin.told == [Noted(id=77)]
+
+
+def test_a_claim_goes_to_those_of_the_group_that_take_claims_and_nobody_answers(monkeypatch):
+    monkeypatch.setattr(sharing, "SHARE_S", 0.2)
+    hub, claimed = Sharing(), Claimed(namespace="co1", address=IPv4Address("192.0.2.1"), name="www.example", how="sni")
+    origin, older, stranger = member(hub, "cc-1"), member(hub, "cc-4"), member(hub, "cc-3", "g2")
+    other, gone = FakeControl(hub), FakeControl(hub, gone=True)
+    for name, control in (("cc-2", other), ("cc-5", gone)):
+        hub.join(Agent("connector", name, "g1", claims=True), control)
+    asyncio.run(asyncio.wait_for(hub.pass_on(Agent("connector", "cc-1", "g1"), origin, claimed), 5))
+    assert other.told == [claimed] and origin.told == older.told == stranger.told == gone.told == []
