@@ -1,13 +1,20 @@
 """Packet: the headers of the inner packet. IPv4 (RFC 791) with options, IPv6 (RFC 8200) with extension headers, TCP, UDP, ICMP(v6).
 
 Journey: after geneve.decode or a device's recv, before flowkey. Bytes after the length that the IP header gives are ignored
-(padding); fewer bytes than it gives is a drop. Transport checksums are not verified here: the ends do that.
+(padding); fewer bytes than it gives is a drop. So is a route that the sender names: it goes round whatever a policy says of
+the destination (RFC 7126 §4.3 and §4.4, RFC 5095). Transport checksums are not verified here: the ends do that.
 """
 
 from fastpath.action cimport DROP_NONE
 from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.batch cimport Columns, PacketBatch, row
 
+
+cdef int live_row(Columns* b, object value, str name) except -1:
+    cdef int i = <int> integer(value, name, 0, b.count - 1)
+    if b.reason[i]:
+        raise ValueError(f"{name} must be a live row, which {i} is not")
+    return i
 
 
 def parse_batch(PacketBatch batch not None):
@@ -16,8 +23,9 @@ def parse_batch(PacketBatch batch not None):
     Returns:
         Rows alive.
     Drops:
-        PACKET_SHORT, PACKET_VERSION, PACKET_HEADER_LENGTH, PACKET_TOTAL_LENGTH, PACKET_EXTENSION_CHAIN, PACKET_L4_SHORT.
-    Source: RFC 791 §3.1, RFC 8200 §3 and §4, RFC 9293 §3.1, RFC 768, RFC 792, RFC 4443.
+        PACKET_SHORT, PACKET_VERSION, PACKET_HEADER_LENGTH, PACKET_TOTAL_LENGTH, PACKET_EXTENSION_CHAIN, PACKET_L4_SHORT,
+        PACKET_SOURCE_ROUTE: an IPv4 loose or strict source route, or an IPv6 routing header of type 0 with segments left.
+    Source: RFC 791 §3.1, RFC 8200 §3 and §4, RFC 7126 §4.3 and §4.4, RFC 5095, RFC 9293 §3.1, RFC 768, RFC 792, RFC 4443.
     """
     cdef int n
     with nogil:

@@ -140,8 +140,34 @@ def test_scapys_packets_are_read_as_scapy_wrote_them(impl, packet, protocol, sou
         assert batch.tcp_flags[0] == int(packet[TCP].flags)
 
 
+ENDS6 = bytes(15) + b"\x01" + bytes(15) + b"\x02"
+UDP_53 = bytes.fromhex("03e8 0035 0008 0000")
+
+
+def udp4(options, fragment=b"\x00\x00"):
+    """An IPv4 UDP packet with these options."""
+    total = 20 + len(options) + len(UDP_53)
+    return (
+        bytes([0x45 + len(options) // 4, 0]) + total.to_bytes(2) + b"\0\1" + fragment + b"\x40\x11\0\0" + ENDS6[:8]
+        + options + UDP_53
+    )  # fmt: skip
+
+
+def udp6(*headers):
+    """An IPv6 UDP packet behind extension headers: (kind, the bytes behind its next-header byte) each."""
+    kinds = [kind for kind, _ in headers] + [17]
+    chain = b"".join(bytes([kinds[k + 1]]) + rest for k, (_, rest) in enumerate(headers)) + UDP_53
+    return b"\x60\0\0\0" + len(chain).to_bytes(2) + bytes([kinds[0], 64]) + ENDS6 + chain
+
+
+LOOSE, STRICT = bytes.fromhex("83070400000000 00"), bytes.fromhex("89070400000000 00")
+TO_GO, SPENT = bytes.fromhex("02000100000000") + bytes(16), bytes.fromhex("02000000000000") + bytes(16)
+SEGMENT_ROUTING, PADDING = bytes.fromhex("02040100000000") + bytes(16), bytes(7)
+HOP_BY_HOP, ROUTING, FRAGMENT = 0, 43, 44
+
+
 def packets():
-    bases = [bytes(row[0]) for row in SCAPY] + [UDP4]
+    bases = [bytes(row[0]) for row in SCAPY] + [UDP4, udp4(LOOSE), udp6((HOP_BY_HOP, PADDING), (ROUTING, TO_GO))]
     mutated = st.tuples(
         st.sampled_from(bases),
         st.lists(st.tuples(st.integers(0, 70), st.integers(0, 255)), max_size=3),
@@ -174,10 +200,6 @@ def test_any_bytes_are_read_as_the_model_reads_them_also_in_a_used_batch(before,
             )
 
 
-ENDS6 = bytes(15) + b"\x01" + bytes(15) + b"\x02"
-UDP_53 = bytes.fromhex("03e8 0035 0008 0000")
-
-
 def test_routing_and_authentication_headers_are_walked_by_their_own_units(impl):
     packet = (
         bytes.fromhex("60000000 0034 2b 40") + ENDS6  # IPv6, 52 bytes, routing next
@@ -188,6 +210,31 @@ def test_routing_and_authentication_headers_are_walked_by_their_own_units(impl):
     batch = parsed(impl, [packet])
     assert (batch.reason[0], batch.protocol[0], batch.destination_port[0]) == (0, 17, 53)
     assert batch.l4_start[0] == 128 + len(packet) - 8
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [udp4(LOOSE), udp4(STRICT), udp4(b"\1\1\1" + LOOSE[:-3] + b"\1\1\1\0"), udp4(b"\x94\x04\0\0" + STRICT),
+     udp4(LOOSE, b"\x20\x00"), udp4(LOOSE, b"\x00\x09"), udp4(b"\1\1\1\x83"), udp4(b"\x89\0\0\0"),
+     udp6((ROUTING, TO_GO)), udp6((HOP_BY_HOP, PADDING), (ROUTING, TO_GO)), udp6((ROUTING, SPENT), (ROUTING, TO_GO)),
+     udp6((FRAGMENT, b"\0\0\1\0\0\0\1"), (ROUTING, TO_GO))],
+    ids=["loose", "strict", "behind no-ops", "behind a router alert", "first fragment", "later fragment", "cut",
+         "without length", "type 0", "behind hop-by-hop", "behind a spent one", "behind a fragment header"],
+)  # fmt: skip
+def test_a_route_that_the_sender_names_is_dropped(impl, packet):
+    assert parsed(impl, [packet]).reason[0] == DropReason.DROP_PACKET_SOURCE_ROUTE
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [udp4(b"\0" + LOOSE[:-1]), udp4(b"\x07\x01" + LOOSE[:6]), udp4(b"\x07\x0b\x04" + LOOSE + b"\0"), udp4(b"\x07\x00\x83\x03"),
+     udp6((ROUTING, SPENT)), udp6((ROUTING, SEGMENT_ROUTING)), udp6((HOP_BY_HOP, b"\0\0\1\0\0\0\0"))],
+    ids=["behind the end", "behind what can not be read", "inside another option", "behind no length", "spent", "another type",
+         "no routing header"],
+)  # fmt: skip
+def test_what_names_no_route_is_read(impl, packet):
+    batch = parsed(impl, [packet])
+    assert (batch.reason[0], batch.protocol[0], batch.destination_port[0]) == (0, 17, 53)
 
 
 @pytest.mark.parametrize(("headers", "reason"), [(8, 0), (9, DropReason.DROP_PACKET_EXTENSION_CHAIN)])

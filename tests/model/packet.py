@@ -28,6 +28,8 @@ def _parse4(data):
     total = int.from_bytes(data[2:4], "big")
     if total > len(data) or total < header:
         return DropReason.DROP_PACKET_TOTAL_LENGTH, None
+    if _names_route(data[20:header]):
+        return DropReason.DROP_PACKET_SOURCE_ROUTE, None
     word = int.from_bytes(data[6:8], "big")
     fragment = Fragment.FRAGMENT_NONE
     if word & 0x1FFF:
@@ -43,6 +45,21 @@ def _parse4(data):
         "source": _MAPPED + data[12:16],
         "destination": _MAPPED + data[16:20],
     }
+
+
+def _names_route(options):
+    while options and options[0] != 0:
+        if options[0] in (131, 137):
+            return True
+        size = 1 if options[0] == 1 else options[1] if len(options) > 1 else 0
+        if size < 2 and options[0] != 1:
+            return False
+        options = options[size:]
+    return False
+
+
+def _is_source_route(header):
+    return header[2] == 0 and header[3] != 0
 
 
 def _parse6(data):
@@ -63,7 +80,7 @@ def _parse6(data):
         if kind not in _CHAINED | {44, 51}:
             return DropReason.DROP_NONE, fields | {"protocol": kind, "l4": at}
         if at + 8 > total:
-            return DropReason.DROP_PACKET_EXTENSION_CHAIN, None
+            break
         if kind == 44:
             word = int.from_bytes(data[at + 2 : at + 4], "big")
             kind, at = data[at], at + 8
@@ -71,10 +88,10 @@ def _parse6(data):
             if word >> 3:
                 fields["fragment"] = Fragment.FRAGMENT_LATER
                 return DropReason.DROP_NONE, fields | {"protocol": kind, "l4": at}
-        elif kind == 51:
-            kind, at = data[at], at + 4 * (data[at + 1] + 2)
+        elif kind == 43 and _is_source_route(data[at:]):
+            return DropReason.DROP_PACKET_SOURCE_ROUTE, None
         else:
-            kind, at = data[at], at + 8 * (data[at + 1] + 1)
+            kind, at = data[at], at + (4 * (data[at + 1] + 2) if kind == 51 else 8 * (data[at + 1] + 1))
         if at > total:
             break
     return DropReason.DROP_PACKET_EXTENSION_CHAIN, None

@@ -70,7 +70,7 @@ enum fastpath_reason {
     FASTPATH_PACKET_TOTAL_LENGTH = 12,     /* a length in the IP header that is more than there is, or impossible */
     FASTPATH_PACKET_EXTENSION_CHAIN = 13,  /* IPv6 extension headers that overrun the packet, or more than 8 */
     FASTPATH_PACKET_L4_SHORT = 14,         /* fewer bytes than a TCP, UDP or ICMP header has */
-    FASTPATH_PACKET_SOURCE_ROUTE = 46      /* reserved: packets that name their way are not refused yet */
+    FASTPATH_PACKET_SOURCE_ROUTE = 46      /* IPv4: a loose or strict source route; IPv6: a type 0 routing header not at its end */
 };
 
 /* The FASTPATH_API_VERSION that the library was built with. */
