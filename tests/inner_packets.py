@@ -35,6 +35,11 @@ def echo(source: str, destination: str, identifier: int) -> bytes:
     return bytes(ip(source, destination) / body)
 
 
+def error(packet: bytes) -> bytes:
+    """What a router says of an IPv4 packet that it could not deliver."""
+    return bytes(IP(src="198.51.100.9", dst=IP(packet).src) / ICMP(type=3) / Raw(packet))
+
+
 def whole(packet: bytes) -> bytes:
     """An IPv4 packet that may not be fragmented."""
     made = IP(packet)

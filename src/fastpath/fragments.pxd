@@ -79,4 +79,4 @@ cdef class FragmentTable:
     cdef int _hold(self, Columns* b, int i, int number, uint8_t origin, uint64_t now_ns) noexcept nogil
     cdef void _end(self, int datagram) noexcept nogil
     cdef void _lose(self, Held* frame) noexcept nogil
-    cdef int _check(self, int number) except -1
+    cdef int _datagram(self, object value) except -1

@@ -11,15 +11,17 @@ memory is taken when the table is made. It reassembles nothing. One thread: the 
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastpath.action cimport *
+from fastpath.arguments cimport BYTE_MAX, integer, uint64
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
 from fastpath.buckets cimport add_slot, close_buckets, drop_slot, find_key, open_buckets
 from fastpath.flowkey cimport FlowKey, hash_key, set_secret
 from fastpath.memory cimport give_pages, take_pages
+from fastpath.packet cimport live_row
 from fastpath.wire cimport load_be16, load_be32
 
 cdef enum:
@@ -97,19 +99,16 @@ cdef class FragmentTable:
         MemoryError: the system has not that much memory.
     """
 
-    def __cinit__(self, int64_t capacity=4096, int64_t held=256, *, seed):
-        if not 1 <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"capacity must be 1 to {CAPACITY_MAX}, not {capacity}")
-        if not 1 <= held <= HELD_MAX:
-            raise ValueError(f"held must be 1 to {HELD_MAX}, not {held}")
+    def __cinit__(self, capacity=4096, held=256, *, seed):
+        self.capacity = <int> integer(capacity, "capacity", 1, CAPACITY_MAX)
+        self.held_capacity = <int> integer(held, "held", 1, HELD_MAX)
         set_secret(&self.secret, seed, "seed")
-        self.capacity, self.held_capacity = <int> capacity, <int> held
-        self.datagrams = <Datagram*> take_pages(capacity, sizeof(Datagram))
-        self.held = <Held*> calloc(held, sizeof(Held))
-        self.rooms = <uint8_t*> take_pages(held, ROOM)
+        self.datagrams = <Datagram*> take_pages(self.capacity, sizeof(Datagram))
+        self.held = <Held*> calloc(self.held_capacity, sizeof(Held))
+        self.rooms = <uint8_t*> take_pages(self.held_capacity, ROOM)
         if self.datagrams is NULL or self.held is NULL or self.rooms is NULL \
-                or not open_buckets(&self.index, capacity, self.datagrams, sizeof(Datagram)):
-            raise MemoryError(f"no memory for {capacity} datagrams and {held} frames")
+                or not open_buckets(&self.index, self.capacity, self.datagrams, sizeof(Datagram)):
+            raise MemoryError(f"no memory for {self.capacity} datagrams and {self.held_capacity} frames")
 
     def __dealloc__(self):
         close_buckets(&self.index)
@@ -239,7 +238,7 @@ cdef class FragmentTable:
 
     # ---- Python ----
 
-    def enter_one(self, PacketBatch batch not None, int row_number, int origin, uint64_t now_ns, bint again=False):
+    def enter_one(self, PacketBatch batch not None, row_number, origin, now_ns, bint again=False):
         """Enter a fragment.
 
         Args:
@@ -256,22 +255,23 @@ cdef class FragmentTable:
             FRAGMENT_OVERLAP, FRAGMENT_DUPLICATE, FRAGMENT_SHAPE; FRAGMENT_ORPHAN: too many wait; what `settle_one` said.
         """
         cdef Columns* b = &batch.columns
-        if not 0 <= row_number < b.count or b.reason[row_number] != DROP_NONE or b.fragment[row_number] == FRAGMENT_NONE:
-            raise ValueError(f"row_number must be a live row below {b.count} with a fragment, not {row_number}")
-        if not 0 <= origin <= ORIGIN_EDGE:
-            raise ValueError(f"origin must be an Origin, 0 to 2, not {origin}")
-        return self.enter(b, row_number, <uint8_t> origin, again, now_ns)
+        cdef int i = live_row(b, row_number, "row_number")
+        cdef uint8_t from_ = <uint8_t> integer(origin, "origin", 0, ORIGIN_EDGE)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        if b.fragment[i] == FRAGMENT_NONE:
+            raise ValueError(f"row_number must be a row with a fragment, which {i} is not")
+        return self.enter(b, i, from_, again, now)
 
-    def settle_one(self, int number, int32_t flow, uint64_t flow_hash=0, uint8_t direction=0, uint8_t verdict=0):
+    def settle_one(self, number, flow, flow_hash=0, direction=0, verdict=0):
         """Say what became of the first fragment of a datagram: its flow, or (flow -1) the DropReason of all its fragments.
 
         Raises:
-            ValueError: number is not a datagram.
+            ValueError: number is not a datagram, or another argument is out of range.
         """
-        self._check(number)
-        self.settle(number, flow, flow_hash, direction, verdict)
+        self.settle(self._datagram(number), <int32_t> integer(flow, "flow", -1, INT32_MAX), uint64(flow_hash, "flow_hash"),
+                    <uint8_t> integer(direction, "direction", 0, 1), <uint8_t> integer(verdict, "verdict", 0, BYTE_MAX))
 
-    def follow_one(self, int number):
+    def follow_one(self, number):
         """Return (flow, flow_hash, direction) as they were settled, for a later fragment that goes on.
 
         The datagram is forgotten if this was the last of it.
@@ -282,28 +282,26 @@ cdef class FragmentTable:
         cdef int32_t flow
         cdef uint64_t flow_hash
         cdef uint8_t direction
-        self._check(number)
-        self.follow(number, &flow, &flow_hash, &direction)
+        self.follow(self._datagram(number), &flow, &flow_hash, &direction)
         return flow, flow_hash, direction
 
-    def release_rows(self, PacketBatch batch not None, int origin):
+    def release_rows(self, PacketBatch batch not None, origin):
         """Make rows of frames that need wait no more, as they were received; return how many.
 
         Raises:
             ValueError: no Origin.
         """
-        if not 0 <= origin <= ORIGIN_EDGE:
-            raise ValueError(f"origin must be an Origin, 0 to 2, not {origin}")
-        return self.release(&batch.columns, <uint8_t> origin)
+        return self.release(&batch.columns, <uint8_t> integer(origin, "origin", 0, ORIGIN_EDGE))
 
-    def sweep_held(self, uint64_t now_ns):
+    def sweep_held(self, now_ns):
         """Forget frames that waited for too long; return how many were lost since the last call, also to newer ones."""
-        return self.sweep(now_ns)
+        return self.sweep(uint64(now_ns, "now_ns"))
 
-    cdef int _check(self, int number) except -1:
-        if not 0 <= number < self.capacity or not self.datagrams[number].used:
+    cdef int _datagram(self, object value) except -1:
+        cdef int number = <int> integer(value, "number", 0, self.capacity - 1)
+        if not self.datagrams[number].used:
             raise ValueError(f"number: {number} is not a datagram of this table")
-        return 0
+        return number
 
 
 cdef void fill_key(FlowKey* key, Columns* b, int i, uint32_t identification, uint8_t origin) noexcept nogil:

@@ -9,18 +9,19 @@ knows them by it.
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
-from fastpath.action cimport DROP_NONE, FRAGMENT_FIRST, FRAGMENT_LATER
+from fastpath.action cimport FRAGMENT_FIRST, FRAGMENT_LATER
+from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
 from fastpath.checksum cimport add, fold
+from fastpath.packet cimport IP_OPTION_END, IP_OPTION_NONE, live_row
 from fastpath.wire cimport load_be16, store_be16
 
 cdef enum:
     IPV4_BYTES = 20
+    MTU_MIN = 68                 # RFC 791 §3.2: every network carries so much
     MORE = 0x2000
     OFFSET = 0x1FFF
     COPIED = 0x80
-    OPTION_END = 0
-    OPTION_NONE = 1
 
 
 cdef int cut(Columns* b, int i, int mtu, Columns* out) noexcept nogil:
@@ -52,8 +53,8 @@ cdef int header_of_later(const uint8_t* packet, int header, uint8_t* out) noexce
     cdef int at = IPV4_BYTES, n = IPV4_BYTES, size
     memcpy(out, packet, IPV4_BYTES)
     memset(out + IPV4_BYTES, 0, 40)
-    while at < header and packet[at] != OPTION_END:
-        if packet[at] == OPTION_NONE:
+    while at < header and packet[at] != IP_OPTION_END:
+        if packet[at] == IP_OPTION_NONE:
             at += 1
             continue
         size = packet[at + 1] if at + 1 < header else 0
@@ -91,12 +92,12 @@ cdef void copy_columns(Columns* b, int i, Columns* out, int k) noexcept nogil:
     memcpy(out.destination + 16 * k, b.destination + 16 * i, 16)
 
 
-def cut_one(PacketBatch batch not None, int row_number, int mtu, PacketBatch out not None):
+def cut_one(PacketBatch batch not None, row_number, mtu, PacketBatch out not None):
     """Cut the IPv4 packet of a row into fragments, the rows of `out` from 0 on.
 
     Args:
         row_number: a live row of the batch, parsed, IPv4.
-        mtu: bytes a fragment may have, with its header; 68 … 65,535 (RFC 791: every network carries 68).
+        mtu: bytes a fragment may have, with its header; 68 … 65,535.
         out: another batch; it is reset.
     Returns:
         How many there are; 0 = `out` has not enough rows, or too small ones.
@@ -104,13 +105,11 @@ def cut_one(PacketBatch batch not None, int row_number, int mtu, PacketBatch out
         ValueError: an argument is out of range.
     """
     cdef Columns* b = &batch.columns
-    cdef int n
-    if not 0 <= row_number < b.count or b.reason[row_number] != DROP_NONE or b.ip_version[row_number] != 4:
-        raise ValueError(f"row_number must be a live IPv4 row below {b.count}, not {row_number}")
-    if not 68 <= mtu <= 65535:
-        raise ValueError(f"mtu must be 68 to 65535, not {mtu}")
+    cdef int i = live_row(b, row_number, "row_number"), most = <int> integer(mtu, "mtu", MTU_MIN, SHORT_MAX), n
+    if b.ip_version[i] != 4:
+        raise ValueError(f"row_number must be a row with an IPv4 packet, which {i} is not")
     if out is batch:
         raise ValueError("out must be another batch")
     with nogil:
-        n = cut(b, row_number, mtu, &out.columns)
+        n = cut(b, i, most, &out.columns)
     return n

@@ -9,9 +9,10 @@ in order without sorting. A queue has room for `capacity` flows, one place each;
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastpath.arguments cimport BYTE_MAX, SHORT_MAX, integer, listed, several, uint64, writable_int32
 from fastpath.flows cimport TIMEOUT_TCP, TIMEOUT_UDP, Flows
 from fastpath.flowslots cimport FLOWS_MAX, FlowEntry
 from fastpath.flowtable cimport FlowTable
@@ -21,6 +22,16 @@ cdef enum:
     TCP = 6
     UDP = 17
     LOOKS_A_TURN = 4096          # of one queue: no turn is held up
+
+TIMES = "a sequence of (protocol, first port, last port, seconds)"
+
+
+cdef double idle_time(object seconds) except -1:
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"times: seconds must be a number, not {type(seconds).__name__}")
+    if not 0.1 <= seconds <= 1e6:
+        raise ValueError(f"times: seconds must be 0.1 to 1000000, not {seconds}")
+    return seconds
 
 
 @cython.final
@@ -35,30 +46,27 @@ cdef class PortIdle:
         MemoryError: the system has not that much memory.
     """
 
-    def __cinit__(self, int64_t capacity, times=()):
-        cdef int k
+    def __cinit__(self, capacity, times=()):
+        cdef int low, high, k
         memset(self.queues, 0, sizeof(self.queues))
         memset(self.kind_of, 0, sizeof(self.kind_of))
-        if not 1 <= capacity <= FLOWS_MAX:
-            raise ValueError(f"capacity must be 1 to {FLOWS_MAX}, not {capacity}")
-        self.capacity, self.kinds = <int> capacity, 0
+        self.capacity, self.kinds = <int> integer(capacity, "capacity", 1, FLOWS_MAX), 0
         known = {}
-        for protocol, low, high, seconds in times:
+        for time in listed(times, "times", TIMES):
+            protocol, first, last, seconds = several(time, "times", TIMES, 4)
             if protocol not in (TCP, UDP):
                 raise ValueError(f"times: protocol must be 6 (TCP) or 17 (UDP), not {protocol}")
-            if not 0 <= low <= high <= 65535:
-                raise ValueError(f"times: ports must be 0 to 65535, the first not above the last, not {low} to {high}")
-            if not 0.1 <= seconds <= 1e6:
-                raise ValueError(f"times: seconds must be 0.1 to 1000000, not {seconds}")
-            k = known.setdefault(seconds, len(known) + 1)
+            low = <int> integer(first, "times: ports", 0, SHORT_MAX)
+            high = <int> integer(last, "times: ports, the first not above the last,", low, SHORT_MAX)
+            k = known.setdefault(idle_time(seconds), len(known) + 1)
             if k >= IDLE_KINDS:
                 raise ValueError(f"times: at most {IDLE_KINDS - 1} different ones, not more")
-            memset(&self.kind_of[protocol == UDP][<int> low], k, <int> high - <int> low + 1)
+            memset(&self.kind_of[protocol == UDP][low], k, high - low + 1)
+        for seconds, k in known.items():
             self.queues[k].idle_ns = <uint64_t> (seconds * 1e9)
-        for k in range(1, len(known) + 1):
-            self.queues[k].looks = <Look*> take_pages(capacity, sizeof(Look))
+            self.queues[k].looks = <Look*> take_pages(self.capacity, sizeof(Look))
             if self.queues[k].looks is NULL:
-                raise MemoryError(f"no memory for {capacity} flows")
+                raise MemoryError(f"no memory for {self.capacity} flows")
         self.kinds = len(known)
 
     def __dealloc__(self):
@@ -112,21 +120,23 @@ cdef class PortIdle:
 
     # ---- Python ----
 
-    def enter_one(self, FlowTable table not None, int32_t flow, int protocol, uint16_t port, uint64_t now_ns):
+    def enter_one(self, FlowTable table not None, flow, protocol, port, now_ns):
         """Have the flow of a table end by the idle time of `port`, if it has one.
 
         Raises:
-            ValueError: flow is not one of the table, or protocol is none.
+            ValueError: flow is not one of the table, or another argument is out of range.
         """
-        table._check(flow, "flow")
-        if not 0 <= protocol <= 255:
-            raise ValueError(f"protocol must be 0 to 255, not {protocol}")
-        self.enter(&table.core, flow, <uint8_t> protocol, port, now_ns)
+        cdef int32_t index = <int32_t> integer(flow, "flow", 0, table.capacity - 1)
+        table._check(index, "flow")
+        self.enter(&table.core, index, <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX),
+                   <uint16_t> integer(port, "port", 0, SHORT_MAX), uint64(now_ns, "now_ns"))
 
-    def due_flows(self, FlowTable table not None, uint64_t now_ns, int32_t[::1] out not None):
+    def due_flows(self, FlowTable table not None, now_ns, out):
         """Write flows that were idle for longer than their port allows to `out`, and forget them here; return how many.
 
         Args:
             out: int32, as many as are wanted at once.
         """
-        return self.due(&table.core, now_ns, &out[0], <int> out.shape[0]) if out.shape[0] else 0
+        cdef int32_t[::1] due = writable_int32(out, "out")
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        return self.due(&table.core, now, &due[0], <int> due.shape[0]) if due.shape[0] else 0

@@ -14,10 +14,11 @@ from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy
 
 from fastpath.action cimport DROP_NONE, FRAGMENT_LATER, FRAGMENT_NONE
+from fastpath.arguments cimport SHORT_MAX, integer, octets_of
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.checksum cimport update16, update_bytes
-from fastpath.packet cimport (PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, Transport, walk_extensions,
-                              write_mapped)
+from fastpath.packet cimport (PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, Transport, live_row,
+                              walk_extensions, write_mapped)
 from fastpath.rewrite cimport rewrite_error
 from fastpath.wire cimport load_be16, store_be16
 
@@ -102,7 +103,7 @@ cdef void rewrite_quote(uint8_t* packet, int l4_offset, Quote* quote, int side, 
     store_be16(packet + l4_offset + 2, error)
 
 
-def read_one(PacketBatch batch not None, int row_number):
+def read_one(PacketBatch batch not None, row_number):
     """Return whom the ICMP error in a row speaks of: (protocol, source, source port, destination, destination port) or None.
 
     Args:
@@ -115,23 +116,21 @@ def read_one(PacketBatch batch not None, int row_number):
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    check_row(b, row_number)
-    if not quote_of(b, row_number, &quote):
+    if not quote_of(b, live_row(b, row_number, "row_number"), &quote):
         return None
     return (quote.protocol, (<uint8_t*> quote.source)[:16], quote.source_port, (<uint8_t*> quote.destination)[:16],
             quote.destination_port)
 
 
-cdef int find_quote(Columns* b, int row_number, int side, bytes address, Quote* quote) except -1:
-    """Check the arguments that both rewrites take, and read what the row quotes."""
-    check_row(b, row_number)
-    check_side(b, row_number, side, address)
-    if not quote_of(b, row_number, quote):
-        raise ValueError(f"row_number: row {row_number} quotes no packet")
-    return 0
+cdef int quoting_row(Columns* b, object row_number, Quote* quote) except -1:
+    """The number of a row that quotes a packet, and what it quotes."""
+    cdef int i = live_row(b, row_number, "row_number")
+    if not quote_of(b, i, quote):
+        raise ValueError(f"row_number: row {i} quotes no packet")
+    return i
 
 
-def rewrite_one(PacketBatch batch not None, int row_number, int side, bytes address not None, uint16_t port):
+def rewrite_one(PacketBatch batch not None, row_number, side, address, port):
     """Put another address and port on one side of what the ICMP error in a row quotes.
 
     Args:
@@ -143,12 +142,13 @@ def rewrite_one(PacketBatch batch not None, int row_number, int side, bytes addr
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    find_quote(b, row_number, side, address, &quote)
-    rewrite_quote(row(b, row_number) + b.inner_start[row_number], b.l4_start[row_number] - b.inner_start[row_number], &quote,
-                  side, address, port)
+    cdef int i = quoting_row(b, row_number, &quote), end = side_of(side)
+    cdef bytes new = address_of(address, b.ip_version[i])
+    cdef uint16_t new_port = <uint16_t> integer(port, "port", 0, SHORT_MAX)
+    rewrite_quote(row(b, i) + b.inner_start[i], b.l4_start[i] - b.inner_start[i], &quote, end, new, new_port)
 
 
-def readdress_one(PacketBatch batch not None, int row_number, int side, bytes address not None):
+def readdress_one(PacketBatch batch not None, row_number, side, address):
     """Put another address on one side of the ICMP error in a row itself, and into its column.
 
     Args:
@@ -160,21 +160,18 @@ def readdress_one(PacketBatch batch not None, int row_number, int side, bytes ad
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    find_quote(b, row_number, side, address, &quote)
-    rewrite_error(row(b, row_number) + b.inner_start[row_number], b.ip_version[row_number],
-                  b.l4_start[row_number] - b.inner_start[row_number], side, address)
-    memcpy((b.destination if side else b.source) + 16 * row_number, <const uint8_t*> address, 16)
+    cdef int i = quoting_row(b, row_number, &quote), end = side_of(side)
+    cdef bytes new = address_of(address, b.ip_version[i])
+    rewrite_error(row(b, i) + b.inner_start[i], b.ip_version[i], b.l4_start[i] - b.inner_start[i], end, new)
+    memcpy((b.destination if end else b.source) + 16 * i, <const uint8_t*> new, 16)
 
 
-cdef int check_side(Columns* b, int i, int side, bytes address) except -1:
-    if side not in (0, 1):
-        raise ValueError(f"side must be 0 (source) or 1 (destination), not {side}")
-    if len(address) != 16 or address.startswith(bytes(10) + b"\xff\xff") != (b.ip_version[i] == 4):
-        raise ValueError(f"address must be 16 bytes of the row's family, not {address!r}")
-    return 0
+cdef int side_of(object side) except -1:
+    return <int> integer(side, "side", 0, 1)
 
 
-cdef int check_row(Columns* b, int i) except -1:
-    if not 0 <= i < b.count or b.reason[i] != DROP_NONE:
-        raise ValueError(f"row_number must be a live row below {b.count}, not {i}")
-    return 0
+cdef bytes address_of(object address, int ip_version):
+    cdef bytes data = octets_of(address, "address", 16)
+    if data.startswith(bytes(10) + b"\xff\xff") != (ip_version == 4):
+        raise ValueError(f"address must be of the row's family, not {data!r}")
+    return data

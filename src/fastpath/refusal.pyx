@@ -11,10 +11,11 @@ error may be sent). Total: any parsed row is answered or left alone. It sends no
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastpath.action cimport DROP_NONE, FRAGMENT_LATER, FRAGMENT_NONE
+from fastpath.action cimport FRAGMENT_LATER, FRAGMENT_NONE
+from fastpath.arguments cimport SHORT_MAX, integer, octets_of
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.checksum cimport add, fold
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, TCP_ACK, TCP_BYTES, TCP_FIN, TCP_RST, TCP_SYN
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, TCP_ACK, TCP_BYTES, TCP_FIN, TCP_RST, TCP_SYN, live_row
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 cdef enum:
@@ -25,6 +26,7 @@ cdef enum:
     ICMP_BYTES = 8
     MESSAGE_MAX = 576           # with its IPv4 header, RFC 1812 §4.3.2.3
     MESSAGE_MAX_V6 = 1280       # likewise, RFC 4443 §2.4 (c)
+    MTU_MIN = 68                # RFC 791 §3.2
     MTU_MIN_V6 = 1280           # RFC 8200 §5
 
 # Type and code of each Refusal.
@@ -152,15 +154,7 @@ cdef void write_ip(uint8_t* at, int version, uint8_t protocol, int n, const uint
     memcpy(at + 24, hears, 16)
 
 
-cdef const uint8_t* speaker_of(bytes speaker) except? NULL:
-    if speaker is None:
-        return NULL
-    if len(speaker) != 16:
-        raise ValueError(f"speaker must be 16 bytes, not {len(speaker)}")
-    return speaker
-
-
-def refuse_one(PacketBatch batch not None, int row_number, int refusal, uint16_t mtu=0, bytes speaker=None):
+def refuse_one(PacketBatch batch not None, row_number, refusal, mtu=0, speaker=None):
     """Make a row the answer that its sender gets: its inner packet and the packet columns are the answer's then.
 
     Args:
@@ -174,12 +168,12 @@ def refuse_one(PacketBatch batch not None, int row_number, int refusal, uint16_t
     Raises:
         ValueError: an argument is out of range.
     """
-    cdef const uint8_t* says = speaker_of(speaker)
     cdef Columns* b = &batch.columns
-    if not 0 <= row_number < b.count or b.reason[row_number] != DROP_NONE:
-        raise ValueError(f"row_number must be a live row below {b.count}, not {row_number}")
-    if not 0 <= refusal < REFUSALS:
-        raise ValueError(f"refusal must be a Refusal, 0 to {REFUSALS - 1}, not {refusal}")
-    if refusal == REFUSAL_TOO_BIG and mtu < 68:
-        raise ValueError(f"mtu must be 68 to 65535, not {mtu}")
-    return bool(refuse_row(b, row_number, refusal, mtu, says))
+    cdef int i = live_row(b, row_number, "row_number"), kind = <int> integer(refusal, "refusal", 0, REFUSALS - 1)
+    cdef uint16_t told = <uint16_t> integer(mtu, "mtu", MTU_MIN if kind == REFUSAL_TOO_BIG else 0, SHORT_MAX)
+    cdef bytes named
+    cdef const uint8_t* says = NULL
+    if speaker is not None:
+        named = octets_of(speaker, "speaker", 16)
+        says = named
+    return bool(refuse_row(b, i, kind, told, says))

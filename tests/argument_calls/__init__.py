@@ -13,13 +13,7 @@ CALLS = T.calls
 
 _ROOT = "opens what needs rights: tried in namespaces by test_packetio, test_gateway_ports, test_kernel_flows"
 _PARTS = "takes objects of classes, which Cython refuses by name; composed and tried by test_worker and its like"
-_LATER = "names a number that is out of range, not yet one that does not fit C's int"
 ELSEWHERE = {
-    **dict.fromkeys((
-        "fragments.FragmentTable", "fragments.FragmentTable.enter_one", "fragments.FragmentTable.follow_one",
-        "fragments.FragmentTable.release_rows", "fragments.FragmentTable.settle_one", "fragments.FragmentTable.sweep_held",
-        "portidle.PortIdle", "portidle.PortIdle.enter_one", "portidle.PortIdle.due_flows",
-        "pieces.cut_one", "quote.read_one", "quote.readdress_one", "quote.rewrite_one", "refusal.refuse_one"), _LATER),
     "returns.Returns": _PARTS, "watch.Watch": _PARTS,
     "batch.PacketBatch.load": "test_batch_calls: frames are named by their number",
     "classify.RuleSet": "test_criteria: columns are refused by name and column",

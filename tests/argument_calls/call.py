@@ -20,6 +20,16 @@ TIME, PORT = Number(0, LONG), Number(0, SHORT)
 
 
 @dataclass
+class Spared:
+    """What may be None, which is a default."""
+
+    kind: Any
+
+    def wrong(self, right: Any) -> Any:
+        return [(what, value) for what, value in self.kind.wrong(right) if what != "None"]
+
+
+@dataclass
 class Made:
     """A function with arguments that it takes; `watched` tells what its table holds."""
 
@@ -77,8 +87,13 @@ def model_of(name: str) -> Any:
 
 def rows_in() -> batch.PacketBatch:
     """Four UDP packets, parsed."""
+    return rows_of(*[udp("10.0.0.1", "192.0.2.9", 9, 53, bytes(12))] * 4)
+
+
+def rows_of(*packets: bytes) -> batch.PacketBatch:
+    """Packets of a workload, parsed."""
     made = batch.PacketBatch(4, 512)
-    made.load([udp("10.0.0.1", "192.0.2.9", 9, 53, bytes(12))] * 4)
+    made.load(packets)
     made.inner_start[:], made.inner_length[:] = made.start, made.length
     packet.parse_batch(made)
     return made

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from argument_calls.call import BATCH, PORT, ROWS, SEED, SHORT, TIME, WORD, T, array, rows_in
-from fastpath import flowkey
-from inner_packets import udp
+from argument_calls.call import BATCH, PORT, ROWS, SEED, SHORT, TIME, WORD, Spared, T, array, rows_in, rows_of
+from fastpath import batch, flowkey, refusal
+from inner_packets import error, udp
 from model.arguments import Address, Array, Instance, Number, Octets, Text
 
 T.call("alias.AliasTable", {"base": "10.0.0.1", "capacity": 4}, {"base": Address(), "capacity": Number(1, 1 << 24)})
@@ -51,3 +51,16 @@ T.call("rewrite.rewrite_rows", {"batch": rows_in, "rows": array(np.uint16, 2), "
                                 "addresses": array(np.uint8, 2, 16), "ports": array(np.uint16, 2)},
        BATCH | ROWS | {"side": Number(0, 1), "addresses": Array(np.uint8, 16), "ports": Array(np.uint16)})  # fmt: skip
 T.call("rewrite.decrement_ttl_rows", {"batch": rows_in, "rows": array(np.uint16, 2)}, BATCH | ROWS)
+
+row_number = {"row_number": Number(0, 3)}
+T.call("pieces.cut_one", {"batch": rows_in, "row_number": 1, "mtu": 68, "out": lambda: batch.PacketBatch(4)},
+       BATCH | row_number | {"mtu": Number(68, SHORT), "out": Instance()})
+errors = lambda: rows_of(error(udp("10.0.0.1", "192.0.2.9", 9, 53)))  # noqa: E731
+one, mapped = {"row_number": Number(0, 0)}, bytes(10) + b"\xff\xff" + bytes(4)
+T.call("quote.read_one", {"batch": errors, "row_number": 0}, BATCH | one)
+right, kinds = {"batch": errors, "row_number": 0, "side": 1, "address": mapped}, {"side": Number(0, 1), "address": Octets(16)}
+T.call("quote.rewrite_one", right | {"port": 5}, BATCH | one | kinds | {"port": PORT})
+T.call("quote.readdress_one", right, BATCH | one | kinds)
+T.call("refusal.refuse_one", {"batch": rows_in, "row_number": 1, "refusal": refusal.Refusal.REFUSAL_TOO_BIG, "mtu": 1280,
+                              "speaker": mapped},
+       BATCH | row_number | {"refusal": Number(0, 2), "mtu": Number(68, SHORT), "speaker": Spared(Octets(16))})

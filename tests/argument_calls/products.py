@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from argument_calls.call import BATCH, INT, PORT, SEED, TIME, WORD, T, array, rows_in
+from argument_calls.call import BATCH, INT, PORT, SEED, TIME, WORD, Spared, T, array, rows_in
 from fastpath import ring
 from fastpath.criteria import Criteria
 from model.arguments import Address, Array, Instance, Number, Octets, Text
@@ -16,16 +16,6 @@ def rules(module: Any) -> Any:
 
 def sends(module: Any) -> Any:
     return module.UdpSocket.bind("127.0.0.1", 0)
-
-
-class Rows(Array):
-    """uint16 or None, which is every live row."""
-
-    def __init__(self) -> None:
-        super().__init__(np.uint16, sized=False)
-
-    def wrong(self, right: Any) -> Any:
-        return [(what, value) for what, value in super().wrong(right) if what != "None"]
 
 
 T.call("bitmaps.BitmapBook", {"valid": lambda: np.ones(1, np.uint64), "limit": 4096},
@@ -96,4 +86,4 @@ T.call("packetio.UdpSocket.bind", {"address": "127.0.0.1", "port": 0, "reuse_por
 T.call("packetio.UdpSocket", {"fd": 0}, {"fd": Number(0, INT)}, works=False)
 T.call("packetio.Port.recv", {"batch": rows_in}, BATCH, sends, lambda made: made.connected)
 T.call("packetio.Port.send", {"batch": rows_in, "rows": array(np.uint16, 0)},
-       BATCH | {"rows": Rows()}, sends, lambda made: made.connected)
+       BATCH | {"rows": Spared(Array(np.uint16, sized=False))}, sends, lambda made: made.connected)

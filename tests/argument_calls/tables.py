@@ -17,8 +17,10 @@ from argument_calls.call import (
     T,
     array,
     rows_in,
+    rows_of,
 )
-from fastpath import batch
+from fastpath import batch, flowtable
+from inner_packets import pieces, udp
 from model.arguments import Address, Array, Instance, Number, Octets, Text
 
 KEYS = {"keys": Array(np.uint8, 40, sized=False), "hashes": Array(np.uint64), "out": Array(np.int32, written=True)}
@@ -36,6 +38,27 @@ def flows(module: Any) -> Any:
 
 def seen(made: Any) -> bytes:
     return bytes(made.entries_view.tobytes())
+
+
+def fragment_row() -> batch.PacketBatch:
+    return rows_of(pieces(udp("10.0.0.1", "192.0.2.9", 9, 53, bytes(200)))[0])
+
+
+def fragments(module: Any) -> Any:
+    """A table with one datagram, which is its number 0."""
+    made = module.FragmentTable(1, 1, seed=SEED)
+    made.enter_one(fragment_row(), 0, 0, 1)
+    return made
+
+
+class Times:
+    """What is no sequence of (protocol, first port, last port, seconds)."""
+
+    def wrong(self, _: Any) -> Any:
+        time = 6, 1, 9, 2.0
+        others = ("name", 70, ..., "1"), (-1, 1 << 70, "a"), (0, 65536, 1 << 70, None), (0, float("nan"), "a", None)
+        return [("int", 5), ("None", None), ("int inside", [5]), ("short", [time[:3]]), ("long", [(*time, 1)]),
+                *((f"{k} {wrong}", [(*time[:k], wrong, *time[k + 1 :])]) for k in range(4) for wrong in others[k])]
 
 
 class Idle:
@@ -126,3 +149,25 @@ for name, right, kinds in (
     ("get", {"index": 1}, {"index": index}),
 ):
     T.call(f"flowtable.FlowTable.{name}", right, kinds, flows, seen)
+
+origin, entered = Number(0, 2), lambda made: (made.waiting, made.ready)
+T.call("fragments.FragmentTable", {"capacity": 2, "held": 2, "seed": SEED},
+       {"capacity": Number(1, 1 << 20), "held": Number(1, 1 << 14), "seed": Octets(32)})
+for name, right, kinds in (
+    ("enter_one", {"batch": fragment_row, "row_number": 0, "origin": 1, "now_ns": 2, "again": False},
+     BATCH | {"row_number": Number(0, 0), "origin": origin, "now_ns": TIME}),
+    ("settle_one", {"number": 0, "flow": 1, "flow_hash": 2, "direction": 1, "verdict": 0},
+     {"number": Number(0, 0), "flow": Number(-1, INT), "flow_hash": TIME, "direction": Number(0, 1),
+      "verdict": Number(0, 255)}),
+    ("follow_one", {"number": 0}, {"number": Number(0, 0)}),
+    ("release_rows", {"batch": rows_in, "origin": 1}, BATCH | {"origin": origin}),
+    ("sweep_held", {"now_ns": 1}, {"now_ns": TIME}),
+):
+    T.call(f"fragments.FragmentTable.{name}", right, kinds, fragments, entered)
+idle = lambda module: module.PortIdle(8, [(17, 53, 53, 1.0)])  # noqa: E731
+T.call("portidle.PortIdle", {"capacity": 8, "times": [(17, 53, 53, 1.0)]}, {"capacity": Number(1, 1 << 30), "times": Times()})
+T.call("portidle.PortIdle.enter_one", {"table": lambda: flows(flowtable), "flow": 1, "protocol": 17, "port": 53, "now_ns": 1},
+       {"table": Instance(), "flow": index, "protocol": Number(0, 255), "port": PORT, "now_ns": TIME}, idle,
+       lambda made: made.kinds)  # fmt: skip
+T.call("portidle.PortIdle.due_flows", {"table": lambda: flows(flowtable), "now_ns": 1, "out": array(np.int32, 2)},
+       {"table": Instance(), "now_ns": TIME, "out": Array(np.int32, written=True, sized=False)}, idle, lambda made: made.kinds)

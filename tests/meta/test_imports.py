@@ -51,6 +51,7 @@ SAME_ROW = {
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("refusal", "packet"): "numbers of protocols and flags",
+    ("pieces", "packet"): "numbers of options",
     ("quote", "packet"): "walks extension headers",
     ("quote", "rewrite"): "an error has addresses of its own too",
     ("rows", "domains"): "patterns are found by name before they are rows",
