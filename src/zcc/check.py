@@ -58,8 +58,8 @@ def check_command(
         listed = [dataclasses.asdict(problem) for problem in problems]
         typer.echo(json.dumps({"ok": not errors, "problems": listed}))
     else:
-        for problem in problems:
-            typer.echo(str(problem), err=True)
+        if problems:
+            typer.echo("\n".join(map(str, problems)), err=True)
         if not errors:
             typer.echo(f"{config}: OK" + (f", {len(problems)} warnings" if problems else ""))
     if errors:

@@ -36,10 +36,25 @@ SCALARS = {
 }
 
 
+class TooDeep(yaml.MarkedYAMLError):  # type: ignore[misc]
+    """A node lies deeper than the limit; the composer recurses without one."""
+
+
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Composes nodes; which scalars are not text is the core schema's, not YAML 1.1's."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012
+    _depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
+        """Take note that a node begins. Its tag depends on nothing above it."""
+        self._depth += 1
+        if parent is not None and self._depth > DEPTH_LIMIT + 1:
+            raise TooDeep(problem=TOO_DEEP, problem_mark=parent.start_mark)
+
+    def ascend_resolver(self) -> None:
+        """Take note that it ends."""
+        self._depth -= 1
 
 
 for _kind, (_pattern, _first) in SCALARS.items():
@@ -99,9 +114,6 @@ def read_document(data: bytes, file: str) -> Document:
     document = Document(file)
     try:
         text = data.decode("utf-8-sig")
-        if (deep := _too_deep(text)) is not None:
-            document.add((), TOO_DEEP, deep)
-            return document
         node = yaml.compose(text, Loader)
         document.value = None if node is None else _Builder(document).build(node, ())
     except UnicodeDecodeError as error:
@@ -109,26 +121,13 @@ def read_document(data: bytes, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # Newer libyaml reads far ahead within one line and meets a limit of its own before ours.
-        too_deep = "nesting depth" in (error.problem or "")
+        too_deep = isinstance(error, TooDeep) or "nesting depth" in (error.problem or "")
         message = TOO_DEEP if too_deep else f"not YAML: {error.problem or error.context}"
         document.add((), message, mark.line + 1 if mark else 1)
     except yaml.reader.ReaderError as error:
         line = data[: error.position].count(b"\n") + 1
         document.add((), f"character U+{error.character:04X} is not allowed in YAML", line)
     return document
-
-
-def _too_deep(text: str) -> int | None:
-    """Return the line where nesting passes the limit; the composer behind recurses without one."""
-    depth = 0
-    for event in yaml.parse(text, Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > DEPTH_LIMIT:
-                return event.start_mark.line + 1 if event.start_mark else 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return None
 
 
 class _Builder:

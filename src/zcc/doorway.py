@@ -29,14 +29,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from zcc.device import INNER_SUFFIX, DeviceSettings
 from zcc.errors import DeviceError
-from zcc.fields import Settings
 
-__all__ = ["DeviceSettings", "Doorway"]
+__all__ = ["Doorway"]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -46,30 +45,12 @@ log = logging.getLogger(__name__)
 
 SYSCTL = Path("/proc/sys/net")
 TUN = Path("/dev/net/tun")
-INNER_SUFFIX = "-fp"          # of our end of a veth pair
-NAME_LIMIT = 15 - len(INNER_SUFFIX)
 IFF_NOARP = 0x80              # linux/if.h
 NTF_PROXY = 0x08              # linux/neighbour.h
 SIOCETHTOOL = 0x8946
 # ethtool commands that take one on-or-off value: tx checksum, scatter-gather, TSO, GSO, GRO
 # (linux/ethtool.h).
 OFFLOADS = (0x17, 0x19, 0x1F, 0x24, 0x2C)
-
-
-class DeviceSettings(Settings):
-    """The `kernel:` section."""
-
-    device: Literal["auto", "tun", "veth"] = Field(
-        default="auto", description="tun, veth, or auto: tun where /dev/net/tun may be opened"
-    )
-    name: str = Field(
-        default="zcc0", pattern=r"^[a-z][a-z0-9_.]*$", max_length=NAME_LIMIT, description="of the interface"
-    )
-    mtu: int = Field(default=1500, ge=1280, le=9000, description="bytes an IP packet may have on it")
-    internal: IPv4Network | None = Field(
-        default=None,
-        description="range inside this host: its .0.1 is the listeners', the rest stands for workloads",
-    )
 
 
 class Doorway:

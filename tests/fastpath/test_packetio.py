@@ -23,7 +23,8 @@ from fastpath.action import DropReason
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
 from isolation import isolated
 from model import packetio as reference
-from zcc.doorway import DeviceSettings, Doorway
+from zcc.device import DeviceSettings
+from zcc.doorway import Doorway
 
 LOOPBACK = int.from_bytes(socket.inet_aton("127.0.0.1"), "big")
 

@@ -94,7 +94,7 @@ SAME_ROW = {
 }
 
 ROLES = ("connector", "private_edge", "app_connector", "internet_edge")
-WORDS = frozenset({"errors", "clock", "fields", "idle"})
+WORDS = frozenset({"errors", "clock", "fields", "idle", "device"})
 SERVICES = frozenset({"pki", "telemetry"})
 # What each part of zcc may import of zcc, besides itself; the reason is in the comment.
 ALLOWED = {
@@ -105,6 +105,7 @@ ALLOWED = {
     "notify": frozenset(),
     "privileges": frozenset(),
     "idle": frozenset({"fields"}),
+    "device": frozenset({"fields"}),
     # from file to settings; a role's settings class is imported by name when it is asked for
     "document": frozenset({"errors"}),
     "config": frozenset({"document", "errors", "fields"}),

@@ -15,8 +15,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from zcc.device import DeviceSettings
 from zcc.dns.settings import DnsSettings
-from zcc.doorway import DeviceSettings
 from zcc.feeds.settings import FeedSettings
 from zcc.fields import DEFAULT_POOL, Duration, PortRange, Settings
 from zcc.idle import IdleSettings

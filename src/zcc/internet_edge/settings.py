@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from zcc.doorway import DeviceSettings
+from zcc.device import DeviceSettings
 from zcc.fields import HostPort, PortRange, Settings
 from zcc.idle import IdleSettings
 from zcc.pki.settings import IdentitySettings

@@ -17,7 +17,7 @@ from zcc.policy.clauses import Clause, Targets
 from zcc.policy.names import patterns_of
 from zcc.policy.spans import ADDRESSES, SERVICES, V6, Spans, of_addresses, of_services
 
-__all__ = ["CRITERIA", "Ages", "Labels", "Line", "Region", "Where", "region_of", "traits", "union", "whole"]
+__all__ = ["CRITERIA", "Ages", "Labels", "Line", "Region", "Where", "region_of", "together", "traits", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Labels:
         return self.labels is None or (other.labels is not None and other.labels <= self.labels)
 
     @staticmethod
-    def joined(sets: Sequence[Labels]) -> Labels:
-        """Return what some sets cover together."""
+    def together(sets: Sequence[Labels], wanted: Labels) -> bool:
+        """Tell whether some sets cover another together."""
         listed = [found.labels for found in sets if found.labels is not None]
-        return Labels(frozenset().union(*listed) if len(listed) == len(sets) else None)
+        return len(listed) < len(sets) or (wanted.labels is not None and _all_in(wanted.labels, listed))
 
     @property
     def everything(self) -> bool:
@@ -54,13 +54,12 @@ class Ages:
         return self.least <= other.least and other.below <= self.below
 
     @staticmethod
-    def joined(sets: Sequence[Ages]) -> Ages:
-        """Return the ages from the least on that some sets cover together, without a gap."""
-        first, *others = sorted(sets, key=lambda ages: ages.least)
-        below = first.below
-        for ages in others:
-            below = max(below, ages.below) if ages.least <= below else below
-        return Ages(first.least, below)
+    def together(sets: Sequence[Ages], wanted: Ages) -> bool:
+        """Tell whether some sets cover another together."""
+        reached = wanted.least
+        for ages in sorted(sets, key=lambda ages: ages.least):
+            reached = max(reached, ages.below) if ages.least <= reached else reached
+        return wanted.below <= reached
 
     @property
     def everything(self) -> bool:
@@ -80,14 +79,14 @@ class Line:
         return self.spans.covers(other.spans)
 
     @staticmethod
-    def joined(sets: Sequence[Line]) -> Line:
-        """Return what some sets cover together."""
-        return Line(Spans.of(part for line in sets for part in line.spans.parts), sets[0].whole)
+    def together(sets: Sequence[Line], wanted: Line) -> bool:
+        """Tell whether some sets cover another together."""
+        return _joined((line.spans for line in sets), wanted.spans).covers(wanted.spans)
 
     @property
     def everything(self) -> bool:
         """Whether the criterion is not set."""
-        return self.spans == self.whole
+        return self.spans is self.whole or self.spans == self.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +117,40 @@ class Where:
         return pattern in patterns or any(wide in patterns for wide in above if wide != pattern.removeprefix("*."))
 
     @staticmethod
-    def joined(sets: Sequence[Where]) -> Where:
-        """Return what some sets cover together."""
+    def together(sets: Sequence[Where], wanted: Where) -> bool:
+        """Tell whether some sets cover another together."""
         listed = [where.targets for where in sets if where.targets is not None]
+        theirs = wanted.targets
         if len(listed) < len(sets):
-            return Where(ADDRESSES, None)
-        both = {name: frozenset().union(*(getattr(targets, name) for targets in listed)) for name in NAMED}
-        return Where(Spans.of(part for where in sets for part in where.addresses.parts), Targets(ranges=(), **both))
+            return True
+        named = theirs is not None and (
+            all(any(where._has(pattern) for where in sets) for pattern in theirs.patterns)
+            and _all_in(theirs.applications, [mine.applications for mine in listed])
+            and _all_in(theirs.countries, [mine.countries for mine in listed])
+            and _all_in(theirs.categories, [mine.categories for mine in listed])
+        )
+        if named and _joined((where.addresses for where in sets), wanted.addresses).covers(wanted.addresses):
+            return True
+        begins = any(where.addresses and where.addresses.parts[0][0] == 0 for where in sets)
+        return begins and _joined((where.addresses for where in sets), ADDRESSES) == ADDRESSES
 
     @property
     def everything(self) -> bool:
         """Whether the criterion is not set."""
         return self.targets is None or self.addresses == ADDRESSES
+
+
+def _all_in(wanted: frozenset[str], sets: Sequence[frozenset[str]]) -> bool:
+    """Whether every label is in one of some sets."""
+    return all(any(label in labels for labels in sets) for label in wanted)
+
+
+def _joined(sets: Iterable[Spans], wanted: Spans) -> Spans:
+    """What some spans cover together between the ends of others."""
+    if not wanted:
+        return wanted
+    first, last = wanted.parts[0][0], wanted.parts[-1][1]
+    return Spans.of(part for spans in sets for part in spans.parts if part[1] > first and part[0] < last)
 
 
 Criterion = Labels | Ages | Line | Where
@@ -166,7 +187,7 @@ def region_of(clause: Clause) -> Region:
     sets: tuple[Criterion, ...] = (
         Labels(clause.locations),
         Labels(clause.namespaces),
-        Line(sources - of_addresses(clause.not_sources), ADDRESSES),
+        Line(sources - of_addresses(clause.not_sources) if clause.not_sources else sources, ADDRESSES),
         Labels(clause.source_groups),
         Ages(*clause.tag_age) if clause.tag_age else Ages(),
         Where(ADDRESSES if targets is None else of_addresses(targets.ranges), targets),
@@ -184,10 +205,19 @@ def whole(sets: tuple[Criterion, ...]) -> Region:
     return Region(sets, sum(1 << n for n, found in enumerate(sets) if not found.everything))
 
 
-def union(sets: Sequence[Criterion]) -> Criterion:
-    """Return what some sets of one criterion, one or more, cover together."""
-    joined: Criterion = type(sets[0]).joined(sets)  # type: ignore[arg-type]
-    return joined
+def together(sets: Sequence[Criterion], wanted: Criterion) -> bool:
+    """Tell whether some sets of one criterion cover another together."""
+    return type(wanted).together(sets, wanted)  # type: ignore[arg-type]
+
+
+def _trait(found: Criterion) -> tuple[int, float, float]:
+    if isinstance(found, Labels):
+        return (EVERY_BIT if found.labels is None else _bits(found.labels)), 0.0, 0.0
+    if isinstance(found, Ages):
+        return EVERY_BIT, found.least, found.below
+    if isinstance(found, Line):
+        return _cells(found.spans, of_addresses=found.whole is ADDRESSES), *_ends(found.spans)
+    return _names(found.targets) | _cells(found.addresses, of_addresses=True), *_ends(found.addresses)
 
 
 def traits(region: Region) -> Iterator[tuple[int, float, float]]:
@@ -196,15 +226,8 @@ def traits(region: Region) -> Iterator[tuple[int, float, float]]:
     A set that covers another has all its bits, and its ends are around the other's. Two sets of addresses, ports or names that
     share something have a bit in common. Ends are rounded outwards; without addresses they are nowhere (inf, -inf).
     """
-    for found in region.sets:
-        if isinstance(found, Labels):
-            yield (EVERY_BIT if found.labels is None else _bits(found.labels)), 0.0, 0.0
-        elif isinstance(found, Ages):
-            yield EVERY_BIT, found.least, found.below
-        elif isinstance(found, Line):
-            yield _cells(found.spans, of_addresses=found.whole is ADDRESSES), *_ends(found.spans)
-        else:
-            yield _names(found.targets) | _cells(found.addresses, of_addresses=True), *_ends(found.addresses)
+    for n, found in enumerate(region.sets):
+        yield _trait(found) if region.mask >> n & 1 else _NOT_SET[n]
 
 
 def _bits(labels: Iterable[object]) -> int:
@@ -245,3 +268,6 @@ def _names(targets: Targets | None) -> int:
             return EVERY_BIT
         bits |= 1 << hash(tuple(ends)) % 64
     return bits | _bits((name, label) for name in NAMED[1:] for label in getattr(targets, name))
+
+
+_NOT_SET = tuple(map(_trait, region_of(Clause(index=0)).sets))

@@ -8,6 +8,7 @@ Journey: zcc.policy.region makes regions of them, so that one rule can be compar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -31,8 +32,12 @@ class Spans:
     @classmethod
     def of(cls, parts: Iterable[tuple[int, int]]) -> Spans:
         """Make spans of intervals in any order."""
+        kept = [part for part in parts if part[0] < part[1]]
+        if len(kept) < 2:  # most are
+            return cls(tuple(kept))
+        kept.sort()
         merged: list[tuple[int, int]] = []
-        for begin, end in sorted(part for part in parts if part[0] < part[1]):
+        for begin, end in kept:
             if merged and begin <= merged[-1][1]:
                 merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
             else:
@@ -66,7 +71,13 @@ class Spans:
 
     def covers(self, other: Spans) -> bool:
         """Tell whether every number of another is in this one."""
-        return not other - self
+        parts, at = self.parts, 0
+        for begin, end in other.parts:
+            while at < len(parts) and parts[at][1] < end:
+                at += 1
+            if at == len(parts) or parts[at][0] > begin:
+                return False
+        return True
 
 
 ADDRESSES = Spans(((0, V6 + (1 << 128)),))
@@ -88,7 +99,8 @@ def of_addresses(ranges: Iterable[AddressRange]) -> Spans:
     return Spans.of((place_of(value.low), place_of(value.high) + 1) for value in ranges)
 
 
-def of_services(reaches: Iterable[Reach] | None) -> Spans:
+@functools.lru_cache(4096)  # rules share services
+def of_services(reaches: tuple[Reach, ...] | None) -> Spans:
     """Lay services out; None = all."""
     if reaches is None:
         return SERVICES

@@ -10,7 +10,8 @@ from pyroute2 import IPRoute
 from isolation import isolated
 from zcc.connector import packets
 from zcc.connector.aliases import PRIORITY, Aliases
-from zcc.doorway import DeviceSettings, Doorway
+from zcc.device import DeviceSettings
+from zcc.doorway import Doorway
 from zcc.errors import DeviceError
 
 INTERNAL = IPv4Network("198.18.0.0/16")

@@ -19,7 +19,8 @@ from isolation import isolated
 from zcc.connector.datapath import Datapath
 from zcc.connector.plan import Plan
 from zcc.connector.ruleset import build_ruleset
-from zcc.doorway import DeviceSettings, Doorway
+from zcc.device import DeviceSettings
+from zcc.doorway import Doorway
 from zcc.policy.compile import compile_policy
 from zcc.policy.model import Policy
 from zcc.policy.names import NameBook

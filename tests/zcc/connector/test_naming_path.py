@@ -18,7 +18,8 @@ from zcc.connector.plan import Plan
 from zcc.connector.ruleset import NameBinder, build_ruleset
 from zcc.connector.sessions import Labels, session_fields
 from zcc.connector.traffic_names import TrafficNames
-from zcc.doorway import DeviceSettings, Doorway
+from zcc.device import DeviceSettings
+from zcc.doorway import Doorway
 from zcc.policy.compile import compile_policy
 from zcc.policy.model import Policy
 from zcc.policy.names import NameBook

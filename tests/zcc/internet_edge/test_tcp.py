@@ -15,7 +15,8 @@ from fastpath.batch import PacketBatch
 from fastpath.packetio import Device
 from isolation import isolated
 from tunnel_client import SmallClient
-from zcc.doorway import DeviceSettings, Doorway
+from zcc.device import DeviceSettings
+from zcc.doorway import Doorway
 
 from .world import SERVER, World, inner, valid
 

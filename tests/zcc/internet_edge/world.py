@@ -18,7 +18,7 @@ from fastpath.geneve import decode_options
 from identities import authority, identity
 from tunnel_client import SmallClient
 from zcc import notify
-from zcc.doorway import DeviceSettings
+from zcc.device import DeviceSettings
 from zcc.fields import HostPort
 from zcc.internet_edge import daemon
 from zcc.internet_edge.settings import InternetEdgeSettings, NatSettings

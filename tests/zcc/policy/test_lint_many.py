@@ -10,7 +10,7 @@ from zcc.policy.lint.above import Above, Weighed
 from zcc.policy.lint.shadow import shadow
 from zcc.policy.model import Policy
 from zcc.policy.places import Places
-from zcc.policy.region import region_of, union
+from zcc.policy.region import region_of, together
 from zcc.policy.resolve import clauses_of_rule
 
 LOCATIONS = [f"l{i}" for i in range(6)]
@@ -62,7 +62,7 @@ def _covered(above: list, region) -> bool:
         return True
     for criterion in range(len(region.sets)):
         part = [other.sets[criterion] for other, criteria in missed if criteria == [criterion]]
-        if len(part) > 1 and union(part).covers(region.sets[criterion]):
+        if len(part) > 1 and together(part, region.sets[criterion]):
             return True
     return False
 

@@ -14,16 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from zcc.policy.lint.rows import Rows
-from zcc.policy.region import CRITERIA, Region, traits, union
+from zcc.policy.region import CRITERIA, Region, together, traits
 
 __all__ = ["PAIRS_LIMIT", "Above", "Weighed"]
 
 PAIRS_LIMIT = 2_000_000  # of regions that are compared one by one: some ten seconds
-MEETING = tuple(map(CRITERIA.index, ("destinations", "sources", "services")))  # whose bits tell what shares nothing
+MEETING = ("destinations", "sources", "services")  # criteria whose bits tell what shares nothing, the most telling first
+MET = [CRITERIA.index(name) for name in MEETING]
 EVERY = len(CRITERIA)
-COLUMNS = np.dtype([("mask", np.uint32), ("group", np.uint32), ("bits", np.uint64, EVERY),
-                    ("low", np.float64, EVERY), ("high", np.float64, EVERY)])  # fmt: skip
+COLUMNS = np.dtype([("mask", np.uint32), ("group", np.uint32), ("set", np.bool_, EVERY), ("bits", np.uint64, EVERY),
+                    ("low", np.float64, EVERY), ("high", np.float64, EVERY),
+                    *((name, np.uint64) for name in MEETING)])  # fmt: skip
 PLACES = np.uint32(1) << np.arange(EVERY, dtype=np.uint32)
+# Some labels, however many, are never all labels.
+ENDLESS = np.uint32(sum(1 << n for n, name in enumerate(CRITERIA) if name not in ("sources", "tag_age", "destinations", "services")))
 Numbers = npt.NDArray[np.intp]
 
 
@@ -59,7 +63,9 @@ class Above:
         """
         group = self._groups.setdefault(frozenset(groups), len(self._groups))
         for own in regions:
-            self._rows.add(mask=own.region.mask, group=group, bits=own.bits, low=own.low, high=own.high)
+            mask = own.region.mask
+            self._rows.add(mask=mask, group=group, set=(mask & PLACES) != 0, bits=own.bits, low=own.low, high=own.high,
+                           **{name: own.bits[k] for name, k in zip(MEETING, MET, strict=True)})  # fmt: skip
             self._regions.append(own.region)
             self._rules.append(index)
 
@@ -72,7 +78,7 @@ class Above:
         region = own.region
         near = self._candidates(groups, own)
         missed = self._missed(near, own)
-        count = missed.sum(axis=0)
+        count = missed.sum(axis=1)
         parts: dict[int, list[int]] = {}  # regions that cover this one but for one criterion, by that criterion
         for n in near[count == 0].tolist():
             found = self._compare(n, region)
@@ -81,7 +87,7 @@ class Above:
             if len(found) == 1:
                 parts.setdefault(found[0], []).append(n)
         once = near[count == 1]
-        which = missed[:, count == 1].argmax(axis=0)
+        which = missed[count == 1].argmax(axis=1)
         sure: list[list[int]] = []
         for criterion in {*parts, *which.tolist()}:
             known, unsure = parts.get(criterion, []), once[which == criterion].tolist()
@@ -94,8 +100,7 @@ class Above:
         """Whether some regions, two or more, cover one together in a criterion."""
         if len(part) < 2:
             return False
-        joined = union([self._regions[n].sets[criterion] for n in part])
-        return joined.covers(region.sets[criterion])  # type: ignore[arg-type]
+        return together([self._regions[n].sets[criterion] for n in part], region.sets[criterion])
 
     def _compare(self, n: int, region: Region) -> list[int]:
         """The criteria in which a region above misses one; two at most, which is as good as all."""
@@ -104,30 +109,30 @@ class Above:
 
     def _candidates(self, groups: Sequence[str], own: Weighed) -> Numbers:
         """Regions above that share something with one and are on every connector that has its rule."""
-        rows = self._rows
-        bits, (first, *others) = rows["bits"], MEETING
-        near: Numbers = np.flatnonzero(bits[first] & own.bits[first])
-        for k in others:
-            near = near[(bits[k][near] & own.bits[k]) != 0]
-        # A criterion that is set above and not here: one may be, if others make up for it.
-        wider = rows["mask"][near] & ~np.uint32(own.region.mask)
-        near = near[wider & (wider - np.uint32(1)) == 0]
+        rows, mask = self._rows, np.uint32(own.region.mask)
+        near: Numbers = ((rows[MEETING[0]] & own.bits[MET[0]]) != 0).nonzero()[0]
+        for name, k in zip(MEETING[1:], MET[1:], strict=True):
+            near = near[(rows[name].take(near) & own.bits[k]) != 0]
+        # A criterion that is set above and not here: one may be, if others can make up for it.
+        wider = rows["mask"].take(near) & ~mask
+        near = near[(wider & (wider - np.uint32(1)) == 0) & (wider & ENDLESS == 0)]
         there = np.array([not held or (bool(groups) and set(groups) <= held) for held in self._groups], np.bool_)
-        return near[there[rows["group"][near]]] if len(near) else near
+        near = near[there[rows["group"].take(near)]]
+        return near
 
     def _missed(self, near: Numbers, own: Weighed) -> npt.NDArray[np.bool_]:
-        """In which criteria regions above surely do not cover one: [criterion, candidate]."""
+        """In which criteria regions above surely do not cover one: [candidate, criterion]."""
         rows = self._rows
-        lacks: npt.NDArray[np.bool_] = (~rows["bits"].take(near, axis=1) & own.bits[:, None]) != 0
-        lacks |= rows["low"].take(near, axis=1) > own.low[:, None]
-        lacks |= rows["high"].take(near, axis=1) < own.high[:, None]
-        lacks &= (rows["mask"].take(near) & PLACES[:, None]) != 0
+        lacks: npt.NDArray[np.bool_] = (~rows["bits"].take(near, axis=0) & own.bits) != 0
+        lacks |= rows["low"].take(near, axis=0) > own.low
+        lacks |= rows["high"].take(near, axis=0) < own.high
+        lacks &= rows["set"].take(near, axis=0)
         return lacks
 
     def _may_cover(self, numbers: list[int], criterion: int, own: Weighed) -> bool:
         """Whether some regions may cover one together in a criterion."""
         if len(numbers) < 2:
             return False
-        held: Any = np.bitwise_or.reduce(self._rows["bits"][criterion][numbers])
-        begin, end = self._rows["low"][criterion][numbers].min(), self._rows["high"][criterion][numbers].max()
+        held: Any = np.bitwise_or.reduce(self._rows["bits"][numbers, criterion])
+        begin, end = self._rows["low"][numbers, criterion].min(), self._rows["high"][numbers, criterion].max()
         return bool(own.bits[criterion] & ~held == 0 and begin <= own.low[criterion] and own.high[criterion] <= end)

@@ -43,7 +43,9 @@ def shadow(policy: Policy) -> Iterator[Finding]:
         found = shadow_of(seen, names, rule.connector_groups, weighed)
         if found is not None:
             yield _finding(found[0], index, rule, found[1])
-        seen.add(index, rule.connector_groups, weighed)
+        else:
+            # What is covered covers nothing that those above it do not.
+            seen.add(index, rule.connector_groups, weighed)
     if seen.is_tired:
         yield Finding("not-compared", ("rules",), f"the rules overlap so much that only {PAIRS_LIMIT} pairs were compared")
 
