@@ -27,7 +27,8 @@ COLUMNS = np.dtype([("mask", np.uint32), ("group", np.uint32), ("set", np.bool_,
                     *((name, np.uint64) for name in MEETING)])  # fmt: skip
 PLACES = np.uint32(1) << np.arange(EVERY, dtype=np.uint32)
 # Some labels, however many, are never all labels.
-ENDLESS = np.uint32(sum(1 << n for n, name in enumerate(CRITERIA) if name not in ("sources", "tag_age", "destinations", "services")))
+BOUNDED = ("sources", "tag_age", "destinations", "services")
+ENDLESS = np.uint32(sum(1 << n for n, name in enumerate(CRITERIA) if name not in BOUNDED))
 Numbers = npt.NDArray[np.intp]
 
 
