@@ -40,9 +40,8 @@ cdef struct Ring:
 
 cdef Ring* new_ring() except NULL
 cdef void write_peer(uint8_t* name, uint32_t address, uint16_t port) noexcept nogil               # a sockaddr_in
+cdef void read_peer(msghdr* header, uint32_t* address, uint16_t* port) noexcept nogil
 cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil                                   # datagrams
 cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil                             # with peer_address, peer_port
-cdef int receive_tun(int fd, Columns* b) noexcept nogil
 cdef int send_geneve(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n, uint32_t address, uint16_t port) noexcept nogil
 cdef int send_ethernet(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n) noexcept nogil
-cdef int send_tun(int fd, Columns* b, const uint16_t* rows, int n) noexcept nogil

@@ -10,7 +10,6 @@ from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset
-from posix.unistd cimport read, write
 
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
@@ -57,18 +56,15 @@ cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil:
     return got
 
 
-cdef void note_peers(Ring* ring, Columns* b, int n) noexcept nogil:
-    """Write peer_address and peer_port of rows 0 … n-1 from the IPv4 addresses in ring.names; others become 0."""
-    cdef uint8_t* name
+cdef void read_peer(msghdr* header, uint32_t* address, uint16_t* port) noexcept nogil:
+    """Read an IPv4 peer's address from a message received; of other families both become 0."""
+    cdef const uint8_t* name = <const uint8_t*> header.msg_name
     cdef uint16_t family
-    cdef int i
-    for i in range(n):
-        name = ring.names + i * NAME_BYTES
-        memcpy(&family, name, 2)
-        b.peer_address[i] = b.peer_port[i] = 0
-        if ring.messages[i].msg_hdr.msg_namelen >= 8 and family == AF_INET:
-            b.peer_port[i] = load_be16(name + 2)
-            b.peer_address[i] = load_be32(name + 4)
+    memcpy(&family, name, 2)
+    address[0] = port[0] = 0
+    if header.msg_namelen >= 8 and family == AF_INET:
+        port[0] = load_be16(name + 2)
+        address[0] = load_be32(name + 4)
 
 
 cdef void write_peer(uint8_t* name, uint32_t address, uint16_t port) noexcept nogil:
@@ -117,48 +113,11 @@ cdef void put_message(Ring* ring, Columns* b, int at, int i, int start, int leng
     header.msg_iovlen = 1
 
 
-cdef int receive_tun(int fd, Columns* b) noexcept nogil:
-    """Read up to RING packets; TUN cuts a long one without a word, so a full row counts as cut."""
-    cdef int i = 0, want = min(b.capacity, <int> RING), room = b.room - HEADROOM
-    cdef ssize_t got
-    while i < want:
-        got = read(fd, row(b, i) + HEADROOM, room)
-        if got <= 0:
-            if got < 0 and errno == EINTR:
-                continue
-            break
-        b.start[i] = HEADROOM
-        b.length[i] = <uint16_t> got
-        i += 1
-    reset(b, i)
-    for i in range(b.count):
-        if b.length[i] == room:
-            b.reason[i] = DROP_IO_TRUNCATED
-    return b.count
-
-
-cdef int send_tun(int fd, Columns* b, const uint16_t* rows, int n) noexcept nogil:
-    """Write the inner packet of each row; one that the kernel refuses is dropped. Return how many left."""
-    cdef int k, i, left = 0
-    cdef ssize_t put
-    for k in range(n):
-        i = rows[k]
-        if not sendable(b, i, b.inner_start[i], b.inner_length[i]):
-            continue
-        put = write(fd, row(b, i) + b.inner_start[i], b.inner_length[i])
-        while put < 0 and errno == EINTR:
-            put = write(fd, row(b, i) + b.inner_start[i], b.inner_length[i])
-        if put == b.inner_length[i]:
-            left += 1
-        else:
-            b.reason[i] = DROP_IO_SEND
-    return left
-
-
 cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil:
     """Fill up to RING rows and write who sent each. Return the rows filled."""
-    cdef int n = receive(fd, ring, b)
-    note_peers(ring, b, n)
+    cdef int i, n = receive(fd, ring, b)
+    for i in range(n):
+        read_peer(&ring.messages[i].msg_hdr, &b.peer_address[i], &b.peer_port[i])
     return n
 
 

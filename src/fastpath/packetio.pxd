@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.segments cimport Segments
+from fastpath.tunqueue cimport TunQueue
 
 cdef enum:
     WATCHED = 80         # the most descriptors that a port waits for: queues, and the kernel's own way
@@ -20,6 +21,8 @@ cdef class Port:
     cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil  # rows that left
     # Write the descriptors that become readable when there is something to receive; return how many, at most WATCHED.
     cdef int watch(self, int* fds) noexcept nogil
+    # Whether recv_rows has more to give that no descriptor shows.
+    cdef bint holds(self) noexcept nogil
 
 # Geneve as GWLB speaks it. Row columns peer_address and peer_port say from whom a packet came, and to whom one goes: UDP from
 # address:peer_port to peer_address:port, since GWLB wants the addresses swapped and the ports not.
@@ -47,3 +50,4 @@ cdef class Device(Port):
     cdef readonly str name
     cdef readonly str kind                                                      # "tun" or "veth"
     cdef bint _is_tun
+    cdef TunQueue* _queue                                                       # of a TUN

@@ -17,14 +17,11 @@ from posix.unistd cimport close
 
 from fastpath.arguments cimport SHORT_MAX, integer, rows_in_use, uint8s
 from fastpath.batch cimport Columns, PacketBatch, reset
-from fastpath.mmsg cimport (
-    Ring, new_ring, receive, receive_named, receive_tun, send_ethernet, send_geneve, send_tun,
-)
-
+from fastpath.mmsg cimport Ring, new_ring, receive, receive_named, send_ethernet, send_geneve
 from fastpath.segments cimport free_segments, new_segments, receive_segments, send_segments
+from fastpath.tunqueue cimport free_queue, holds, new_queue, receive_tun, send_tun
 
 import errno as errors
-import fcntl
 import os
 import socket
 import struct
@@ -33,6 +30,7 @@ import numpy as np
 
 from fastpath.interfaces import veth_peer_mac
 from fastpath.packetfilter import attach, not_from
+from fastpath.tundevice import open_tun
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t n, int flags)
@@ -43,9 +41,7 @@ cdef enum:
     BUFFER_BYTES_MAX = 1 << 30
     ETH_P_ALL = 0x0003
 
-# linux/if_tun.h, linux/if_packet.h
-_TUNSETIFF = 0x400454CA
-_IFF_TUN, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0001, 0x1000, 0x0100
+# linux/if_packet.h
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _SO_MEMINFO, _UDP_GRO = 55, 104
 
@@ -114,6 +110,14 @@ cdef class Port:
     cdef int watch(self, int* fds) noexcept nogil:
         fds[0] = self.fd
         return 1
+
+    cdef bint holds(self) noexcept nogil:
+        return False
+
+    @property
+    def held(self):
+        """Whether recv has more to give that no descriptor shows: ask again without waiting."""
+        return self.holds()
 
     def recv(self, PacketBatch batch not None):
         """Fill the batch with what is there, at most 256 packets. Return how many; 0 = nothing there.
@@ -236,16 +240,18 @@ def merges(sock):
 cdef class UdpSocket(Port):
     """A UDP socket for batches; UdpSocket.bind makes one.
 
-    Rows of one length to one peer leave as one message that the kernel or the card cuts (UDP_SEGMENT); on a connected socket the
-    kernel also merges what comes (UDP_GRO), which is cut into rows here.
+    Rows of one length to one peer leave as one message that the kernel or the card cuts (UDP_SEGMENT); on a connected socket, and
+    where it is asked for, the kernel also merges what comes of one peer (UDP_GRO), which is cut into rows here.
 
     Args:
         fd: an open UDP socket; it is duplicated, the caller keeps its own.
+        merged: have it merged on an unconnected socket too: for few peers that send much. A system call then brings at most 16
+            messages, merged or not.
     Raises:
         OSError: fd is not a socket.
     """
 
-    def __cinit__(self, fd, *):
+    def __cinit__(self, fd, *, bint merged=False):
         self._segments = NULL
         self._ring = new_ring()
         own = socket.socket(fileno=os.dup(integer(fd, "fd", 0, INT32_MAX)))
@@ -258,18 +264,21 @@ cdef class UdpSocket(Port):
             except OSError as error:
                 if error.errno != errors.ENOTCONN:
                     raise
-            self._segments = new_segments(self.connected and merges(own))
+            self._segments = new_segments((merged or self.connected) and merges(own))
             self.fd = own.detach()
 
     @staticmethod
-    def bind(str address not None, port, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES):
+    def bind(str address not None, port, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, bint merged=False):
         """Return an unconnected UdpSocket bound to address:port. Raises OSError when it is taken or not ours."""
         with _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
-            return UdpSocket(sock.fileno())
+            return UdpSocket(sock.fileno(), merged=merged)
 
     def __dealloc__(self):
         self.close()
         free_segments(self._segments)
+
+    cdef bint holds(self) noexcept nogil:
+        return self._segments.taken < self._segments.got
 
     cdef int recv_rows(self, Columns* b) noexcept nogil:
         if self._segments.merged != NULL:
@@ -295,7 +304,7 @@ cdef class UdpSocket(Port):
 
 cdef int receive_device(Device device, Columns* b) noexcept nogil:
     cdef int i, n
-    n = receive_tun(device.fd, b) if device._is_tun else receive(device.fd, <Ring*> device._ring, b)
+    n = receive_tun(device.fd, device._queue, b) if device._is_tun else receive(device.fd, <Ring*> device._ring, b)
     for i in range(n):
         b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
     return n
@@ -303,15 +312,20 @@ cdef int receive_device(Device device, Columns* b) noexcept nogil:
 
 cdef int send_device(Device device, Columns* b, const uint16_t* rows, int n) noexcept nogil:
     if device._is_tun:
-        return send_tun(device.fd, b, rows, n)
+        return send_tun(device.fd, device._queue, b, rows, n)
     return send_ethernet(device.fd, <Ring*> device._ring, b, rows, n)
 
 
 @cython.final
 cdef class Device(Port):
-    """IP packets to and from the kernel; made by Device.tun or Device.veth."""
+    """IP packets to and from the kernel; made by Device.tun or Device.veth.
+
+    On a TUN queue that was opened with offloads the kernel's large packets are cut into rows, and rows of one TCP stream that
+    follow one another are written as one.
+    """
 
     def __cinit__(self, fd, str name not None, str kind not None, bytes peer_mac not None=b""):
+        self._queue = NULL
         cdef int own = <int> integer(fd, "fd", 0, INT32_MAX)
         if kind not in ("tun", "veth"):
             raise ValueError(f"kind must be 'tun' or 'veth', not {kind!r}")
@@ -319,22 +333,24 @@ cdef class Device(Port):
             raise ValueError(f"peer_mac must be 6 bytes, not {len(peer_mac)}")
         self._ring = new_ring()
         self.name, self.kind, self._is_tun = name, kind, kind == "tun"
-        if kind == "veth":      # sockaddr_ll: family, protocol, index, hardware type, packet type, address length, address
+        if kind == "tun":
+            self._queue = new_queue(own)
+        else:      # sockaddr_ll: family, protocol, index, hardware type, packet type, address length, address
             address = struct.pack("=HHiHBB6s2x", socket.AF_PACKET, 0, socket.if_nametoindex(name), 0, 0, 6, peer_mac)
             memcpy((<Ring*> self._ring).name, <const uint8_t*> address, len(address))
         self.fd = own
 
     @staticmethod
-    def tun(str name not None, *, bint multi_queue=True):
+    def tun(str name not None, *, bint multi_queue=True, bint offloads=True):
         """Open one queue of TUN interface `name`, without packet information; made if it does not exist.
 
+        Args:
+            offloads: let the kernel hand over and take large segments; all queues of an interface must be of one mind.
         Raises:
             OSError: /dev/net/tun may not be opened, or the interface is of another kind (multi_queue included).
         """
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = open_tun(name, multi_queue, offloads)
         try:
-            flags = _IFF_TUN | _IFF_NO_PI | (_IFF_MULTI_QUEUE if multi_queue else 0)
-            fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
             return Device(fd, name, "tun")
         except BaseException:
             os.close(fd)
@@ -364,6 +380,10 @@ cdef class Device(Port):
 
     def __dealloc__(self):
         self.close()
+        free_queue(self._queue)
+
+    cdef bint holds(self) noexcept nogil:
+        return self._is_tun and holds(self._queue)
 
     cdef int recv_rows(self, Columns* b) noexcept nogil:
         return receive_device(self, b)

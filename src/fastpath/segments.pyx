@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
-from fastpath.mmsg cimport NAME_BYTES, RING, mmsghdr, msghdr, write_peer
+from fastpath.mmsg cimport NAME_BYTES, RING, mmsghdr, msghdr, read_peer, write_peer
 
 cdef extern from "<sys/socket.h>" nogil:
     struct cmsghdr:
@@ -149,45 +149,61 @@ cdef int send_singly(int fd, Segments* s, Columns* b, int m, bint connected) noe
 # ---- in ----
 
 cdef int receive_segments(int fd, Segments* s, Columns* b) noexcept nogil:
-    cdef int i = 0, want = min(b.capacity, <int> RING), size, length, here
-    cdef const uint8_t* data
-    if s.taken == s.got:
-        fetch(fd, s, min(MERGED, max(1, want // SEGMENTS)))      # no more than has room, so that none waits unseen
+    cdef int i = 0, want = min(b.capacity, <int> RING)
     reset(b, want)
-    while i < want and s.taken < s.got:
-        data, length = s.merged + s.taken * MERGED_BYTES, s.messages[s.taken].msg_len
-        size = segment_bytes(&s.messages[s.taken].msg_hdr, length)
-        here = min(size, length - s.at)
-        b.start[i], b.length[i] = HEADROOM, min(here, b.room - HEADROOM)
-        memcpy(row(b, i) + HEADROOM, data + s.at, b.length[i])
-        b.peer_address[i] = b.peer_port[i] = 0
-        if here > b.room - HEADROOM or s.messages[s.taken].msg_hdr.msg_flags & MSG_TRUNC:
-            b.reason[i] = DROP_IO_TRUNCATED
-        s.at += size
-        if s.at >= length:
-            s.at = 0
-            s.taken += 1
-        i += 1
+    while i < want and (s.taken < s.got or fetch(fd, s)):
+        i = take_apart(s, b, i, want)
     b.count = i
     return i
 
 
-cdef void fetch(int fd, Segments* s, int n) noexcept nogil:
-    """Receive up to n messages."""
+cdef int take_apart(Segments* s, Columns* b, int i, int want) noexcept nogil:
+    """Rows i … of the message in hand, as many as there is room for; returns the row behind the last."""
+    cdef const uint8_t* data = s.merged + s.taken * MERGED_BYTES
+    cdef Receipt* of = &s.receipts[s.taken]
+    cdef int here
+    while i < want and s.taken < s.got:
+        here = min(of.size, of.length - s.at)
+        b.start[i], b.length[i] = HEADROOM, min(here, b.room - HEADROOM)
+        memcpy(row(b, i) + HEADROOM, data + s.at, b.length[i])
+        b.peer_address[i], b.peer_port[i] = of.address, of.port
+        if here > b.room - HEADROOM or of.cut:
+            b.reason[i] = DROP_IO_TRUNCATED
+        i += 1
+        s.at += of.size
+        if s.at >= of.length:
+            s.at = 0
+            s.taken += 1
+            break
+    return i
+
+
+cdef bint fetch(int fd, Segments* s) noexcept nogil:
+    """Receive up to MERGED messages; false: there is none."""
     cdef msghdr* header
     cdef int k
-    for k in range(n):
+    for k in range(MERGED):
         s.vectors[k].iov_base, s.vectors[k].iov_len = s.merged + k * MERGED_BYTES, MERGED_BYTES
         header = &s.messages[k].msg_hdr
-        header.msg_name, header.msg_namelen = NULL, 0
+        header.msg_name, header.msg_namelen = s.names + k * NAME_BYTES, NAME_BYTES
         header.msg_iov, header.msg_iovlen = &s.vectors[k], 1
         header.msg_control, header.msg_controllen = s.control + k * CONTROL_BYTES, CONTROL_BYTES
         header.msg_flags = 0
     s.taken = s.at = 0
-    s.got = recvmmsg(fd, s.messages, n, MSG_DONTWAIT, NULL)
+    s.got = recvmmsg(fd, s.messages, MERGED, MSG_DONTWAIT, NULL)
     while s.got < 0 and errno == EINTR:
-        s.got = recvmmsg(fd, s.messages, n, MSG_DONTWAIT, NULL)
+        s.got = recvmmsg(fd, s.messages, MERGED, MSG_DONTWAIT, NULL)
     s.got = max(s.got, 0)
+    for k in range(s.got):           # now: sending uses the same arrays
+        note(&s.receipts[k], &s.messages[k])
+    return s.got > 0
+
+
+cdef void note(Receipt* to, mmsghdr* message) noexcept nogil:
+    cdef msghdr* header = &message.msg_hdr
+    to.length, to.size = message.msg_len, segment_bytes(header, message.msg_len)
+    to.cut = header.msg_flags & MSG_TRUNC != 0
+    read_peer(header, &to.address, &to.port)
 
 
 cdef int segment_bytes(msghdr* header, int length) noexcept nogil:

@@ -41,4 +41,6 @@ cdef class Tunnels:
     # Receive and open: rows hold plain Geneve packets; records that carry none are dropped rows. *closed: session ended.
     cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil
     cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil
+    # Whether a slot has received more than it has handed out.
+    cdef bint held(self) noexcept nogil
     cdef void detach(self, int slot) noexcept nogil

@@ -127,6 +127,13 @@ cdef class Tunnels:
             return 0
         return (<UdpSocket> self.slots[slot].socket).send_bytes(out, size) == size
 
+    cdef bint held(self) noexcept nogil:
+        cdef int slot
+        for slot in range(TUNNEL_SLOTS):
+            if self.slots[slot].fd >= 0 and (<UdpSocket> self.slots[slot].socket).holds():
+                return True
+        return False
+
     cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil:
         cdef int i, size, n = (<UdpSocket> self.slots[slot].socket).recv_rows(b)
         closed[0] = 0

@@ -33,6 +33,7 @@ cdef class Worker:
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil
     cdef void wait(self, int timeout_ms) noexcept nogil
+    cdef int held(self) noexcept nogil
     cdef void carry_out(self) noexcept nogil
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil
     cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil

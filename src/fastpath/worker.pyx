@@ -150,7 +150,7 @@ cdef class Worker:
     cdef void wait(self, int timeout_ms) noexcept nogil:
         cdef pollfd[WATCHED + TUNNEL_SLOTS + 3] fds
         cdef int[WATCHED] watched
-        cdef int k, ways = self.geneve.watch(watched), n = ways + 2
+        cdef int k, ways = self.geneve.watch(watched), n = ways + 2, held = self.held()
         for k in range(ways):
             fds[k].fd = watched[k]
         fds[ways].fd, fds[ways + 1].fd = self.device.fd, self.commands.event_fd
@@ -163,11 +163,20 @@ cdef class Worker:
                 n += 1
         for k in range(n):
             fds[k].events, fds[k].revents = POLLIN, 0
-        poll(fds, n, timeout_ms)
-        self.ready = 0       # a system call that finds nothing costs as much as the packets of a small batch
+        poll(fds, n, 0 if held else timeout_ms)
+        self.ready = held    # a system call that finds nothing costs as much as the packets of a small batch
         for k in range(n):
             if fds[k].revents:
                 self.ready |= READY_GENEVE if k < ways else READY_DEVICE if k == ways else READY_OTHERS
+
+    cdef int held(self) noexcept nogil:
+        """READY_ bits of those that have something which no descriptor shows."""
+        cdef int held = READY_GENEVE if self.geneve.holds() else 0
+        if self.device.holds():
+            held |= READY_DEVICE
+        if self.admission.tunnels.held():
+            held |= READY_OTHERS
+        return held
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil:
         cdef Columns* b = &self.batch.columns

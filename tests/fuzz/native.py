@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dtls_pair import contexts, pair
-from fastpath import gwlb, message, nat, packet
+from fastpath import gwlb, message, nat, packet, superpacket, trains
 from fastpath.batch import PacketBatch
 from fastpath.dtls import Session
 from fastpath.ring import Ring
@@ -21,6 +21,8 @@ from fuzz import fuzz_dns, fuzz_geneve, fuzz_packet
 from fuzz.mutation import PACKET_LIMIT, compared
 from model import nat as nat_model
 from model import packet as packet_model
+from model import superpacket as superpacket_model
+from model import trains as trains_model
 
 ADDRESSES = {4: bytes(10) + b"\xff\xff\xc0\x00\x02\x01", 6: bytes.fromhex("20010db8") + bytes(11) + b"\x01"}
 RING_BYTES = 4096
@@ -56,6 +58,35 @@ def check_rewrite(data: bytes) -> None:
         outcomes.append((done, batch.frame(0)))
     compared(*batches(), ("source", "destination", "source_port", "destination_port"))
     assert outcomes[0] == outcomes[1], f"rewritten to {outcomes[0]}, by the model to {outcomes[1]}"
+
+
+def check_superpacket(data: bytes) -> None:
+    """A virtio header and what it stands before: packets or a dropped row, as the reference; coupled again as it does."""
+    outcomes = []
+    header, large = data[:10].ljust(10, b"\0"), data[10:]
+    for cutter, joiner in ((superpacket, trains), (superpacket_model, trains_model)):
+        batch = PacketBatch(32, 1024)
+        n = cutter.cut_one(header, large, batch)
+        batch.inner_start[:n], batch.inner_length[:n] = batch.start[:n], batch.length[:n]
+        rows = np.arange(n, dtype=np.uint16)
+        frames = [(batch.frame(k), int(batch.reason[k])) for k in range(n)]
+        outcomes.append((frames, joiner.join_rows(batch, rows)))
+    assert outcomes[0] == outcomes[1], f"{data.hex()}: {outcomes[0]}, by the model {outcomes[1]}"
+
+
+def check_trains(data: bytes) -> None:
+    """Packets of a length each, one after the other: coupled as the reference does."""
+    packets, at = [], 0
+    while at + 2 < len(data) and len(packets) < 32:
+        size = min(int.from_bytes(data[at:at + 2]), 800)
+        packets.append(data[at + 2:at + 2 + size])
+        at += 2 + size
+    batch = PacketBatch(32, 1024)
+    n = batch.load(packets)
+    batch.inner_start[:n], batch.inner_length[:n] = batch.start[:n], batch.length[:n]
+    rows = np.arange(n, dtype=np.uint16)
+    found, wanted = trains.join_rows(batch, rows), trains_model.join_rows(batch, rows)
+    assert found == wanted, f"{data.hex()}: {found}, by the model {wanted}"
 
 
 def check_dns(data: bytes) -> None:

@@ -50,6 +50,8 @@ TARGETS = {
     "rewrite": Target(native.check_rewrite, ("fastpath/rewrite.pyx", "fastpath/checksum.pyx"), native.PACKET_LIMIT),
     "stream_name": Target(
         protocols.check_stream_name, ("zcc/names/clienthello.py", "zcc/names/httphost.py", "zcc/names/pieces.py"), 2048),
+    "superpacket": Target(native.check_superpacket, ("fastpath/superpacket.pyx", "fastpath/trains.pyx"), 2048),
+    "trains": Target(native.check_trains, ("fastpath/trains.pyx",), 2048),
     "words": Target(protocols.check_words, ("zcc/fields.py",), 128),
     "yamux": Target(protocols.check_yamux, ("zcc/mtunnel/frames.py", "zcc/mtunnel/session.py"), 2048),
 }

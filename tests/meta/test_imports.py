@@ -13,10 +13,11 @@ ROWS = (
     # the words, and memory
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
      "search",
-     "prefixes", "outer", "interfaces", "bpf", "bpfcode", "packetfilter",
+     "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter",
      "bitmaps"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet", "packetio",
+    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
+     "superpacket", "trains", "tunqueue", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces",
      "domains", "rows"),
     # what this product makes of them
@@ -49,6 +50,10 @@ SAME_ROW = {
     ("segments", "mmsg"): "the arrays that its system calls want too",
     ("packetio", "segments"): "several datagrams a message",
     ("packetio", "mmsg"): "the system calls behind the sockets",
+    ("packetio", "tunqueue"): "the queue behind a device",
+    ("tunqueue", "mmsg"): "the arrays that its system calls want too",
+    ("tunqueue", "superpacket"): "what the kernel leaves for it to cut",
+    ("tunqueue", "trains"): "what it leaves for the kernel to cut",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
     ("refusal", "packet"): "numbers of protocols and flags",
     ("pieces", "packet"): "numbers of options",

@@ -105,7 +105,7 @@ class UdpSocket(_Descriptor):
             self.connected = False
 
     @staticmethod
-    def bind(address, port, *, reuse_port=False, buffer_bytes=1 << 26):
+    def bind(address, port, *, reuse_port=False, buffer_bytes=1 << 26, merged=False):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             if reuse_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -186,7 +186,7 @@ class Device(_Descriptor):
         self.name, self.kind, self._mac = name, kind, peer_mac
 
     @staticmethod
-    def tun(name, *, multi_queue=True):
+    def tun(name, *, multi_queue=True, offloads=False):
         fd = os.open("/dev/net/tun", os.O_RDWR)
         flags = 0x1001 | (0x0100 if multi_queue else 0)
         fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", name.encode(), flags))

@@ -88,7 +88,7 @@ class Datapath:
         self._odd = OddPackets(self._batch, self._flows, self._nat, self.book, self._secret, secrets.token_bytes(32))
         self.drops: NDArray[np.int64] = np.zeros(TAKEN + 1, np.int64)
         self.to_internet, self.to_tunnels = Counts(), Counts()
-        self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port)
+        self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port, merged=True)
         self._wire = socket.socket(fileno=os.dup(self._udp.fd))
         self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel)
         self._device = Device.tun(device[1]) if device[0] == "tun" else Device.veth(device[1])
@@ -111,7 +111,8 @@ class Datapath:
             poll.register(fd, select.POLLIN)
         try:
             while not self._stop.is_set():
-                if any(fd == self._wake for fd, _ in poll.poll(WAIT_MS)):
+                wait_ms = 0 if self._udp.held or self._device.held else WAIT_MS
+                if any(fd == self._wake for fd, _ in poll.poll(wait_ms)):
                     os.eventfd_read(self._wake)
                 self.turn(self._clock.monotonic_ns())
         finally:
