@@ -19,21 +19,26 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zcc.clock import ManualClock
+from zcc.clock import ManualClock, SystemClock
 from zcc.connector.dns_control import DnsControl, Redirect, Silent
-from zcc.connector.full_pools import Client, FullPools
+from zcc.connector.full_pools import NO_RULE, Client, FullPools
 from zcc.connector.settings import ConnectorSettings
 from zcc.dns.intercept import Forward, Interceptor, NeedLease, NeedName, Verdict
 from zcc.dns.pending import Asker
 from zcc.dns.question import Question, parse_question
+from zcc.policy.criteria import TCP, UDP
+from zcc.policy.decide import Decider, Flow
 from zcc.policy.dns_decide import DnsDecider, DnsMismatch, DnsQuery
 from zcc.policy.dns_rule import DnsRule
+from zcc.policy.model import Method
 from zcc.policy.names import application_map
+from zcc.policy.objects.stance import Stance
 from zcc.policy.world import World
 
 __all__ = ["Asking", "DnsExplained", "explain_query", "wanted"]
 
 VALUES_SHOWN = 5
+FULL = {Stance.OPEN: "the server's answer", Stance.CLOSED: "SERVFAIL", Stance.HOLD: "no answer"}
 SERVER = IPv4Address(0)  # whichever was asked
 FIELDS = {
     "locations": ("locations", "location_groups"), "sources": ("sources", "source_groups"),
@@ -100,7 +105,8 @@ class DnsExplained:
         parts.append(Text(f"answer: {self.answer['words']}", style="bold"))
         if "pool_full" in self.answer:
             full = self.answer["pool_full"]
-            parts.append(Text(f"  if the pool is full: {full['stance']}, by forwarding rule {full['rule']}"))
+            whose = "as no rule says otherwise" if full["rule"] == NO_RULE else f"by forwarding rule {full['rule']}"
+            parts.append(Text(f"  if the pool is full: {FULL[full['stance']]}, {whose}"))
         if self.review is not None:
             parts.append(Text(self.review["words"]))
         return Group(*parts, *(Text(f"note: {note}", style="yellow") for note in self.notes))
@@ -152,7 +158,7 @@ def explain_query(settings: ConnectorSettings, asking: Asking, world: World | No
     return DnsExplained(
         asking, (found.index, found.rule), answer, tuple(control.decider.above(query, found)),
         _review(control.decider, query, found.rule, asking.answers) if passes else None, control.decider.rules,
-        tuple(_notes(settings, asking)),
+        (*_notes(settings, asking), *_unserved(said, settings, asking, control, known)),
     )  # fmt: skip
 
 
@@ -162,8 +168,24 @@ def _when_full(said: Verdict | Redirect | Silent, settings: ConnectorSettings, a
     if not isinstance(said, NeedLease):
         return {}
     client = Client(asking.namespace or "", control.location(asking.place or ""), asking.source)
-    taken = FullPools(settings, ManualClock(), lambda: world).stance(client, said.name)
+    taken = FullPools(settings, SystemClock(), lambda: world).stance(client, said.name)
     return {"pool_full": {"stance": str(taken.stance), "rule": taken.rule}}
+
+
+def _unserved(said: Verdict | Redirect | Silent, settings: ConnectorSettings, asking: Asking, control: DnsControl,
+              world: World) -> Iterator[str]:  # fmt: skip
+    """Tell if the address that is leased leads nowhere, since no ZPA rule matches at any port of its application."""
+    application = application_map(settings.applications).get(said.name) if isinstance(said, NeedLease) else None
+    if application is None or not isinstance(said, NeedLease):
+        return
+    decider, address = Decider(settings.policy(), world), settings.pool_by_name[said.pool][1]
+    flow = Flow(asking.source, address, TCP, None, said.name, asking.namespace, control.location(asking.place or ""),
+                asking.group or settings.group, at_s=SystemClock().time())
+    ports = [(protocol, span.low) for protocol, spans in ((TCP, application.tcp), (UDP, application.udp)) for span in spans]
+    rules = [decider.rule_of(replace(flow, protocol=protocol, port=port)) for protocol, port in ports]
+    if all(rule.method is not Method.ZPA for rule in rules):
+        yield (f"no ZPA rule matches what {asking.source} sends to {said.name} at the ports of application {application.name}: "
+               f"the address leads nowhere, rule {rules[0].name!r} decides: {rules[0].method}; ask why with --name for --query")
 
 
 def _answer(said: Verdict | Redirect | Silent, settings: ConnectorSettings) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from zcc.policy.names import application_map
 from zcc.policy.objects.stance import Stance
 from zcc.policy.world import World
 
-__all__ = ["Client", "FullPools", "Taken"]
+__all__ = ["NO_RULE", "Client", "FullPools", "Taken"]
 
+NO_RULE = "none"  # in place of its name, where no rule has a stance
 REMEMBERED = 4096
 REMEMBERED_NS = 5_000_000_000  # what is known beside the policy may change meanwhile
 
@@ -76,7 +77,7 @@ class FullPools:
         """Return what a client's query for a name of an application meets."""
         application = self._applications.get(name)
         if application is None or not self._said:
-            return Taken("none", Stance.CLOSED)
+            return Taken(NO_RULE, Stance.CLOSED)
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._until_ns or len(self._taken) >= REMEMBERED:
             self._taken.clear()

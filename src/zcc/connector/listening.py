@@ -24,14 +24,13 @@ from zcc.connector.ports import TCP, UDP, FlowRecord, Punt
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.settings import ConnectorSettings
 from zcc.connector.teaching import Teacher
-from zcc.policy.model import Method
+from zcc.policy.midway import HEARD
 from zcc.policy.objects.unnamed import NAMINGS, Unnamed
 from zcc.policy.watched import holds
 
 __all__ = ["Listening"]
 
 WORDS_MAX = 16  # of fastpath.watch: packets of a flow that are looked at
-HEARD = frozenset({Method.ZIA, Method.DIRECT, Method.LOCAL})  # what is dropped never speaks, a synthetic address has its name
 UNREAD = NAMINGS.index(Unnamed.UNREAD) << NAME_BITS
 
 

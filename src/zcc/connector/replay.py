@@ -40,6 +40,7 @@ from zcc.connector.settings import ConnectorSettings
 from zcc.dns.pending import Asker
 from zcc.errors import CaptureError
 from zcc.feeds.watch import Watch
+from zcc.policy.midway import takes_over
 from zcc.policy.model import Method, Rule
 from zcc.policy.objects.unnamed import NAMINGS
 from zcc.policy.world import World
@@ -275,8 +276,7 @@ class Replay:
         again.source_port[0], again.destination_port[0], again.fragment[0] = flow.source_port, flow.destination_port, 0
         number, rule = self._decision(again, live)
         before = self._rulebook.compiled.rules[flow.rule_index]
-        same_way = rule.method is before.method and rule.gateway == before.gateway
-        if number != flow.rule_index and (same_way or rule.method is Method.DROP):
+        if number != flow.rule_index and (rule.method is Method.DROP or takes_over(before, rule)):
             packets = tuple(self._table.get(index)["packets"])
             was = Before(flow.rule_index, flow.rule, flow.method, packets) if any(packets) else None
             live.flow = replace(live.flow, rule_index=number, rule=rule.name, method=str(rule.method), before=was)

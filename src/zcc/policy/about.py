@@ -17,7 +17,7 @@ from rich.text import Text
 
 from zcc.policy.decide import Decider, Flow
 from zcc.policy.explain import wanted
-from zcc.policy.model import CRITERIA, Policy, Rule
+from zcc.policy.model import CRITERIA, Method, Policy, Rule
 from zcc.policy.names import application_map, patterns_of
 from zcc.policy.objects.tag_expression import TagType
 from zcc.policy.workload import Workload
@@ -72,13 +72,16 @@ def about_name(policy: Policy, name: str, world: World | None = None) -> About:
         "destination_groups": [group.name for group in policy.destination_group_by_name.values()
                                if _listed(group.destinations, name)],
     }  # fmt: skip
-    notes = []
+    notes, rules = [], tuple(_rules_of_name(Decider(policy, world), name))
     if application:
         ports = ", ".join((*(f"tcp/{p}" for p in application.tcp), *(f"udp/{p}" for p in application.udp)))
         notes.append(f"DNS queries for {name} are answered with a synthetic address; the application is served on {ports}")
+        if not any(row["method"] == Method.ZPA for row in rules):
+            notes.append(f"no ZPA rule is about application {application.name}: flows to its address lead nowhere")
     else:
-        notes.append(f"DNS queries for {name} are forwarded by the rules, and their answers teach the name of an address")
-    return About(name, known, tuple(_rules_of_name(Decider(policy, world), name)), tuple(notes))
+        notes.append(f"DNS queries for {name} are forwarded unless a DNS rule says otherwise, and their answers teach the name "
+                     "of an address")
+    return About(name, known, rules, tuple(notes))
 
 
 def _listed(destinations: Any, name: str) -> bool:
@@ -107,8 +110,13 @@ def about_workload(
         for index, rule in enumerate(policy.ordered())
         if rule.enabled and decider.first_mismatch(rule, flow, OF_SOURCE) is None
     )
-    notes = () if workload else (f"no workload is known for {address} in namespace {namespace or 'none'}",)
-    return About(str(address), known, rules, notes)
+    return About(str(address), known, rules, () if workload else (_unknown(decider.world, address, namespace),))
+
+
+def _unknown(world: World, address: IPv4Address | IPv6Address, namespace: str | None) -> str:
+    elsewhere = sorted({found.namespace for found in world.workloads if found.address == address})
+    known = f"; it is one of namespace {' and of '.join(elsewhere)}" if elsewhere else ""
+    return f"no workload is known for {address} in namespace {namespace or 'none'}{known}"
 
 
 def _of_workload(policy: Policy, workload: Workload | None, at_s: float) -> dict[str, Any]:

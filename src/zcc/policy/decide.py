@@ -22,9 +22,9 @@ from zcc.policy.objects.segment import Application
 from zcc.policy.places import sublocation_of
 from zcc.policy.world import World
 
-__all__ = ["Decider", "Decision", "Flow", "Mismatch", "decide"]
+__all__ = ["NOWHERE", "Decider", "Decision", "Flow", "Mismatch", "decide", "shown"]
 
-NOWHERE = IPv4Address(0)  # RFC 1122 §3.2.1.3: the destination of no packet
+NOWHERE = IPv4Address(0)  # RFC 1122 §3.2.1.3: the destination of no packet, and here of one whose address is not known
 PROTOCOL_WORDS = {TCP: "tcp", UDP: "udp", 1: "icmp", 58: "icmp"}
 Missed = tuple[str, str]  # criterion, what was seen
 Address = IPv4Address | IPv6Address
@@ -204,7 +204,7 @@ class Decider:
         if not rule.sources and not rule.source_groups:
             return None
         listed = (rule.sources, *(groups[name].addresses for name in rule.source_groups))
-        return None if any(_is_in(source, values) for values in listed) else lambda: str(source)
+        return None if any(_is_in(source, values) for values in listed) else lambda: shown(source)
 
     def _source_workload(self, rule: Rule, subject: Subject) -> Seen | None:
         return self._workload(rule.source_workload_groups, subject.flow.namespace, subject.flow.source)
@@ -215,11 +215,11 @@ class Decider:
     def _workload(self, groups: Iterable[str], namespace: str | None, address: Address) -> Seen | None:
         workload = self.world.workloads.find(namespace, address)
         if workload is None:
-            return lambda: f"no workload is known for {address} in namespace {namespace or 'none'}"
+            return lambda: f"no workload is known for {shown(address)} in namespace {namespace or 'none'}"
         known = self.policy.workload_group_by_name
         if any(known[name].holds(workload) for name in groups):
             return None
-        return lambda: (f"{address} ({workload.id or 'workload'}) is in "
+        return lambda: (f"{shown(address)} ({workload.id or 'workload'}) is in "
                         f"{_listed(name for name, group in known.items() if group.holds(workload))}")  # fmt: skip
 
     def _tags(self, rule: Rule, subject: Subject) -> Seen | None:
@@ -246,7 +246,7 @@ class Decider:
     def _country(self, rule: Rule, subject: Subject) -> Seen | None:
         if subject.country in rule.countries:
             return None
-        return lambda: f"{subject.flow.destination} is in {subject.country or 'no country that is known'}"
+        return lambda: f"{shown(subject.flow.destination)} is in {subject.country or 'no country that is known'}"
 
     def _category(self, rule: Rule, subject: Subject) -> Seen | None:
         if subject.categories & set(rule.categories):
@@ -297,7 +297,12 @@ class Decider:
 
 
 def _where(flow: Flow) -> str:
-    return f"{flow.destination} ({flow.name or 'no name known'})"
+    return f"{shown(flow.destination)} ({flow.name or 'no name known'})"
+
+
+def shown(address: Address) -> str:
+    """Write an address, or that none is given."""
+    return "no address" if address == NOWHERE else str(address)
 
 
 def _is_in(address: Address, ranges: Iterable[AddressRange]) -> bool:

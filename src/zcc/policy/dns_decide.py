@@ -99,6 +99,13 @@ class DnsDecider:
         rules = (self.rules[index] for index in self._candidates(name) if index < operator)
         return any(rule.enabled and not rule.answer_countries for rule in rules)
 
+    def naming(self, name: str) -> list[DnsDecision]:
+        """Return the operator's rules that are switched on and about this name, itself or by its categories."""
+        found = self._world().categories_of(name)
+        rules = ((index, self.rules[index]) for index in self._candidates(name))
+        return [DnsDecision(index, rule) for index, rule in rules if rule.enabled
+                and (self._names_of[rule.name] or rule.categories) and (not rule.categories or found & set(rule.categories))]
+
     def above(self, query: DnsQuery, decision: DnsDecision) -> list[DnsMismatch]:
         """Say of every rule above the one that decided why it does not match."""
         found = []

@@ -7,9 +7,8 @@ to_dict().
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,23 +16,22 @@ from rich.table import Table
 from rich.text import Text
 
 from zcc.fields import format_duration, parse_dns_name
-from zcc.policy.criteria import TCP, UDP, Service
-from zcc.policy.decide import Decider, Decision, Flow
+from zcc.policy.criteria import Service
+from zcc.policy.decide import NOWHERE, Decider, Decision, Flow, shown
+from zcc.policy.midway import Midway, midway
 from zcc.policy.model import CRITERIA, Method, Policy, Rule
 from zcc.policy.names import application_map
+from zcc.policy.notes import notes_of
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.objects.stance import Cause
 from zcc.policy.objects.unnamed import NAMINGS
-from zcc.policy.places import Places, sublocation_of
-from zcc.policy.resolve import clauses_of_rule
+from zcc.policy.places import sublocation_of
 from zcc.policy.stances import Trouble, fails_open, meanwhile
-from zcc.policy.watched import is_watched
 from zcc.policy.world import World
 
 __all__ = ["Explanation", "explain", "parse_flow", "wanted"]
 
 VALUES_SHOWN = 5
-OF_NAMES = ("destinations", "categories", "unnamed", "application_services")
 ICMP_OF_VERSION = {4: 1, 6: 58}
 
 
@@ -77,6 +75,7 @@ class Explanation:
     opens: bool = False  # valid likewise: DIRECT at once when none of them is up
     failed: tuple[str, ...] = ()  # what is taken to have failed
     meanwhile: Method | None = None  # valid iff something has: what becomes of the flow
+    midway: Midway | None = None  # valid iff the flow has said its name itself
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -89,7 +88,8 @@ class Explanation:
         return {
             "flow": {
                 "namespace": flow.namespace, "location": flow.location, "group": flow.group,
-                "source": str(flow.source), "destination": str(flow.destination), "service": flow.service,
+                "source": None if flow.source == NOWHERE else str(flow.source),
+                "destination": None if flow.destination == NOWHERE else str(flow.destination), "service": flow.service,
                 "name": flow.name, "naming": flow.naming, **self.known,
             },
             "rule": {"index": decision.index, "name": decision.rule.name},
@@ -103,12 +103,16 @@ class Explanation:
             "matched": {criterion: wanted(decision.rule, criterion)
                         for criterion in CRITERIA if wanted(decision.rule, criterion)},
             "above": above,
+            "midway": self.midway and {
+                "rule": {"index": self.midway.first.index, "name": self.midway.first.rule.name},
+                "method": str(self.midway.first.rule.method), "outcome": str(self.midway.outcome),
+            },
             "notes": list(self.notes),
         }  # fmt: skip
 
     def __rich__(self) -> RenderableType:
         flow, decision = self.flow, self.decision
-        title = Text(f"{flow.source} → {flow.destination} {flow.service}")
+        title = Text(f"{'a workload' if flow.source == NOWHERE else flow.source} → {shown(flow.destination)} {flow.service}")
         if flow.name:
             owner = f" of application {self.known['application']}" if self.known.get("application") else ""
             title.append(f"  name {flow.name}{owner}")
@@ -119,6 +123,9 @@ class Explanation:
                   if value and key != "application"]  # fmt: skip
         if decision.above:
             parts.append(self._table())
+        if self.midway is not None:
+            first = self.midway.first
+            parts.append(Text(f"its first packets: rule {first.index} {first.rule.name!r} decides: {first.rule.method}"))
         verdict = Text(f"rule {decision.index} ", style="bold")
         verdict.append(f"{decision.rule.name!r} decides: ")
         verdict.append(str(decision.rule.method), style="bold green")
@@ -127,6 +134,8 @@ class Explanation:
         if decision.rule.gateway:
             verdict.append(f" by gateway {decision.rule.gateway}")
         parts.append(verdict)
+        if self.midway is not None:
+            parts.append(Text(f"  {self.midway.words(flow, decision)}", style="bold"))
         if self.edges:
             parts.append(Text(f"  edges: {', then '.join(self.edges)}; none up: {'DIRECT' if self.opens else 'dropped'}"))
         parts += [Text(f"  if {cause.replace('_', ' ')}: {stance}") for cause, stance in stances(decision.rule).items()]
@@ -187,24 +196,11 @@ def explain(policy: Policy, flow: Flow, world: World | None = None,
     """
     decider = Decider(policy, world)
     decision = decider.decide(flow)
-    notes = (*_notes(policy, flow), *_waiting(policy, flow, decision))
     edges, opens = _way(policy, decision.rule)
     instead = meanwhile(decision.rule, policy, failures) if failures else None
-    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), notes, edges, opens,
-                       tuple(sorted(map(str, failures))), instead)  # fmt: skip
-
-
-def _waiting(policy: Policy, flow: Flow, decision: Decision) -> Iterator[str]:
-    """Tell of rules that the flow may yet come under, once it has said its name."""
-    if flow.naming is not None or flow.port is None or flow.protocol not in (TCP, UDP):
-        return
-    places, rules = Places(policy), policy.ordered()
-    clauses = {missed.rule: list(clauses_of_rule(policy, places, missed.index, rules[missed.index]))
-               for missed in decision.above if missed.criterion in OF_NAMES}  # fmt: skip
-    waiting = [name for name, some in clauses.items() if is_watched(some, flow.protocol, flow.port)]
-    if waiting:
-        yield (f"what the flow says first may name it: then {', '.join(waiting)} may decide it again; of a flow that has begun "
-               "only DROP changes the way")
+    return Explanation(flow, decision, policy.ordered(), _known(decider, flow), tuple(notes_of(decider, flow, decision)),
+                       edges, opens,
+                       tuple(sorted(map(str, failures))), instead, midway(decider, flow, decision))  # fmt: skip
 
 
 def _way(policy: Policy, rule: Rule) -> tuple[tuple[str, ...], bool]:
@@ -233,20 +229,6 @@ def _known(decider: Decider, flow: Flow) -> dict[str, Any]:
 
 def _groups_of(policy: Policy, workload: Any) -> list[str]:
     return [] if workload is None else [group.name for group in policy.workload_groups if group.holds(workload)]
-
-
-def _notes(policy: Policy, flow: Flow) -> list[str]:
-    notes = []
-    pools = [policy.pool, *(pool.network for pool in policy.pools)]
-    address = flow.destination
-    if flow.name is None and isinstance(address, IPv4Address) and any(address in pool for pool in pools):
-        notes.append(f"{address} is a synthetic address: a connector would first ask the private edge "
-                     "for its name; give the name to see what follows")
-    if flow.protocol in (TCP, UDP) and flow.port is None:
-        notes.append("no port is given, as in a later fragment: criteria with ports do not match")
-    if flow.location is not None and flow.location not in policy.location_by_name:
-        notes.append(f"location {flow.location!r} does not exist in this file")
-    return notes
 
 
 def endpoint_of(policy: Policy, id: int) -> Endpoint | None:

@@ -11,14 +11,14 @@ tag that one of the four carries itself. ATTR are attributes of the platform, su
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from zcc.policy.objects.tag_expression import TagType
+from zcc.policy.objects.tag_expression import Tag, TagType, parse_expression
 
-__all__ = ["Carrier", "Inventory", "InventoryError", "Workload", "Workloads"]
+__all__ = ["Carrier", "Inventory", "InventoryError", "Workload", "Workloads", "tagged"]
 
 Address = IPv4Address | IPv6Address
 Tags = Mapping[str, str]
@@ -144,3 +144,20 @@ class Inventory:
         while found is not None:
             yield found
             found = self._by_id.get(found.parent)
+
+
+def tagged(texts: Sequence[str], namespace: str, address: Address, confirmed_s: float) -> Workload:
+    """Make a workload of tags as expressions write them: vm-tag-group=Dev, attr-Vpc-id=vpc-1; any-tag- is taken as vm-tag-.
+
+    Raises:
+        ValueError: a text is no single tag.
+    """
+    own: dict[TagType, dict[str, str]] = {}
+    attributes: dict[str, str] = {}
+    for text in texts:
+        tag = parse_expression(text)
+        if not isinstance(tag, Tag):
+            raise ValueError(f"{text!r} is more than one tag; give each by itself")
+        level = TagType.VM if tag.type is TagType.ANY else tag.type
+        (attributes if level is TagType.ATTR else own.setdefault(level, {}))[tag.key] = tag.value
+    return Workload(namespace, address, own, attributes, confirmed_s, f"a workload with {', '.join(texts)}")

@@ -83,11 +83,28 @@ def test_explain_answers_what_is_asked(folder, arguments, key):
         (("--src", "10.8.6.4", "--dst", "10.0.0.1", "--endpoint", "vpce-00000000000000001"), "is not in the file"),
         (("--src", "10.8.6.4", "--dst", "10.0.0.1", "--endpoint", "vpce-0a1b2c3d4e5f60718", "--namespace", "green"),
          "not of green"),
+        (("--src", "10.8.6.4", "--dst", "10.0.0.1", "--namespace", "blu"), "allowed: blue, green"),
+        (("--src", "10.8.6.4", "--dst", "10.0.0.1", "--location", "nowhere"), "allowed: blue-production, green-production"),
+        (("--tag", "vm-tag-a=b AND vm-tag-c=d", "--dst", "10.0.0.1"), "more than one tag"),
     ],
 )
 def test_a_question_that_is_none_exits_2(folder, arguments, message):
     done = zcc("explain", *arguments, folder=folder)
     assert done.returncode == 2 and message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_explain_answers_for_a_workload_that_is_not_there_yet_and_for_the_query_before_a_flow(folder):
+    rule = "rules:\n- {name: dev, method: DROP, source_workload_groups: [dev], destinations: [evil.example]}\n#"
+    edit(folder, "rules:", rule)
+    edit(folder, "drain:", "workload_groups: [{name: dev, expression: vm-tag-group=Dev}]\n"
+         "dns_rules: [{name: sink, action: OVERWRITE, names: [evil.example], addresses: [10.9.9.9]}]\ndrain:")
+    flow = ("--name", "evil.example", "--service", "tcp/443", "--json")
+    by_tag = json.loads(zcc("explain", "--tag", "vm-tag-group=Dev", *flow, folder=folder).stdout)
+    without = json.loads(zcc("explain", "--src", "10.8.6.4", *flow, folder=folder).stdout)
+    assert by_tag["rule"]["name"] == "dev" and by_tag["flow"]["source"] is None and without["rule"]["name"] == "no-evil"
+    assert "DNS rule 0 'sink' decides: OVERWRITE; the answer: 10.9.9.9" in without["notes"][-1]
+    about = json.loads(zcc("explain", "--name", "evil.example", "--json", folder=folder).stdout)
+    assert about["notes"][-1] == "DNS rules about it: 0 'sink' (OVERWRITE); ask with --query and --src"
 
 
 def test_replay_of_a_log_lists_what_would_change(folder):

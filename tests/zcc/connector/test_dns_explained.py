@@ -162,3 +162,11 @@ def test_the_pool_of_an_address_is_told_and_what_happens_when_it_is_full() -> No
     assert [(found.answer["pool"], found.answer["network"]) for found in told] == [
         ("default", "10.254.0.0/19"), ("second", "10.9.0.0/24")]
     assert told[0].to_dict()["answer"]["pool_full"] == {"stance": "hold", "rule": "apps"}
+
+
+def test_an_address_that_leads_nowhere_is_told_of() -> None:
+    served = {"name": "apps", "method": "ZPA", "all_applications": True, "sources": [CLIENT]}
+    settings = ConnectorSettings.model_validate({**CONNECTOR, "rules": [served]})
+    asked = [Asking("a.corp.example", 1, ip_address(source)) for source in (CLIENT, "10.99.0.1")]
+    reached, unserved = (explain_query(settings, asking).notes for asking in asked)
+    assert reached == () and unserved[0].startswith("no ZPA rule matches what 10.99.0.1 sends to a.corp.example at the ports")

@@ -3,6 +3,7 @@
 import json
 from ipaddress import ip_address
 
+import pytest
 from rich.console import Console
 
 from zcc.policy.about import about_name, about_workload
@@ -11,7 +12,7 @@ from zcc.policy.explain import endpoint_of, explain, parse_flow
 from zcc.policy.model import Policy
 from zcc.policy.objects.tag_expression import TagType
 from zcc.policy.stances import parse_trouble
-from zcc.policy.workload import Workload, Workloads
+from zcc.policy.workload import Workload, Workloads, tagged
 from zcc.policy.world import World
 
 POLICY = Policy.model_validate({
@@ -111,3 +112,65 @@ def test_a_workload_is_told_with_its_tags_and_rules():
     assert "off" not in [row["rule"] for row in told["rules"]] and "vm group=Dev" in printed(about)
     nobody = about_workload(POLICY, ip_address("10.8.6.5"), WORLD, namespace="blue").to_dict()
     assert "dev" not in [row["rule"] for row in nobody["rules"]] and "no workload is known" in nobody["notes"][0]
+
+
+SAYING = Policy.model_validate({
+    "applications": [{"name": "portal", "domains": ["portal.corp"], "tcp": [443]},
+                     {"name": "lost", "domains": ["lost.corp"], "tcp": [443]}],
+    "gateways": [{"name": "near", "primary": "ie-1"}], "edges": ["ie-1", "ie-2"],
+    "rules": [
+        {"name": "apps", "method": "ZPA", "applications": ["portal"]},
+        {"name": "gone", "method": "DROP", "destinations": ["192.0.2.0/24"]},
+        {"name": "no-evil", "method": "DROP", "destinations": ["evil.example"]},
+        {"name": "no-hiding", "method": "DROP", "unnamed": ["ech"]},
+        {"name": "updates", "method": "DIRECT", "destinations": ["updates.example"]},
+        {"name": "also", "method": "ZIA", "destinations": ["also.example"]},
+        {"name": "near", "method": "ZIA", "gateway": "near", "destinations": ["near.example"]},
+    ],
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(("there", "service", "name", "naming", "rule", "outcome", "words"), [
+    ("198.51.100.1", "tcp/443", "evil.example", "sni", "no-evil", "cut", "is cut then"),
+    ("198.51.100.1", "udp/443", None, "ech", "no-hiding", "cut", "is cut then"),
+    ("198.51.100.1", "tcp/80", "updates.example", "host", "updates", "stays", "it stays with rule 8 'Default Forwarding Rule'"),
+    ("198.51.100.1", "tcp/443", "near.example", "sni", "near", "stays", "another way"),
+    ("198.51.100.1", "tcp/443", "also.example", "sni", "also", "taken over", "goes on, under this rule"),
+    ("198.51.100.1", "tcp/443", "other.example", "sni", "Default Forwarding Rule", "same", "changes nothing"),
+    ("198.51.100.1", "tcp/25", "evil.example", "sni", "no-evil", "unheard", "no rule looks at names of flows to tcp/25"),
+    ("192.0.2.1", "tcp/443", "evil.example", "sni", "gone", "unheard", "before it can say anything"),
+    ("10.254.0.9", "tcp/443", "portal.corp", "sni", "apps", "unheard", "flows by ZPA are not heard"),
+    ("198.51.100.1", "tcp/443", "evil.example", "dns", "no-evil", None, "no DNS answer has told the connector of evil.example"),
+    ("198.51.100.1", "tcp/443", None, None, "Default Forwarding Rule", None, "if the flow says a name, no-evil, no-hiding"),
+])  # fmt: skip
+def test_what_a_flow_says_itself_is_told_with_what_it_changes_midway(there, service, name, naming, rule, outcome, words):
+    found = explain(SAYING, parse_flow("10.8.6.4", there, service, name=name, naming=naming))
+    told = found.to_dict()
+    assert told["rule"]["name"] == rule and (told["midway"] or {}).get("outcome") == outcome
+    assert words in " ".join(printed(found).split())
+
+
+def test_what_is_not_said_is_told_where_a_rule_wanted_it():
+    told = explain(POLICY, parse_flow("10.8.6.4", "0.0.0.0", "tcp/443", name="a.partner.example"), WORLD).to_dict()
+    assert told["flow"]["destination"] is None
+    notes = " ".join(told["notes"])
+    for words in ("no address is given", "10.8.6.4 is a workload of blue; no namespace is given", "no location is given"):
+        assert words in notes
+    told = explain(POLICY, parse_flow("10.8.6.4", "192.0.2.1", "tcp/443", namespace="blue", location="l1"), WORLD).to_dict()
+    assert not any("is given" in note for note in told["notes"])
+
+
+def test_an_application_without_a_rule_is_told_of():
+    assert "no ZPA rule is about application lost" in about_name(SAYING, "lost.corp").notes[1]
+    assert len(about_name(SAYING, "portal.corp").notes) == 1
+    assert "it is one of namespace blue" in about_workload(POLICY, ip_address("10.8.6.4"), WORLD).notes[0]
+
+
+def test_a_workload_may_be_made_of_tags():
+    address = ip_address("10.8.6.9")
+    made = tagged(["vm-tag-group=Dev", "any-tag-a=b", "attr-Vpc-id=vpc-9", "subnet-tag-x=y"], "blue", address, 5.0)
+    assert made.own == {TagType.VM: {"group": "Dev", "a": "b"}, TagType.SUBNET: {"x": "y"}}
+    assert made.attributes == {"Vpc-id": "vpc-9"} and POLICY.workload_groups[0].holds(made)
+    for wrong in ("vm-tag-a=b OR vm-tag-c=d", "group=Dev"):
+        with pytest.raises(ValueError, match=r"more than one tag|allowed"):
+            tagged([wrong], "blue", address, 5.0)
