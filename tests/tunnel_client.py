@@ -1,5 +1,6 @@
 """A small connector's end of the internet tunnel for tests: a socket, a DTLS session, packets in and out."""
 
+import contextlib
 import socket
 
 from OpenSSL import SSL
@@ -21,6 +22,9 @@ class SmallClient:
         self.socket.settimeout(wait_s)
         self.socket.connect(edge)
         self.session = Session(self._shake_hands(context))
+        self.probed: list[int] = []      # sizes that the edge has asked about
+        self.longest = 0                 # datagram that was sent here
+        self.largest = 1 << 16           # datagram that the path to here takes
 
     def _shake_hands(self, context: SSL.Context) -> SSL.Connection:
         connection = SSL.Connection(context, None)
@@ -49,12 +53,34 @@ class SmallClient:
         self.socket.send(sealed)
 
     def receive(self) -> bytes:
-        """Return the next Geneve packet."""
+        """Return the next Geneve packet; probes of the path's size are answered meanwhile."""
         while True:
-            plain = self.session.open(self.socket.recv(65536))
+            plain = self.open(self.socket.recv(65536))
             if plain is not None:
                 return plain
             assert not self.session.closed, "the edge closed the session"
+
+    def open(self, datagram: bytes) -> bytes | None:
+        """Return the Geneve packet of a datagram; None when it is for us or nothing."""
+        self.longest = max(self.longest, len(datagram))
+        if len(datagram) > self.largest:
+            return None
+        plain = self.session.open(datagram)
+        match wire.decode(plain or b""):
+            case wire.SizeProbe(number, size):
+                self.probed.append(size)
+                self.say(wire.SizeAnswer(number, size))
+                return None
+        return plain
+
+    def settle(self, silence_s: float = 0.4) -> None:
+        """Answer the edge's questions about the path until it asks no more."""
+        wait_s = self.socket.gettimeout()
+        self.socket.settimeout(silence_s)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.receive()
+        self.socket.settimeout(wait_s)
 
     def close(self) -> None:
         """Say goodbye to the edge."""

@@ -180,18 +180,19 @@ cdef class Egress:
                 drops[made.reason[k]] += 1
 
     cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
-        cdef Plan* plan = &self.admission.plan
+        cdef uint16_t mtu
         entry.tunnel = self.admission.tunnel_of(entry)
         if entry.tunnel == TUNNEL_NONE:
             drop(b, i, DROP_ZIA_DOWN)
             return
-        if b.inner_length[i] > plan.zia_mtu:
+        mtu = self.admission.tunnels.largest(entry.tunnel, self.admission.plan.zia_mtu)
+        if b.inner_length[i] > mtu:
             if may_cut(b, i):
-                self._in_pieces(b, i, entry, plan.zia_mtu, entry.tunnel, DROP_ZIA_TOO_BIG)
+                self._in_pieces(b, i, entry, mtu, entry.tunnel, DROP_ZIA_TOO_BIG)
             else:
-                self._tell_size(b, i, entry, plan.zia_mtu, DROP_ZIA_TOO_BIG)
+                self._tell_size(b, i, entry, mtu, DROP_ZIA_TOO_BIG)
             return
-        clamp(b, i, plan.zia_mtu)
+        clamp(b, i, mtu)
         self.admission.tunnels.encapsulate(b, i, entry.location, entry.hash)
         add(&self.to_tunnel[entry.tunnel], i)
 

@@ -5,9 +5,13 @@ Journey: after geneve.decode or a device's recv, before flowkey. Bytes after the
 the destination (RFC 7126 §4.3 and §4.4, RFC 5095). Transport checksums are not verified here: the ends do that.
 """
 
+from libc.stdint cimport uint16_t
+
 from fastpath.action cimport DROP_NONE
-from fastpath.arguments cimport SHORT_MAX, integer
+from fastpath.arguments cimport SHORT_MAX, integer, rows_in_use
 from fastpath.batch cimport Columns, PacketBatch, row
+
+import numpy as np
 
 
 cdef int live_row(Columns* b, object value, str name) except -1:
@@ -33,21 +37,25 @@ def parse_batch(PacketBatch batch not None):
     return n
 
 
-def clamp_mss_batch(PacketBatch batch not None, mtu):
+def clamp_mss_batch(PacketBatch batch not None, mtu, rows=None):
     """Lower the MSS option of every live TCP SYN so that its segments fit `mtu` bytes; checksums are updated.
 
     Args:
         mtu: largest IP packet on the way, 576 … 65,535 bytes.
+        rows: uint16, rows of the batch; None = every one.
     Returns:
         How many were changed.
     Raises:
-        ValueError: mtu out of range.
+        ValueError: mtu out of range, or a row is none of the batch.
+        TypeError: rows is no such array.
     Source: RFC 9293 §3.7.1; RFC 4459 §3.2 on clamping.
     """
     cdef Columns* b = &batch.columns
-    cdef int i, n = 0, most = <int> integer(mtu, "mtu", 576, SHORT_MAX)
+    cdef int i, k, n = 0, most = <int> integer(mtu, "mtu", 576, SHORT_MAX)
+    cdef const uint16_t[::1] view = rows_in_use(np.arange(b.count, dtype=np.uint16) if rows is None else rows, "rows", b.count)
     with nogil:
-        for i in range(b.count):
+        for k in range(view.shape[0]):
+            i = view[k]
             if b.reason[i] == DROP_NONE and b.protocol[i] == PROTOCOL_TCP and b.tcp_flags[i] & TCP_SYN:
                 n += clamp_mss(row(b, i) + b.inner_start[i], b.inner_length[i], b.l4_start[i] - b.inner_start[i],
                                most - (40 if b.ip_version[i] == 4 else 60))

@@ -237,7 +237,8 @@ cdef class Returns:
         if number >= 0 and b.fragment[i] == FRAGMENT_FIRST:
             self.admission.fragments.settle(number, index, b.hash[i], b.direction[i], b.reason[i])
         if index >= 0:
-            clamp(b, i, self.admission.plan.zia_mtu)
+            clamp(b, i, self.admission.tunnels.largest(self.admission.flows.entries[index].tunnel,
+                                                       self.admission.plan.zia_mtu))
             self.egress.deliver(b, i, index)
 
     cdef bint answers(self, Columns* b, int32_t index, uint8_t direction) noexcept nogil:

@@ -5,7 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastpath.batch cimport Columns
 
 cdef enum:
-    TUNNEL_SLOTS = 8
+    TUNNEL_SLOTS = 8                  # one an edge
+    TUNNEL_PLACES = 16                # and one beside each, TUNNEL_SLOTS further: a session that comes or goes, received from only
     TUNNEL_NONE = 255
     GATEWAYS = 2048                   # the one without a name is 0: all edges
     TUNNEL_HEADER_BYTES = 28          # Geneve base 8, location option 8, flow hash option 12
@@ -17,6 +18,9 @@ cdef struct Slot:
     void* session                     # borrowed: dtls.Session
     void* socket                      # borrowed: packetio.UdpSocket, connected
     int fd                            # -1 = empty
+    uint16_t mtu                      # largest inner packet that its path carries
+    uint64_t sealed                   # records of the session, sent and received
+    uint64_t opened
 
 # Edges that rules choose together.
 cdef struct Gateway:
@@ -24,7 +28,7 @@ cdef struct Gateway:
     uint8_t edges                     # bit n: slot n is one of them
 
 cdef class Tunnels:
-    cdef Slot slots[8]
+    cdef Slot slots[16]
     cdef Gateway gateways[2048]
     cdef list sessions                # what the slots borrow from
     cdef list sockets
@@ -32,6 +36,8 @@ cdef class Tunnels:
     cdef uint8_t choose(self, uint8_t wanted, uint16_t gateway) noexcept nogil
     # New flows of a gateway use this slot; another number of a gateway than 0 … 2,047 is ignored.
     cdef void activate(self, uint32_t gateway, uint8_t slot, uint8_t edges) noexcept nogil
+    # The largest inner packet for a slot, `ceiling` at most.
+    cdef uint16_t largest(self, uint8_t slot, uint16_t ceiling) noexcept nogil
     # Put the tunnel's Geneve header in front of the inner packet of row i.
     cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil
     # Seal each row's frame in place and send it. Rows that fail are dropped.

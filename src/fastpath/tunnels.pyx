@@ -2,7 +2,8 @@
 
 Journey: last stage of a ZIA packet out (encapsulate, seal, send), first stage of one back (receive, open). Sessions arrive
 with their handshake done; from then on they belong to the worker's thread. Which edge to prefer is decided elsewhere
-(zcc.itunnel.choice); here is only which slots each gateway has and which of them is active.
+(zcc.itunnel.choice); here is only which slots each gateway has and which of them is active. Beside every slot is a second place,
+for a session that is to follow it, and after `swap` for the one that went before: packets are taken from both, sent by the slot.
 
     0                   1                   2                   3
     |Ver|  Opt Len  |O|C|    Rsvd.  |          Protocol Type        |   RFC 8926 §3.4
@@ -15,60 +16,100 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_ZIA_DOWN
-from fastpath.arguments cimport integer
-from fastpath.batch cimport HEADROOM, Columns, drop, row
+from fastpath.arguments cimport SHORT_MAX, integer
+from fastpath.batch cimport HEADROOM, ROOM_DEFAULT, Columns, drop, row
 from fastpath.dtls cimport DTLS_CLOSED, Session
 from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6, put, write_base
 from fastpath.packetio cimport UdpSocket
 from fastpath.wire cimport store_be16, store_be32, store_be64
 
 cdef enum:
-    SEALED_MAX = 2048
+    SEALED_MAX = ROOM_DEFAULT + 64
 
 
-cdef int slot_of(object slot) except -1:
-    return <int> integer(slot, "slot", 0, TUNNEL_SLOTS - 1)
+cdef int place_of(object place) except -1:
+    return <int> integer(place, "place", 0, TUNNEL_PLACES - 1)
 
 
 @cython.final
 cdef class Tunnels:
-    """Eight slots, empty at first, and 2,048 gateways without edges."""
+    """Eight slots and the places beside them, empty at first, and 2,048 gateways without edges."""
 
     def __cinit__(self):
-        self.sessions = [None] * TUNNEL_SLOTS
-        self.sockets = [None] * TUNNEL_SLOTS
+        self.sessions = [None] * TUNNEL_PLACES
+        self.sockets = [None] * TUNNEL_PLACES
         cdef int i
-        for i in range(TUNNEL_SLOTS):
+        for i in range(TUNNEL_PLACES):
             self.slots[i].session = self.slots[i].socket = NULL
             self.slots[i].fd = -1
+            self.slots[i].sealed = self.slots[i].opened = 0
+            self.slots[i].mtu = SHORT_MAX
         for i in range(GATEWAYS):
             self.gateways[i].active, self.gateways[i].edges = TUNNEL_NONE, 0
 
-    def attach(self, slot, Session session not None, UdpSocket socket not None):
-        """Put an established session and its connected socket into a slot; what was there is let go.
+    def attach(self, place, Session session not None, UdpSocket socket not None, mtu=SHORT_MAX):
+        """Put an established session and its connected socket into a place; what was there is let go.
 
+        Args:
+            place: a slot, or a slot plus 8: beside it.
+            mtu: largest inner packet that its path carries.
         Raises:
-            ValueError: slot is not 0 … 7.
+            ValueError: place is not 0 … 15, or mtu not 68 … 65,535.
         """
-        cdef int at = slot_of(slot)
+        cdef int at = place_of(place)
+        cdef uint16_t largest = <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX)
         self.sessions[at], self.sockets[at] = session, socket
         self.slots[at].session = <void*> session
         self.slots[at].socket = <void*> socket
+        self.slots[at].sealed = self.slots[at].opened = 0
+        self.slots[at].mtu = largest
         self.slots[at].fd = socket.fd
 
-    def release(self, slot):
-        """Drop the references of a slot that detach has emptied.
+    def resize(self, place, mtu):
+        """Let packets of up to `mtu` bytes (68 … 65,535) go by the session in a place.
 
         Raises:
-            ValueError: slot is not 0 … 7.
+            ValueError: place is not 0 … 15, or mtu out of range.
         """
-        cdef int at = slot_of(slot)
+        cdef int at = place_of(place)
+        self.slots[at].mtu = <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX)
+
+    def swap(self, slot):
+        """Exchange the session of a slot with the one beside it: from now on packets leave by the other one.
+
+        Raises:
+            ValueError: slot is not 0 … 7, or nothing is beside it.
+        """
+        cdef int at = <int> integer(slot, "slot", 0, TUNNEL_SLOTS - 1), beside = at + TUNNEL_SLOTS
+        cdef Slot kept = self.slots[at]
+        if self.slots[beside].fd < 0:
+            raise ValueError(f"slot {at} has no session beside it")
+        self.slots[at], self.slots[beside] = self.slots[beside], kept
+        for owned in (self.sessions, self.sockets):
+            owned[at], owned[beside] = owned[beside], owned[at]
+
+    def records(self, place):
+        """Return how many records the session in a place has sealed and opened. Any thread.
+
+        Raises:
+            ValueError: place is not 0 … 15.
+        """
+        cdef int at = place_of(place)
+        return self.slots[at].sealed, self.slots[at].opened
+
+    def release(self, place):
+        """Drop the references of a place that detach has emptied.
+
+        Raises:
+            ValueError: place is not 0 … 15.
+        """
+        cdef int at = place_of(place)
         if self.slots[at].fd < 0:
             self.sessions[at] = self.sockets[at] = None
 
     cdef void detach(self, int slot) noexcept nogil:
         cdef int i
-        if 0 <= slot < TUNNEL_SLOTS:
+        if 0 <= slot < TUNNEL_PLACES:
             self.slots[slot].fd = -1
             for i in range(GATEWAYS):        # its next session is not to be used before it has proved itself
                 if self.gateways[i].active == slot:
@@ -85,6 +126,9 @@ cdef class Tunnels:
         if of.active < TUNNEL_SLOTS and self.slots[of.active].fd >= 0:
             return of.active
         return TUNNEL_NONE
+
+    cdef uint16_t largest(self, uint8_t slot, uint16_t ceiling) noexcept nogil:
+        return self.slots[slot].mtu if slot < TUNNEL_SLOTS and self.slots[slot].mtu < ceiling else ceiling
 
     cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:
         cdef uint8_t[28] header
@@ -114,17 +158,19 @@ cdef class Tunnels:
             b.length[i] = size
             sealed[m] = i
             m += 1
+        self.slots[slot].sealed += m
         if m:
             (<UdpSocket> self.slots[slot].socket).send_rows(b, sealed, m)
 
     cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil:
         cdef uint8_t[SEALED_MAX] out
         cdef int size
-        if not 0 <= slot < TUNNEL_SLOTS or self.slots[slot].fd < 0:
+        if not 0 <= slot < TUNNEL_PLACES or self.slots[slot].fd < 0:
             return 0
         size = (<Session> self.slots[slot].session).seal(packet, n, out, SEALED_MAX)
         if size <= 0:
             return 0
+        self.slots[slot].sealed += 1
         return (<UdpSocket> self.slots[slot].socket).send_bytes(out, size) == size
 
     cdef bint held(self) noexcept nogil:
@@ -146,6 +192,7 @@ cdef class Tunnels:
                 closed[0] |= size == DTLS_CLOSED
                 continue
             b.start[i], b.length[i] = HEADROOM, size
+            self.slots[slot].opened += 1
         return n
 
     cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil:

@@ -35,7 +35,7 @@ from fastpath.packetio cimport WATCHED, Device, GenevePort
 from fastpath.refusal cimport REFUSAL_PROHIBITED
 from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
-from fastpath.tunnels cimport TUNNEL_SLOTS
+from fastpath.tunnels cimport TUNNEL_PLACES
 from fastpath.watch cimport Watch
 from fastpath.wire cimport load_be32
 
@@ -148,7 +148,7 @@ cdef class Worker:
     # ---- the loop ----
 
     cdef void wait(self, int timeout_ms) noexcept nogil:
-        cdef pollfd[WATCHED + TUNNEL_SLOTS + 3] fds
+        cdef pollfd[WATCHED + TUNNEL_PLACES + 3] fds
         cdef int[WATCHED] watched
         cdef int k, ways = self.geneve.watch(watched), n = ways + 2, held = self.held()
         for k in range(ways):
@@ -157,7 +157,7 @@ cdef class Worker:
         if self.listens:
             fds[n].fd = self.listener.socket.fd
             n += 1
-        for k in range(TUNNEL_SLOTS):
+        for k in range(TUNNEL_PLACES):
             if self.admission.tunnels.slots[k].fd >= 0:
                 fds[n].fd = self.admission.tunnels.slots[k].fd
                 n += 1
@@ -196,7 +196,7 @@ cdef class Worker:
                 break
             self.returns.from_device(b)
         if self.ready & READY_OTHERS:
-            for slot in range(TUNNEL_SLOTS):
+            for slot in range(TUNNEL_PLACES):
                 if self.admission.tunnels.slots[slot].fd >= 0:
                     self.returns.from_tunnel(slot, b)
             if self.listens:

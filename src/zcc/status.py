@@ -53,9 +53,11 @@ def _parts(told: dict[str, Any]) -> list[Any]:
         where = f"connected to {private['address']}, {private['rtt_ms']:.1f} ms" if private["connected"] else "not connected"
         parts.append(f"private edge: {where}{_because(private['reason'])}")
     if told["internet_edges"]:
-        edges = Table("internet edge", "address", "state", "ms", "last failure")
+        edges = Table("internet edge", "address", "state", "by", "ms", "path MTU", "inside", "renewed", "last failure")
         for one in told["internet_edges"]:
-            edges.add_row(one["name"], one["address"], one["state"], f"{one['rtt_ms']:.1f}", one["reason"])
+            found = f"{one['path_mtu']} ({one['path_state']})" if one["path_mtu"] else ""
+            edges.add_row(one["name"], one["address"], one["state"], one["transport"], f"{one['rtt_ms']:.1f}", found,
+                          str(one["inner_mtu"] or ""), str(one["renewals"]), one["reason"])
         gateways = Table("gateway", "edges, in order", "new flows go by", "without an edge")
         for one in told["gateways"]:
             active = one["active"] or ("DIRECT" if one["fail"] == "open" else "nothing: dropped")

@@ -40,7 +40,8 @@ T.call("gwlb.header", {"endpoint": 1, "attachment": 2, "cookie": 3, "ip_version"
 T.call("gwlb.endpoint_name", {"endpoint": 1}, {"endpoint": TIME})
 T.call("gwlb.endpoint_id", {"name": "vpce-0" + "0" * 16}, {"name": Text()})
 T.call("packet.parse_batch", {"batch": rows_in}, BATCH)
-T.call("packet.clamp_mss_batch", {"batch": rows_in, "mtu": 1500}, BATCH | {"mtu": Number(576, SHORT)})
+T.call("packet.clamp_mss_batch", {"batch": rows_in, "mtu": 1500, "rows": array(np.uint16, 2)},
+       BATCH | {"mtu": Number(576, SHORT), "rows": Spared(Array(np.uint16, sized=False))})
 packet_of = lambda: np.frombuffer(bytearray(udp("10.0.0.1", "192.0.2.9", 9, 53, b"x")), np.uint8)  # noqa: E731
 T.call("rewrite.rewrite_one", {"packet": packet_of, "protocol": 17, "l4_offset": 20, "side": 0,
                                "address": bytes(10) + b"\xff\xff" + bytes(4), "port": 5, "fragment": 0},

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from argument_calls.call import BATCH, INT, PORT, SEED, TIME, WORD, Spared, T, array, rows_in
+from argument_calls.call import BATCH, INT, PORT, SEED, SHORT, TIME, WORD, Spared, T, array, rows_in
 from fastpath import ring
 from fastpath.criteria import Criteria
 from model.arguments import Address, Array, Instance, Number, Octets, Text
@@ -66,7 +66,12 @@ T.call("message.command", {"ring": ring.Ring(4096), "kind": 1, "namespace": 1, "
        {"ring": Instance(), "kind": Number(1, 200), "namespace": PORT, "location": word, "endpoint": TIME,
         "slot": Number(0, 255), "packet": Instance(), "header": Instance(), "peer": Instance(), "value": word,
         "until_ns": TIME})  # fmt: skip
-T.call("tunnels.Tunnels.release", {"slot": 1}, {"slot": Number(0, 7)}, lambda module: module.Tunnels(), lambda made: None)
+T.call("tunnels.Tunnels.release", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
+T.call("tunnels.Tunnels.records", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
+T.call("tunnels.Tunnels.resize", {"place": 1, "mtu": 1400}, {"place": Number(0, 15), "mtu": Number(68, SHORT)},
+       lambda module: module.Tunnels(), lambda made: None)
+T.call("tunnels.Tunnels.swap", {"slot": 1}, {"slot": Number(0, 7)}, lambda module: module.Tunnels(), lambda made: None,
+       works=False)
 
 for name, right in {
     "map_create": {"kind": 1, "key_bytes": 4, "value_bytes": 4, "entries": 1, "flags": 0},

@@ -181,6 +181,8 @@ PURE = (
     "mtunnel/messages.py",
     "mtunnel/outbox.py",
     "mtunnel/events.py",
+    "itunnel/leg.py",
+    "itunnel/pathmtu.py",
     "itunnel/session.py",
     "itunnel/wire.py",
     "itunnel/choice.py",

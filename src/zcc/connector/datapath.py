@@ -270,15 +270,27 @@ class Datapath:
             done.set_exception(ZccError("the worker takes no commands; is it alive? try again, or restart the connector"))
         return done
 
-    def attach_tunnel(self, slot: int, session: Session, sock_fd: int) -> None:
-        """Give a session whose handshake is done, and its connected socket, to the worker."""
+    def attach_tunnel(self, place: int, session: Session, sock_fd: int, mtu: int) -> None:
+        """Give a session, its handshake done, and its connected socket to the worker; places are those of fastpath.tunnels."""
         socket = UdpSocket(sock_fd)
-        self._exchange(lambda: self._tunnels.attach(slot, session, socket))
+        self._exchange(lambda: self._tunnels.attach(place, session, socket, mtu))
 
-    def detach_tunnel(self, slot: int) -> None:
+    def resize_tunnel(self, place: int, mtu: int) -> None:
+        """Let packets of up to `mtu` bytes go by a session."""
+        self._exchange(lambda: self._tunnels.resize(place, mtu))
+
+    def swap_tunnel(self, slot: int) -> None:
+        """Exchange the session in a slot with the one beside it, between two batches."""
+        self._exchange(lambda: self._tunnels.swap(slot))
+
+    def tunnel_records(self, place: int) -> tuple[int, int]:
+        """Return how many records a session has sealed and opened."""
+        return self._tunnels.records(place)
+
+    def detach_tunnel(self, place: int) -> None:
         """Take a session back; what is on its way in it is lost."""
-        self._command(Command.COMMAND_TUNNEL_DETACH, slot=slot)
-        self._exchange(lambda: self._tunnels.release(slot))
+        self._command(Command.COMMAND_TUNNEL_DETACH, slot=place)
+        self._exchange(lambda: self._tunnels.release(place))
 
     def activate_tunnel(self, gateway: int, slot: int | None, edges: Iterable[int]) -> None:
         """Send new flows of a gateway by `slot`, one of the slots of its edges; None = none of them is up."""
@@ -287,9 +299,9 @@ class Datapath:
             endpoint=sum(1 << edge for edge in set(edges)),
         )
 
-    def send_control(self, slot: int, packet: bytes) -> None:
-        """Seal a Geneve packet on a slot as it is and send it."""
-        self._command(Command.COMMAND_TUNNEL_CONTROL, slot=slot, packet=packet)
+    def send_control(self, place: int, packet: bytes) -> None:
+        """Seal a Geneve packet in the session of a place as it is and send it."""
+        self._command(Command.COMMAND_TUNNEL_CONTROL, slot=place, packet=packet)
 
     def _command(self, kind: Command, **fields: object) -> None:
         if not command(self._worker.commands, kind, **fields):  # type: ignore[arg-type]

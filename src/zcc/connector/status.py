@@ -49,8 +49,9 @@ def _private(edge: EdgeClient) -> dict[str, Any]:
 
 
 def _edges(tunnels: TunnelClient) -> list[dict[str, Any]]:
-    return [{"name": one.name, "address": one.address, "state": one.state, "rtt_ms": one.rtt_ms, "reason": one.reason}
-            for one in tunnels.status()]
+    return [{"name": one.name, "address": one.address, "state": one.state, "rtt_ms": one.rtt_ms, "reason": one.reason,
+             "transport": one.transport, "path_mtu": one.path_mtu, "inner_mtu": one.inner_mtu, "path_state": one.path_state,
+             "renewals": one.renewals} for one in tunnels.status()]
 
 
 def _gateways(tunnels: TunnelClient, settings: ConnectorSettings) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ BURSTS = 4                  # batches from one side before the other has its tur
 WAIT_MS = 100
 TICK_NS = 100_000_000
 VNI_LIMIT = 65_000
+IPV4_LEAST = 576            # nobody's MSS is clamped below what every host takes, RFC 791 §3.1
 REFUSALS = (int(DropReason.DROP_FLOW_TABLE_FULL), int(DropReason.DROP_POLICY),
             int(DropReason.DROP_NAT_FAMILY))
 
@@ -90,7 +91,7 @@ class Datapath:
         self.to_internet, self.to_tunnels = Counts(), Counts()
         self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port, merged=True)
         self._wire = socket.socket(fileno=os.dup(self._udp.fd))
-        self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel)
+        self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel, settings.inner_mtu)
         self._device = Device.tun(device[1]) if device[0] == "tun" else Device.veth(device[1])
         self._stop = threading.Event()
         self._calls: deque[Callable[[], None]] = deque()
@@ -194,7 +195,7 @@ class Datapath:
         addresses, ports = self.book.sources(entries)
         nat.decrement_ttl_rows(batch, live)
         nat.rewrite_rows(batch, live, nat.SOURCE, addresses, ports)
-        packet.clamp_mss_batch(batch, self._mtu)
+        self._clamp(live, self._mtus(origin[live], now_ns))
         sizes = batch.inner_length[live].astype(np.int64)
         for number in np.unique(origin[live]).tolist():
             session = self.sessions.towards(number, now_ns)
@@ -237,8 +238,9 @@ class Datapath:
         batch.entry[live] = entries
         batch.direction[live] = 1 - self.book.entries["initiator"][entries]
         self._odd.settle()
-        told, large = self._odd.too_large(self._mtu, now_ns)
-        self.drops[DropReason.DROP_ZIA_TOO_BIG] += large
+        live = self._live()
+        told, refused = self._odd.too_large(live, self._mtus(self.book.entries["owner"][batch.entry[live]], now_ns), now_ns)
+        self.drops[DropReason.DROP_ZIA_TOO_BIG] += refused
         self._send_out(told)
         live = self._live()
         if not live.size:
@@ -247,9 +249,11 @@ class Datapath:
         self._flows.account_batch(batch, now_ns)
         addresses, ports = self.book.initiators(entries)
         nat.rewrite_rows(batch, live, nat.DESTINATION, addresses, ports)
-        packet.clamp_mss_batch(batch, self._mtu)
-        for row in live[batch.inner_length[live] > self._mtu].tolist():
-            n = self._odd.cut(row, self._mtu)
+        mtus = self._mtus(self.book.entries["owner"][entries], now_ns)
+        self._clamp(live, mtus)
+        large = batch.inner_length[live] > mtus
+        for row, mtu in zip(live[large].tolist(), mtus[large].tolist(), strict=True):
+            n = self._odd.cut(row, mtu)
             put_headers(self._odd.pieces, np.arange(n, dtype=np.uint16), self.book.entries)
             self._enter(self._odd.pieces, np.arange(n, dtype=np.uint16), now_ns)
         self._put_headers()
@@ -306,6 +310,17 @@ class Datapath:
         self.drops[DropReason.DROP_FRAGMENT_ORPHAN] += self._odd.sweep(now_ns)
 
     # ---- both ----
+
+    def _mtus(self, owners: NDArray[np.uint32], now_ns: int) -> NDArray[np.int64]:
+        """The largest inner packet towards the session of each owner."""
+        numbers, of = np.unique(owners, return_inverse=True)
+        towards = [self.sessions.towards(number, now_ns) for number in numbers.tolist()]
+        mtus = np.array([self._mtu if session is None else min(session.mtu, self._mtu) for session in towards], np.int64)
+        return mtus[of] if len(mtus) else np.zeros(0, np.int64)
+
+    def _clamp(self, live: NDArray[np.uint16], mtus: NDArray[np.int64]) -> None:
+        for mtu in np.unique(mtus).tolist():
+            packet.clamp_mss_batch(self._batch, max(mtu, IPV4_LEAST), live[mtus == mtu])
 
     def _live(self) -> NDArray[np.uint16]:
         return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)

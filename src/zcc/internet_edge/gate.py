@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 from fastpath.action import DropReason
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
 from fastpath.dtls import Session
+from zcc.internet_edge.cookie import PeerAddress
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.itunnel import wire
+from zcc.itunnel.dial import interface_mtu, probe_path
+from zcc.itunnel.pathmtu import PathMtu, datagram_in, datagram_of
 
 __all__ = ["Gate"]
 
@@ -43,10 +47,14 @@ class Gate:
         sessions: SessionBook,
         wire_socket: socket.socket,
         tunnel: Callable[[str, EdgeSession, str], None],
+        inner_mtu: int,
     ) -> None:
         """Start without sessions; the arguments are the datapath's."""
         self._batch, self._listener, self.sessions = batch, listener, sessions
         self._wire, self._tunnel = wire_socket, tunnel
+        self._largest = datagram_of(inner_mtu)
+        self.counts: Counter[str] = Counter()      # taken_over, not_taken_over, black_holes of sessions that ended
+        probe_path(wire_socket)
 
     def open(self, now_ns: int) -> NDArray[np.uint32]:
         """Open every datagram in its session; return the number of the session of each row."""
@@ -100,7 +108,8 @@ class Gate:
     def accept(self, now_ns: int) -> None:
         for accepted in self._listener.accepted:
             record = Session(accepted.connection)
-            session, ended = self.sessions.add(accepted.address, record, accepted.peer, now_ns)
+            path = PathMtu(4, min(self._largest, _datagram_towards(accepted.address)), now_ns)
+            session, ended = self.sessions.add(accepted.address, record, accepted.peer, path, now_ns)
             for former in ended:
                 self._tunnel("DOWN", former, "another session takes its place")
             self._tunnel("UP", session, "None")
@@ -111,17 +120,41 @@ class Gate:
         live = self._live()
         for row in live[batch.geneve_flags[live] & CONTROL != 0].tolist():
             batch.reason[row] = TAKEN
-            session = self.sessions.towards(int(origin[row]), now_ns)
-            if session is None:
-                continue
-            match wire.decode(batch.frame(row)):
-                case wire.Probe(sequence, time_ns):
-                    session.probes += 1
-                    self._control(session, wire.ProbeAnswer(sequence, time_ns))
-                case wire.Hello():
-                    self._control(session, wire.Hello(wire.VERSION))
-                case wire.Goodbye():
-                    self.end(session, "the connector said goodbye")
+            session = self.sessions.get(int(origin[row]))
+            if session is not None:
+                self._hear(session, wire.decode(batch.frame(row)), now_ns)
+
+    def _hear(self, session: EdgeSession, message: wire.Message | None, now_ns: int) -> None:
+        match message:
+            case wire.Probe(sequence, time_ns):
+                session.probes += 1
+                self._control(session, wire.ProbeAnswer(sequence, time_ns))
+            case wire.SizeProbe(number, size):
+                self._control(session, wire.SizeAnswer(number, size))
+            case wire.SizeAnswer():
+                session.path.answer(message, now_ns)
+                self._probe_size(session, now_ns)
+            case wire.Hello(_, _, former):
+                if former:
+                    self._take_over(session, former, now_ns)
+                self._control(session, wire.Hello(wire.VERSION, session.number))
+                self._probe_size(session, now_ns)
+            case wire.Goodbye():
+                self.end(session, "the connector said goodbye")
+
+    def _take_over(self, session: EdgeSession, number: int, now_ns: int) -> None:
+        """The connector wants what goes by another session of its own to go by this one."""
+        former = self.sessions.get(number)
+        if former is None or not self.sessions.succeed(number, session):
+            self.counts["not_taken_over"] += 1
+            log.warning("%s asks to take over from session %d, which is not its own or has ended", session.peer, number)
+            return
+        self.counts["taken_over"] += 1
+        session.path = PathMtu(4, session.path.ceiling, now_ns, former.path.size)     # the same path, a moment ago
+
+    def _probe_size(self, session: EdgeSession, now_ns: int) -> None:
+        for probe in session.path.probes(now_ns):
+            self._control(session, probe)
 
     def end_sessions(self, is_refused: Callable[[EdgeSession], bool], reason: str) -> None:
         """End the sessions of peers that may not be here any more (revoked)."""
@@ -131,6 +164,8 @@ class Gate:
                 self.end(session, reason)
 
     def end(self, session: EdgeSession, reason: str) -> None:
+        """End a session, and tell its connector so."""
+        self.counts["black_holes"] += session.path.black_holes
         self.say(session.address, [session.record.close()])
         self.sessions.remove(session)
         self._tunnel("DOWN", session, reason)
@@ -157,10 +192,13 @@ class Gate:
         return np.array([0 if session is None else session.number for session in sessions], np.uint32)
 
     def tick(self, now_ns: int) -> None:
-        """Repeat what handshakes wait for; end sessions that are silent for too long."""
+        """Repeat what handshakes wait for; look at sizes of paths; end sessions that are silent for too long."""
         for address, datagram in self._listener.tick(now_ns):
             self.say(address, [datagram])
         self.accept(now_ns)
+        for session in self.sessions:
+            if now_ns >= session.path.next_ns:
+                self._probe_size(session, now_ns)
         for session in self.sessions.idle(now_ns):
             self.end(session, "nothing came for too long")
 
@@ -172,3 +210,10 @@ class Gate:
 
     def _live(self) -> NDArray[np.uint16]:
         return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)
+
+
+def _datagram_towards(address: PeerAddress) -> int:
+    """The largest datagram that the interface towards a peer takes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.connect((str(IPv4Address(address[0])), address[1]))
+        return datagram_in(interface_mtu(asked), 4)

@@ -160,14 +160,19 @@ class OddPackets:
         self._done(rows)
         return np.array(told, np.uint16), len(rows)
 
-    def too_large(self, mtu: int, now_ns: int) -> tuple[Rows, int]:
-        """Make "too big" of rows from the internet that fit no tunnel and may not be cut: those told, and how many."""
+    def too_large(self, live: Rows, mtus: NDArray[np.int64], now_ns: int) -> tuple[Rows, int]:
+        """Make "too big" of rows from the internet that do not fit their tunnel and may not be cut: those told, and how many.
+
+        Args:
+            live: rows, and `mtus` of each what fits its tunnel.
+        """
         batch = self._batch
-        live = np.flatnonzero(batch.reason[:batch.count] == 0)
-        rows = [row for row in live[batch.inner_length[live] > mtu].tolist() if not self._may_cut(row)]
-        told = [row for row in rows
+        large = batch.inner_length[live] > mtus
+        found = zip(live[large].tolist(), mtus[large].tolist(), strict=True)
+        rows = [(row, mtu) for row, mtu in found if not self._may_cut(row)]
+        told = [row for row, mtu in rows
                 if self._may_tell(now_ns) and refusal.refuse_one(batch, row, Refusal.REFUSAL_TOO_BIG, mtu)]
-        self._done(rows)
+        self._done([row for row, _ in rows])
         return np.array(told, np.uint16), len(rows)
 
     def cut(self, row: int, mtu: int) -> int:

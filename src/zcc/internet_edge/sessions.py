@@ -1,8 +1,9 @@
 """Sessions of connectors at an internet edge, found by the address that a datagram comes from, and by number.
 
 Flows remember numbers. When a connector comes back with a new session, packets towards flows of the old one
-go by the new: it is the same connector, proved by the same name in its certificate. The datapath's thread
-only.
+go by the new: it is the same connector, proved by the same name in its certificate. So do they at once when the
+new session names the old one as its predecessor, which goes on being heard until it says goodbye. The datapath's
+thread only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zcc.internet_edge.cookie import PeerAddress
+from zcc.itunnel.pathmtu import PathMtu, inner_mtu
 from zcc.pki.peer import Peer
 
 __all__ = ["EdgeSession", "SessionBook"]
@@ -31,11 +33,17 @@ class EdgeSession:
     peer: Peer
     since_ns: int
     last_ns: int             # when its newest datagram came
+    path: PathMtu            # towards the connector
     received: int = 0        # packets of workloads
     sent: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
     probes: int = 0
+
+    @property
+    def mtu(self) -> int:
+        """The largest inner packet that goes by it."""
+        return inner_mtu(self.path.size)
 
 
 class SessionBook:
@@ -46,6 +54,7 @@ class SessionBook:
         self._by_address: dict[PeerAddress, EdgeSession] = {}
         self._by_number: dict[int, EdgeSession] = {}
         self._newest: dict[str, EdgeSession] = {}
+        self._successors: dict[int, int] = {}
         self._names: dict[int, str] = {}      # number → peer's name, kept while flows may remember the number
         self._next = 1
 
@@ -56,7 +65,7 @@ class SessionBook:
         return iter(list(self._by_number.values()))
 
     def add(
-        self, address: PeerAddress, record: Any, peer: Peer, now_ns: int
+        self, address: PeerAddress, record: Any, peer: Peer, path: PathMtu, now_ns: int
     ) -> tuple[EdgeSession, list[EdgeSession]]:
         """Take a session; return it, and those that it puts an end to: the address's former one, the most
         silent one.
@@ -66,7 +75,7 @@ class SessionBook:
             ended = [min(self._by_number.values(), key=lambda session: session.last_ns)]
         for session in ended:
             self.remove(session)
-        added = EdgeSession(self._next, address, record, peer, now_ns, now_ns)
+        added = EdgeSession(self._next, address, record, peer, now_ns, now_ns, path)
         self._next += 1
         self._by_address[address] = self._by_number[added.number] = self._newest[str(peer)] = added
         self._names[added.number] = str(peer)
@@ -81,6 +90,20 @@ class SessionBook:
             del self._newest[str(session.peer)]
         if len(self._names) > 4 * self._limit:      # numbers grow; the oldest have no flows left
             del self._names[next(iter(self._names))]
+        if len(self._successors) > 4 * self._limit:
+            del self._successors[next(iter(self._successors))]
+
+    def succeed(self, former: int, session: EdgeSession) -> bool:
+        """Have packets towards flows of session `former` go by this one; False: it is not of the same connector."""
+        old = self._by_number.get(former)
+        if old is None or old is session or former > session.number or not _same(old.peer, session.peer):
+            return False
+        self._successors[former] = session.number
+        return True
+
+    def get(self, number: int) -> EdgeSession | None:
+        """Return the session of a number while it lives."""
+        return self._by_number.get(number)
 
     def at(self, address: PeerAddress) -> EdgeSession | None:
         """Return the session of datagrams from an address."""
@@ -88,6 +111,8 @@ class SessionBook:
 
     def towards(self, number: int, now_ns: int) -> EdgeSession | None:
         """Return the session for packets to a flow whose newest packet came from session `number`."""
+        while number in self._successors:      # always to a larger one
+            number = self._successors[number]
         session = self._by_number.get(number)
         if session is not None and now_ns - session.last_ns < SILENT_NS:
             return session
@@ -101,3 +126,8 @@ class SessionBook:
     def idle(self, now_ns: int) -> list[EdgeSession]:
         """Return sessions that nothing came from for too long."""
         return [session for session in self._by_number.values() if now_ns - session.last_ns > IDLE_NS]
+
+
+def _same(one: Peer, other: Peer) -> bool:
+    """Whether two certificates name one agent; a renewed one has another serial number."""
+    return (one.tenant, one.role, one.name) == (other.tenant, other.role, other.name)

@@ -61,7 +61,8 @@ class InternetEdgeSettings(Settings):
     flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time")
     idle: IdleSettings = IdleSettings()
     inner_mtu: int = Field(
-        default=1400, ge=1280, le=8900, description="largest packet in the tunnel; TCP's MSS is held to it"
+        default=8900, ge=1280, le=8900,
+        description="largest packet in the tunnel; what a tunnel's path carries is found by probing and is less, mostly"
     )
     limits: LimitSettings = LimitSettings()
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from zcc.fields import Duration, HostPort, Settings
 
-__all__ = ["EdgeSettings", "TunnelSettings"]
+__all__ = ["EdgeSettings", "RenewSettings", "TunnelSettings"]
 
 SLOTS = 8                            # sessions a worker holds
 MOVE_LIMIT = timedelta(seconds=5)    # a dead edge's flows have moved by then
@@ -20,6 +20,25 @@ class EdgeSettings(Settings):
 
     name: str = Field(min_length=1, max_length=63, description="of the edge, for logs")
     address: HostPort = Field(description="its DTLS address")
+
+
+class RenewSettings(Settings):
+    """When a session is replaced by a new one, which proves the certificates again and has keys of its own.
+
+    Records: RFC 9001 appendix B.1.1 has AES-GCM protect 2^28 records of up to 2^11 bytes under one key, or fewer longer ones in
+    proportion (RFC 8446 §5.5: 2^24.5 of 2^14 bytes), for an attacker's advantage of 2^-57.
+    """
+
+    age: Duration = Field(default=timedelta(hours=8), description="oldest that a session becomes")
+    records: int = Field(
+        default=1 << 25, ge=1 << 10, le=1 << 28, description="most records of a session, sent or received"
+    )
+
+    @model_validator(mode="after")
+    def _is_bearable(self) -> RenewSettings:
+        if not timedelta(seconds=10) <= self.age <= timedelta(days=7):
+            raise ValueError("age must be 10s to 168h")
+        return self
 
 
 class TunnelSettings(Settings):
@@ -39,8 +58,10 @@ class TunnelSettings(Settings):
         default=timedelta(seconds=5), description="how long an edge must be up before flows return to it"
     )
     inner_mtu: int = Field(
-        default=1400, ge=1280, le=8900, description="largest packet that the tunnel carries"
+        default=8900, ge=1280, le=8900,
+        description="largest packet that the tunnel carries; what its path carries is found by probing and is less, mostly"
     )
+    renew: RenewSettings = RenewSettings()
 
     @model_validator(mode="after")
     def _moves_in_time(self) -> TunnelSettings:

@@ -32,7 +32,7 @@ class Tunnels:
     """ie-1 is up, ie-2 down."""
 
     def status(self) -> list[EdgeStatus]:
-        return [EdgeStatus("ie-1", "10.0.4.11:443", "up", True, 1.5, 4, 4, ""),
+        return [EdgeStatus("ie-1", "10.0.4.11:443", "up", True, 1.5, 4, 4, "", "DTLS", 1492, 1399, "complete", 0, 3),
                 EdgeStatus("ie-2", "10.0.4.12:443", "down", False, 0.0, 0, 0, "no answer")]
 
     def gateways(self) -> dict[str, tuple[str, ...]]:
@@ -71,6 +71,7 @@ def test_every_gateway_is_told_with_its_edges_and_the_one_in_use(socket):
         {"name": "near", "edges": ["ie-2", "ie-1"], "active": "ie-1", "fail": "closed"},
         {"name": "lone", "edges": ["ie-2"], "active": None, "fail": "open"}]
     assert told["failures"] == ["no edge of gateway lone is up"] and told["flows"] == 1234
+    assert (told["internet_edges"][0]["path_mtu"], told["internet_edges"][0]["renewals"]) == (1492, 3)
     assert told["pools"] == {"default": "10.254.0.0/19", "second": "10.9.0.0/24"}
 
 
@@ -80,6 +81,8 @@ def test_it_reads_as_a_table(socket):
     lone = next(line for line in out.splitlines() if "lone" in line and "ie-2" in line)
     assert "DIRECT" in lone and "open" in lone
     assert "second 10.9.0.0/24" in out
+    edge = next(line for line in out.splitlines() if "10.0.4.11:443" in line)
+    assert "DTLS" in edge and "1492 (complete)" in edge and "1399" in edge
 
 
 def test_a_connector_without_internet_edges_has_none_to_tell():

@@ -102,6 +102,7 @@ def test_a_server_learns_what_fits_the_tunnel(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
         client, server = joined(world, socket.AF_INET6, IPv6(src=WORKLOAD6, dst=SERVER6))
+        client.settle()
         server.setsockopt(socket.IPPROTO_IPV6, 23, 2)              # IPV6_MTU_DISCOVER, DO
         server.send(bytes(1452))
         with pytest.raises(OSError, match="too long"):

@@ -57,7 +57,7 @@ class Pump:
         frames = []
         while len(frames) < 64:
             try:
-                plain = self.client.session.open(self.client.socket.recv(65536))
+                plain = self.client.open(self.client.socket.recv(65536))
             except BlockingIOError:
                 break
             if plain is not None:

@@ -53,7 +53,7 @@ class World:
         settings = InternetEdgeSettings(**{
             "name": "ie-1", "identity": identity(self.ca, "internet-edge", "ie-1"),
             "listen": HostPort.parse("10.0.4.11:4433"), "kernel": DeviceSettings(device="veth"),
-            "nat": NatSettings(addresses=(EGRESS, EGRESS6)), "flows": 1024,
+            "nat": NatSettings(addresses=(EGRESS, EGRESS6)), "flows": 1024, "inner_mtu": 1400,
             "logs": LogSettings(directory=self.folder), **changes})
         failures: list[BaseException] = []
         loop, stop = asyncio.new_event_loop(), asyncio.Event()

@@ -31,35 +31,43 @@ class Edge(asyncio.DatagramProtocol):
         self.context, self.alive = context, True
         self.handshake: Handshake | None = None
         self.session: Any = None
+        self.sessions: dict[Any, Any] = {}      # by address of the connector's end
+        self.largest = 1 << 16                  # datagram that the path to here takes
         self.heard: list[wire.Message | None] = []
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        if not self.alive:
+        if not self.alive or len(data) > self.largest:
             return
         if data[:1] == b"\x16" and data[13:14] == b"\x01":
             connection = SSL.Connection(self.context, None)
             connection.set_accept_state()
             self.handshake, self.session = Handshake(connection), None
-        if self.session is None and self.handshake is not None:
+        if addr in self.sessions:
+            self.hear(self.sessions[addr].open(data), addr)
+        elif self.handshake is not None:
             for answer in self.handshake.receive(data):
                 self.transport.sendto(answer, addr)
             if self.handshake.done:
-                self.session = Session(self.handshake.connection)
-        elif self.session is not None:
-            self.hear(self.session.open(data), addr)
+                self.session = self.sessions[addr] = Session(self.handshake.connection)
+                self.handshake = None
 
     def hear(self, plain: bytes | None, addr: Any) -> None:
         message = wire.decode(plain or b"")
         self.heard.append(message)
         self.addr = addr
-        if isinstance(message, wire.Probe):
-            self.say(wire.ProbeAnswer(message.sequence, message.time_ns))
+        match message:
+            case wire.Probe(sequence, time_ns):
+                self.say(wire.ProbeAnswer(sequence, time_ns))
+            case wire.SizeProbe(number, size):
+                self.say(wire.SizeAnswer(number, size))
+            case wire.Hello():
+                self.say(wire.Hello(wire.VERSION, list(self.sessions).index(addr) + 1))
 
     def say(self, message: wire.Message) -> None:
-        self.transport.sendto(self.session.seal(wire.encode(message)), self.addr)
+        self.transport.sendto(self.sessions[self.addr].seal(wire.encode(message)), self.addr)
 
 
 class Plane:
@@ -70,14 +78,29 @@ class Plane:
         self.slots: dict[int, tuple[Any, socket.socket]] = {}
         self.active: list[int | None] = []
         self.of_gateway: dict[int, tuple[int | None, set[int]]] = {}
+        self.mtus: dict[int, int] = {}
+        self.swaps: list[int] = []
+        self.records = 0
 
-    def attach_tunnel(self, slot: int, session: Any, sock_fd: int) -> None:
+    def attach_tunnel(self, place: int, session: Any, sock_fd: int, mtu: int) -> None:
         sock = socket.socket(fileno=socket.dup(sock_fd))
-        self.slots[slot] = session, sock
-        asyncio.get_running_loop().add_reader(sock, self._read, slot)
+        self.slots[place] = session, sock
+        self.mtus[place] = mtu
+        asyncio.get_running_loop().add_reader(sock, self._read, sock)
 
-    def _read(self, slot: int) -> None:
-        session, sock = self.slots[slot]
+    def resize_tunnel(self, place: int, mtu: int) -> None:
+        self.mtus[place] = mtu
+
+    def swap_tunnel(self, slot: int) -> None:
+        for places in (self.slots, self.mtus):
+            places[slot], places[slot + 8] = places[slot + 8], places[slot]
+        self.swaps.append(slot)
+
+    def tunnel_records(self, place: int) -> tuple[int, int]:
+        return self.records, 0
+
+    def _read(self, of: socket.socket) -> None:
+        slot, (session, sock) = next((slot, held) for slot, held in self.slots.items() if held[1] is of)
         with contextlib.suppress(OSError):
             plain = session.open(sock.recv(65536))
             if plain is not None:
@@ -107,6 +130,14 @@ class World:
         self.ca, self.verify = authority(folder / "ca"), verify
         self.plane, self.told = Plane(), []
         self.edges: list[Edge] = []
+        self.refused, self.verify_now = 0, verify
+
+    def check(self, der: bytes) -> object:
+        try:
+            return self.verify_now(der)
+        except PeerRefused:
+            self.refused += 1
+            raise
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
@@ -120,7 +151,7 @@ class World:
         settings = TunnelSettings(edges=tuple(addresses), probe_interval=timedelta(milliseconds=20), probe_lost=3,
                                   hold_down=timedelta(milliseconds=200))
         self.client = self.plane.client = TunnelClient(
-            settings, dtls_client(identity(self.ca, "connector", "cc-1")), self.verify, self.plane, Session,
+            settings, dtls_client(identity(self.ca, "connector", "cc-1")), self.check, self.plane, Session,
             report=lambda **fields: self.told.append((fields["peer"], fields["event"])), jitter=lambda: 0.0)
         task = asyncio.create_task(self.client.run())
         try:
@@ -222,5 +253,52 @@ def test_each_gateway_is_told_to_the_data_plane_with_its_own_edges(tmp_path: Pat
         assert world.plane.of_gateway == {0: (0, {0, 1}), 1: (0, {0, 1}), 2: (None, {1})}
         world.client.steer({})
         assert world.client.gateways() == {"": ("ie-1", "ie-2")}
+
+    play(tmp_path, scene)
+
+
+def test_the_size_of_the_path_is_found_and_told_to_the_data_plane(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        for edge in world.edges:
+            edge.largest = 1372
+        await world.until(lambda: all(status.path_state == "complete" for status in world.client.status()))
+        assert {(status.path_mtu, status.inner_mtu) for status in world.client.status()} == {(1400, 1307)}
+        assert world.plane.mtus == {0: 1307, 1: 1307}
+        world.edges[0].largest = 1300
+        await world.until(lambda: world.plane.mtus[0] == 1300 - 65)
+        assert world.plane.mtus[1] == 1307
+
+    play(tmp_path, scene)
+
+
+def test_a_new_session_takes_over_while_the_old_one_drains(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[0].path_state == "complete")
+        found, old = world.plane.mtus[0], world.plane.slots[0][0]
+        world.plane.records = 1 << 25
+        await world.until(lambda: set(world.plane.swaps) == {0, 1})
+        world.plane.records = 0
+        assert world.plane.slots[8][0] is old, "packets on their way are still taken"
+        assert world.client.active() == "ie-1" and ("ie-1", "DOWN") not in world.told
+        await world.until(lambda: wire.Hello(wire.VERSION, replaces=1) in world.edges[0].heard)
+        assert world.plane.mtus[0] == found, "the path is the same"
+        await world.until(lambda: set(world.plane.slots) == {0, 1})
+        await world.until(lambda: world.edges[0].heard.count(wire.Goodbye()) == 1)
+        assert [status.renewals for status in world.client.status()] == [1, 1]
+
+    play(tmp_path, scene)
+
+
+def test_a_session_is_kept_when_no_new_one_can_be_had(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[1].state == "up")
+        kept = world.plane.slots[0][0]
+        world.verify_now = refuse
+        world.client.renew()
+        await world.until(lambda: world.refused >= 2)
+        assert world.plane.slots[0][0] is kept and world.client.active() == "ie-1" and not world.plane.swaps
+
+    def refuse(der: bytes) -> object:
+        raise PeerRefused("not one of ours")
 
     play(tmp_path, scene)

@@ -13,7 +13,7 @@ EDGE = {"name": "ie-1", "address": "10.0.4.11:443"}
 def test_defaults_move_flows_in_time() -> None:
     settings = TunnelSettings.model_validate({"edges": [EDGE]})
     assert settings.probe_interval * (settings.probe_lost + 1) <= timedelta(seconds=5)
-    assert (settings.fail, settings.inner_mtu) == ("closed", 1400)
+    assert (settings.fail, settings.inner_mtu) == ("closed", 8900)
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -25,6 +25,9 @@ def test_defaults_move_flows_in_time() -> None:
     ({"edges": [EDGE], "fail": "maybe"}, "fail"),
     ({"edges": [EDGE], "inner_mtu": 500}, "inner_mtu"),
     ({"edges": [EDGE], "mode": "udp"}, "mode"),
+    ({"edges": [EDGE], "renew": {"age": "1s"}}, "10s to 168h"),
+    ({"edges": [EDGE], "renew": {"records": 1 << 29}}, "records"),
+    ({"edges": [EDGE], "renew": {"records": 10}}, "records"),
 ])
 def test_mistakes_are_named(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
