@@ -12,7 +12,7 @@
 #
 #     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
 #     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
-#     leap   a prefix to compare, the link to go on with, and the value of what does not begin so: for lone long routes
+#     leap   before a group's links: a prefix to compare, of any length, and the value of what does not begin so
 #
 # Nothing changes once something published leads to it, except a cell of a group or a link in a group: those are stored (8
 # bytes, release) with all that they lead to made anew before, and loaded (acquire) whole. What became garbage is dropped
@@ -22,7 +22,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath.gather cimport PATH_AVX2, PATH_SCALAR, gather4_avx2, gather4_avx512, lowest, ones, rarely
 from fastpath.memory cimport load_half, load_word, prefetch
-from fastpath.search cimport rank8, rank16, search6, search6_avx2, search6_avx512
+from fastpath.pivots cimport runs64
+from fastpath.search cimport search_avx2, search_avx512
+from fastpath.walk cimport rank8, rank16, walk64
 from fastpath.wire cimport load_be64
 
 cdef enum:
@@ -34,7 +36,7 @@ cdef enum:
     CHUNK = 64                   # addresses looked up side by side
     STARTS = 8                   # groups that an IPv6 address may start from
     START_BITS = 3
-    MOST_SKIPPED = 48
+    MOST_SKIPPED = 60
     LINE = 8                     # words, 64 bytes
     LEAF_RUNS = 8
     TREE_LEAVES = 16
@@ -45,8 +47,9 @@ cdef enum:
     KIND_LEAF = 64 + 63
     KIND_TREE = 128 + 63
     KIND_ALONE = 256             # set also where bits behind the 64th count: batches leave the address to find6
-    KIND_LEAP = 512 + 63
-    LENGTH_AT = 16               # from this bit of a leap's kind on: its length, as in the leap itself
+    KIND_LEAP = 512              # set also where a group lies behind a Leap
+    LENGTH_AT = 16               # from this bit of such a kind on: the Leap's length, as in the Leap itself
+    LEAP_WORDS = 4
 
 cdef extern from *:
     """
@@ -66,23 +69,24 @@ cdef struct Starts:
     uint64_t others[STARTS]      # for the rest; both lead to groups
     uint64_t prefixes[STARTS]
     uint64_t skipped[STARTS]     # START_BITS … MOST_SKIPPED
+    uint64_t far                 # whether cells are worth to be fetched before they are read
 
 # A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_LEADS.
 cdef struct Fib:
     uint64_t* cells              # IPv6: links and lines
     uint32_t* values             # IPv4: outcomes
     Starts starts                # IPv6
+    uint64_t runs                # IPv6: a block of few runs (pivots.pxd) that batches search instead, its place and lines; 0 = none
     uint32_t cells_used, cells_room
     uint32_t values_used, values_room
     uint32_t* shared             # IPv4: SHARED places of outcomes that cells of one run share, by value; the writer's
     Fib* next                    # in a list of Fibs kept for readers
 
-# In place of a line's first half.
+# What stands before a group's links where its kind says so: addresses that do not begin like this do not enter it.
 cdef struct Leap:
     uint64_t high, low
-    uint64_t target              # a link
-    uint32_t otherwise           # a value
-    uint32_t length              # of the prefix
+    uint64_t otherwise           # a link, to a value
+    uint64_t length              # of the prefix, 1 … 127
 
 
 cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
@@ -126,23 +130,22 @@ cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept
     cdef const Leap* leap
     cdef const uint32_t* line
     kind = <uint32_t> (link >> 32)
-    while kind != KIND_VALUE:
-        ahead = window(high, low, depth)
-        if kind & KIND_VALUE != KIND_VALUE:
-            depth += 63 - (kind & 63)
-            link = load_word(&fib.cells[<uint32_t> link + (ahead >> 1 >> (kind & 63))])
-        elif kind & KIND_LEAP == KIND_LEAP:
+    while kind & KIND_VALUE != KIND_VALUE:
+        if kind & KIND_LEAP:
             leap = <const Leap*> &fib.cells[<uint32_t> link]
             if not begins(leap, high, low):
-                return leap.otherwise
-            link, depth = leap.target, leap.length
-        else:
-            line, key = <const uint32_t*> &fib.cells[<uint32_t> link], <uint32_t> (ahead >> (64 - KEY_BITS))
-            if kind & KIND_TREE == KIND_TREE:
-                line += 2 * LINE * rank16(line, key)
-            return line[LEAF_RUNS - 1 + rank8(line, key)]
+                return <uint32_t> leap.otherwise
+            link, depth = link + LEAP_WORDS, <uint32_t> leap.length
+        ahead = window(high, low, depth)
+        depth += 63 - (kind & 63)
+        link = load_word(&fib.cells[<uint32_t> link + (ahead >> 1 >> (kind & 63))])
         kind = <uint32_t> (link >> 32)
-    return <uint32_t> link
+    if kind == KIND_VALUE:
+        return <uint32_t> link
+    line, key = <const uint32_t*> &fib.cells[<uint32_t> link], <uint32_t> (window(high, low, depth) >> (64 - KEY_BITS))
+    if kind & KIND_TREE == KIND_TREE:
+        line += 2 * LINE * rank16(line, key)
+    return line[LEAF_RUNS - 1 + rank8(line, key)]
 
 
 # ---- batches ----
@@ -206,15 +209,18 @@ cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, 
 
 
 cdef inline void find_all6(const Fib* fib, int path, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    cdef uint64_t undone
+    cdef uint64_t undone, runs = load_word(&fib.runs) if path != PATH_SCALAR else 0
     cdef size_t i = 0, k
+    while runs and n - i >= CHUNK:
+        runs64(&fib.cells[<uint32_t> runs], runs >> 32, addresses + 16 * i, out + i)
+        i += CHUNK
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
-            undone = search6(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
+            undone = walk64(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         elif path == PATH_AVX2:
-            undone = search6_avx2(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
+            undone = search_avx2(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         else:
-            undone = search6_avx512(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
+            undone = search_avx512(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
         while undone:
             k = i + lowest(undone)
             out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))

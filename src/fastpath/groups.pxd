@@ -4,20 +4,23 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpath.cells cimport FIB_FULL, Build, concerns, fill, remake_cells, take_cells
-from fastpath.fib cimport (KEY_BITS, KIND_ALONE, KIND_LEAF, KIND_LEAP, KIND_TREE, KIND_VALUE, LEAF_RUNS, LENGTH_AT, LINE,
-                           MOST_SKIPPED, NO_KEY, START_BITS, STARTS, TREE_LEAVES, Fib, Leap, Starts, begins)
-from fastpath.routes cimport Route, Routes, bits, routes_below, routes_within
+from fastpath.fib cimport (KEY_BITS, KIND_ALONE, KIND_LEAF, KIND_LEAP, KIND_TREE, KIND_VALUE, LEAF_RUNS, LEAP_WORDS, LENGTH_AT,
+                           LINE, MOST_SKIPPED, NO_KEY, START_BITS, STARTS, TREE_LEAVES, Fib, Leap, Starts, begins)
+from fastpath.routes cimport Route, Routes, bits, head_mask, longest_below, routes_below, routes_within
 
 cdef enum:
     # How wide a group is, chosen by measurement (docs/decisions/0005).
     LEAST_BITS = 4
     SPARE_BITS = 3               # 2^2 links for each route
+    DIRECT_BITS = 5              # up to 2^4, where the group then holds nothing but values
     MOST_BITS = 24
     START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
     START_ENOUGH_BITS = 15       # fewer than these
+    START_DIRECT_BITS = 16       # or so many, if it then holds nothing but values
+    START_DIRECT_ROUTES = 32     # for so many routes
     SKIP_ROUTES = 64             # fewer may soon share less, and a route that does not makes all anew, dear in a large table
     LEAP_BITS = 8                # a leap takes at least so many bits, and as many as a group would
-    LEAP_ROUTES = 1024           # and has at most so many routes behind it, since what parts from its path makes all anew
+    LEAP_ROUTES = 4096           # and has at most so many routes behind it, since what parts from its path makes all anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
 
 # The KEY_BITS bits after `depth` in runs of equal outcome.
@@ -50,18 +53,24 @@ cdef inline int make_link(Build* build, int32_t node, int depth, uint32_t inheri
 cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
     """The link of a prefix of `depth` bits with routes within."""
     cdef Runs runs
-    cdef uint32_t n
-    cdef int wide
+    cdef int begin = build.routes.nodes[node].length, longest = longest_below(build.routes, node), wide
+    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
     runs.depth, runs.n = depth, 0
     add_run(&runs, 0, inherited)
     add_runs(&runs, build.routes, node, inherited)
     if runs.n <= RUNS:
         return make_lines(build.fib, &runs, made)
-    n = routes_below(build.routes, node, 1 << MOST_BITS)
     wide = width_of(n, SPARE_BITS, MOST_BITS)
-    if build.routes.nodes[node].length - depth >= max(wide, LEAP_BITS) and n <= LEAP_ROUTES:
-        return make_leap(build, node, inherited, made)
+    if direct(n, longest - depth):
+        return make_group(build, node, depth, longest - depth, inherited, made)
+    if begin - depth >= max(wide, LEAP_BITS) and n <= LEAP_ROUTES and not direct(n, begin - depth):
+        return make_leap(build, node, begin if begin < longest else begin - 1, inherited, made)
     return make_group(build, node, depth, wide, inherited, made)
+
+
+cdef inline bint direct(uint32_t n, int wide) noexcept nogil:
+    """Whether a group as wide as the longest of n routes is worth its memory."""
+    return wide <= MOST_BITS and <uint64_t> n << DIRECT_BITS >> wide > 1
 
 
 cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:
@@ -74,7 +83,7 @@ cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:
 
 cdef inline uint64_t starts_room(uint64_t n) noexcept nogil:
     """The most cells that groups to start from take beyond those of other groups."""
-    cdef uint64_t most = STARTS << START_ENOUGH_BITS
+    cdef uint64_t most = STARTS << START_DIRECT_BITS
     return n << START_SPARE_BITS if n << START_SPARE_BITS < most else most
 
 
@@ -96,16 +105,27 @@ cdef inline int make_group(Build* build, int32_t node, int depth, int wide, uint
     return fill(build, node, depth, depth + wide, inherited, build.fib.cells + first, NULL)
 
 
-cdef inline int make_leap(Build* build, int32_t node, uint32_t inherited, uint64_t* made) noexcept nogil:
+cdef inline int make_leap(Build* build, int32_t node, int length, uint32_t inherited, uint64_t* made) noexcept nogil:
+    """A group behind the first `length` bits of a node, which are compared at once."""
     cdef const Route* route = &build.routes.nodes[node]
-    cdef int64_t at = take_line(build.fib)
+    cdef int wide = longest_below(build.routes, node) - length
+    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
+    cdef int64_t at = take_cells(build.fib, LEAP_WORDS)
     cdef Leap* leap
+    cdef uint64_t group
+    cdef int outcome
     if at < 0:
         return FIB_FULL
     leap = <Leap*> &build.fib.cells[at]
-    leap.high, leap.low, leap.length, leap.otherwise = route.high, route.low, route.length, inherited
-    made[0] = link(KIND_LEAP | (KIND_ALONE if route.length > 64 else 0) | <uint32_t> route.length << LENGTH_AT, <uint32_t> at)
-    return make_below(build, node, route.length, route.value if route.present else inherited, &leap.target)
+    leap.high, leap.low = route.high & head_mask(length), route.low & head_mask(length - 64)
+    leap.otherwise, leap.length = link(KIND_VALUE, inherited), length
+    if not direct(n, wide):
+        wide = width_of(n, SPARE_BITS, MOST_BITS)
+    outcome = make_group(build, node, length, wide, inherited, &group)
+    made[0] = link(<uint32_t> (group >> 32) | KIND_LEAP | <uint32_t> length << LENGTH_AT, <uint32_t> at)
+    if length > 64:
+        made[0] |= <uint64_t> KIND_ALONE << 32
+    return outcome
 
 
 # ---- lines ----
@@ -203,6 +223,7 @@ cdef inline int make_all6(Build* build) noexcept nogil:
         outcome = make_start(build, branch)
         if outcome:
             return outcome
+    build.fib.starts.far = build.fib.cells_used > 1 << 16
     return 0
 
 
@@ -212,7 +233,7 @@ cdef inline int make_start(Build* build, int branch) noexcept nogil:
     cdef uint64_t high = <uint64_t> branch << (64 - START_BITS)
     cdef uint32_t inherited = build.default, n = 0
     cdef int32_t node = routes_within(build.routes, high, 0, START_BITS, &inherited)
-    cdef int depth = START_BITS, wide, outcome
+    cdef int depth = START_BITS, wide, longest, outcome
     if node >= 0:
         n, high = routes_below(build.routes, node, 1 << MOST_BITS), build.routes.nodes[node].high
         if n >= SKIP_ROUTES or build.routes.count < SKIP_ROUTES:
@@ -222,6 +243,9 @@ cdef inline int make_start(Build* build, int branch) noexcept nogil:
     if outcome:
         return outcome
     wide = max(width_of(n, SPARE_BITS, MOST_BITS), width_of(n, START_SPARE_BITS, START_ENOUGH_BITS))
+    if node >= 0:
+        longest = longest_below(build.routes, node) - depth
+        wide = max(1, longest if n >= START_DIRECT_ROUTES and longest <= START_DIRECT_BITS else min(wide, longest))
     return make_group(build, node, depth, wide, inherited, &starts.links[branch])
 
 
@@ -242,9 +266,10 @@ cdef inline int remake6(Build* build) noexcept nogil:
         if length <= to:
             return remake_cells(build, first, length, to)
         group, depth = first[0], to
-        if group >> 32 & KIND_LEAP == KIND_LEAP:
-            leap = <const Leap*> &fib.cells[<uint32_t> group]
-            group = leap.target if begins(leap, high, low) and length > <int> leap.length else link(KIND_VALUE, 0)
-            depth = leap.length
         if group >> 32 & KIND_VALUE == KIND_VALUE:
             return remake_cells(build, first, to, to)
+        if group >> 32 & KIND_LEAP:
+            leap = <const Leap*> &fib.cells[<uint32_t> group]
+            if not begins(leap, high, low) or length <= <int> leap.length:
+                return remake_cells(build, first, to, to)
+            group, depth = group + LEAP_WORDS, <int> leap.length

@@ -23,8 +23,9 @@ from fastpath.cells cimport FIB_FULL, FIB_NO_MEMORY, Build, Change, close_fib, m
 from fastpath.fib cimport ROOT4_BITS, Fib, find4, find6, find_all4, find_all6
 from fastpath.gather cimport best_path
 from fastpath.groups cimport make_all6, make_link, remake6, starts_room
-from fastpath.memory cimport load_pointer, store_pointer
+from fastpath.memory cimport load_pointer, store_pointer, store_word
 from fastpath.routes cimport Routes, close_routes, exact_route, insert_route, open_routes, provide, remove_route
+from fastpath.runs cimport make_runs
 from fastpath.wire cimport load_be64
 
 cdef enum:
@@ -156,8 +157,18 @@ cdef inline int show(Table* table, uint64_t high, uint64_t low, int length) noex
     cdef Build build = build_of(table, table.fib, &change)
     cdef int outcome
     change.high, change.low, change.length = high, low, length
-    outcome = remake4(&build) if table.address_bits == 32 else remake6(&build)
+    outcome = remake4(&build) if table.address_bits == 32 else reshow6(&build)
     return 0 if outcome == 0 else publish(table)
+
+
+cdef inline int reshow6(Build* build) noexcept nogil:
+    cdef uint64_t runs
+    cdef int outcome = make_runs(build, &runs)
+    if outcome == 0:
+        outcome = remake6(build)
+    if outcome == 0:
+        store_word(&build.fib.runs, runs)
+    return outcome
 
 
 cdef inline Build build_of(const Table* table, Fib* fib, const Change* change) noexcept nogil:
@@ -201,6 +212,8 @@ cdef inline Fib* make_fib(const Table* table, int doubled, int* outcome) noexcep
         return NULL
     build = build_of(table, fib, NULL)
     outcome[0] = make_all4(&build) if v4 else make_all6(&build)
+    if outcome[0] == 0 and not v4:
+        outcome[0] = make_runs(&build, &fib.runs)
     if outcome[0] == 0 and (fib.cells_used > cells / 4 * 3 or (v4 and fib.values_used > values / 4 * 3)):
         outcome[0] = FIB_FULL                          # no room for changes
     if outcome[0]:

@@ -265,3 +265,16 @@ cdef inline uint32_t routes_below(const Routes* routes, int32_t node, uint32_t e
         n += route.present + routes_below(routes, route.child[0], enough - n)
         node = route.child[1]
     return n
+
+
+# The length of the longest route at a node or below it.
+cdef inline int longest_below(const Routes* routes, int32_t node) noexcept nogil:
+    cdef const Route* route
+    cdef int longest = 0, other
+    while node >= 0:
+        route = &routes.nodes[node]
+        longest = max(longest, <int> route.length)
+        other = longest_below(routes, route.child[0])
+        longest = max(longest, other)
+        node = route.child[1]
+    return longest

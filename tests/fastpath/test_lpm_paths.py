@@ -43,6 +43,17 @@ SHAPES = {
     "IPv6 private": (128, scattered(128, [48, 56, 64], 600, 9, 0xFD << 120, 8)),
     "IPv6 nested": (128, [(NET | 5 >> (128 - length) << (128 - length), length) for length in range(16, 129)
                           if not (NET | 5) & ((1 << (128 - length)) - 1) or length == 128]),
+    "IPv6 few": (128, scattered(128, range(8, 65), 40, 10, 1 << 125, 3)),
+    "IPv6 as many as are few": (128, scattered(128, [32, 40, 48, 64], 255, 13, 1 << 125, 3)),
+    "IPv6 one more than few": (128, scattered(128, [48], 256, 14, 1 << 125, 3)),
+    "IPv6 few and nested, to both ends": (128, [(0, 0), (0, 64), (1 << 127, 1), *(((1 << 128) - (1 << 128 - length), length)
+                                                                             for length in (2, 16, 63, 64))]),
+    "IPv6 few but one long": (128, [*scattered(128, [48], 30, 15, NET, 32), (NET | 1, 128)]),
+    "IPv6 one site": (128, dense(128, 48, 3000, NET)),
+    "IPv6 sites": (128, [(site | number << 80, 48) for site, _ in scattered(128, [32], 8, 16, 1 << 125, 3)
+                         for number in range(0, 65536, 177)]),
+    "IPv6 numbered far behind": (128, [(site | number << 64, 64) for site, _ in scattered(128, [32], 12, 17, 1 << 125, 3)
+                                       for number in range(150)]),
     "IPv6 lone long one": (128, [(NET | 1, 128), (NET, 32)]),
     "IPv6 empty": (128, []),
     "IPv4 empty": (32, []),
@@ -107,6 +118,21 @@ def test_a_table_grown_and_shrunk_route_by_route_answers_the_same(shape, path):
     for prefix in prefixes[1::2]:
         table.remove(prefix)
     assert set(answers(table, addresses, bits)) == {7}
+
+
+@pytest.mark.parametrize("path", lpm.PATHS)
+def test_a_table_of_few_routes_is_right_after_each_change(path):
+    """Few routes are runs, more are groups; and back."""
+    prefixes = scattered(128, [16, 24, 32, 48, 64], 258, 18, 1 << 125, 3)
+    table, model = lpm.Lpm6(7, path), reference.Lpm6(7)
+    addresses = probes(prefixes[:24] + prefixes[-4:], 128)[250:]
+    changes = [(prefix, True) for prefix in prefixes] + [(prefix, False) for prefix in prefixes]
+    for number, (prefix, inserts) in enumerate(changes):
+        for each in (table, model):
+            each.insert(prefix, number) if inserts else each.remove(prefix)
+        if number % 16 < 2 or 250 < number < 262 or number > 500:
+            assert answers(table, addresses, 128) == answers(model, addresses, 128), (prefix, inserts)
+    assert len(table) == 0
 
 
 def test_a_path_that_this_processor_lacks_is_refused_by_name():

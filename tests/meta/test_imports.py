@@ -12,11 +12,11 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 ROWS = (
     # the words, and memory
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
-     "search",
+     "walk", "search", "pivots",
      "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter",
      "bitmaps"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
+    ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
      "superpacket", "trains", "tunqueue", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces",
      "domains", "rows"),
@@ -40,9 +40,13 @@ SAME_ROW = {
     ("checksum", "wire"): "reads 16-bit words",
     ("dnsname", "wire"): "reads 16-bit words",
     ("buckets", "memory"): "a bucket array is a kind of memory",
+    ("search", "walk"): "addresses that go on one by one",
     ("cells", "fib"): "how what IPv4 readers search is made",
     ("groups", "fib"): "how what IPv6 readers search is made",
     ("groups", "cells"): "memory, and how a change is walked",
+    ("runs", "fib"): "how few IPv6 routes are made",
+    ("runs", "cells"): "memory",
+    ("lpmtable", "runs"): "the writer's side, few IPv6 routes",
     ("lpmtable", "fib"): "readers' side of the table",
     ("lpmtable", "cells"): "the writer's side, IPv4",
     ("lpmtable", "groups"): "the writer's side, IPv6",

@@ -1,0 +1,114 @@
+# How IPv6 addresses go by the links and lines of an lpm table, without vectors: one, or 64 at once. Row 0; it knows links and
+# lines as bits only (fib.pxd tells what they mean).
+#
+# Of 64, all take one step before any takes the next, so that the memory of a step is fetched for all of them, and what an
+# address needs next is put into lists, so that no branch depends on it. `starts`: four times eight words, fib's Starts.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <string.h>
+    /* How many of a line's first 8, or of its 16 keys are at most x; keys have 31 bits. */
+    #if defined(__x86_64__)
+    #include <immintrin.h>
+    static inline unsigned fastpath_rank8(const uint32_t *keys, uint32_t x) {
+        __m128i more = _mm_set1_epi32((int) x + 1);
+        __m128i a = _mm_cmpgt_epi32(more, _mm_load_si128((const __m128i *) keys));
+        __m128i b = _mm_cmpgt_epi32(more, _mm_load_si128((const __m128i *) keys + 1));
+        return (unsigned) __builtin_popcount((unsigned) _mm_movemask_epi8(_mm_packs_epi32(a, b))) / 2;
+    }
+    static inline unsigned fastpath_rank16(const uint32_t *keys, uint32_t x) {
+        return fastpath_rank8(keys, x) + fastpath_rank8(keys + 8, x);
+    }
+    #else
+    static inline unsigned fastpath_rank(const uint32_t *keys, uint32_t x, int n) {
+        unsigned rank = 0;
+        for (int i = 0; i < n; i++) rank += keys[i] <= x;
+        return rank;
+    }
+    #define fastpath_rank8(keys, x) fastpath_rank(keys, x, 8)
+    #define fastpath_rank16(keys, x) fastpath_rank(keys, x, 16)
+    #endif
+
+    static inline uint64_t fastpath_high(const uint8_t *address) {
+        uint64_t high;
+        memcpy(&high, address, 8);
+        #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        high = __builtin_bswap64(high);
+        #endif
+        return high;
+    }
+
+    #define FASTPATH_GROUP(link) (((link) >> 32 & 319) < 63)     /* before a group that needs no more than 64 bits */
+
+    /* One address goes on to the end of such groups. */
+    static inline uint64_t fastpath_walk(const uint64_t *cells, uint64_t high, uint64_t link, uint64_t *ahead) {
+        while (FASTPATH_GROUP(link)) {
+            uint64_t at = (uint32_t) link, kind = link >> 32 & 63;
+            if (link >> 41 & 1) {                                /* behind a leap: prefix, prefix, otherwise, length */
+                if ((high ^ cells[at]) >> (64 - (link >> 48))) return cells[at + 2];
+                *ahead = high << (link >> 48);
+                at += 4;
+            }
+            link = cells[at + (*ahead >> 1 >> kind)];
+            *ahead <<= 63 - kind;
+        }
+        return link;
+    }
+
+    /* One address goes on by its link: the next place, then a list by the link's kind. */
+    #define FASTPATH_STEP(k) do { \\
+        uint64_t link = cells[at[k]], bits = ahead[k]; \\
+        uint32_t kind = (uint32_t) (link >> 32); \\
+        out[k] = (uint32_t) link; \\
+        at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> (kind & 63)); \\
+        ahead[k] = bits << (~kind & 63); \\
+        __builtin_prefetch(&cells[at[k]]); \\
+        going[n] = (uint8_t) (k); n += kind < 63; \\
+        leaves[n_leaves] = (uint8_t) (k); n_leaves += kind >> 6 & 1; \\
+        trees[n_trees] = (uint8_t) (k); n_trees += kind >> 7 & 1; \\
+        if (__builtin_expect(kind >> 8, 0)) undone |= (uint64_t) 1 << (k); \\
+    } while (0)
+
+    static uint64_t fastpath_walk64(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses, uint32_t *out) {
+        uint64_t ahead[64], undone = 0;
+        uint32_t at[64];
+        uint8_t going[65], leaves[65], trees[65];
+        int n = 0, n_leaves = 0, n_trees = 0;
+        for (int k = 0; k < 64; k++) {
+            uint64_t bits = fastpath_high(addresses + 16 * k);
+            int from = (int) (bits >> 61);
+            uint64_t skipped = starts[24 + from], other = (bits ^ starts[16 + from]) >> (64 - skipped);
+            uint64_t link = starts[from + (other ? 8 : 0)];
+            uint32_t kind = (uint32_t) (link >> 32);
+            bits <<= skipped;
+            at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> kind);
+            ahead[k] = bits << (~kind & 63);
+            __builtin_prefetch(&cells[at[k]]);
+        }
+        for (int k = 0; k < 64; k++) FASTPATH_STEP(k);
+        while (n) {
+            int m = n;
+            n = 0;
+            for (int i = 0; i < m; i++) { int k = going[i]; FASTPATH_STEP(k); }
+        }
+        for (int i = 0; i < n_trees; i++) {
+            int k = trees[i];
+            at[k] += 8 * fastpath_rank16((const uint32_t *) &cells[at[k]], (uint32_t) (ahead[k] >> 34));
+            __builtin_prefetch(&cells[at[k]]);
+            leaves[n_leaves++] = (uint8_t) k;
+        }
+        for (int i = 0; i < n_leaves; i++) {
+            int k = leaves[i];
+            const uint32_t *line = (const uint32_t *) &cells[at[k]];
+            out[k] = line[7 + fastpath_rank8(line, (uint32_t) (ahead[k] >> 34))];
+        }
+        return undone;
+    }
+    """
+    unsigned rank8 "fastpath_rank8" (const uint32_t* keys, uint32_t x) noexcept nogil
+    unsigned rank16 "fastpath_rank16" (const uint32_t* keys, uint32_t x) noexcept nogil
+    # Those left undone, bit k for address k; their out is not valid.
+    uint64_t walk64 "fastpath_walk64" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
+                                       uint32_t* out) noexcept nogil
