@@ -1,4 +1,4 @@
-"""Processes killed at random moments while names are looked up; then the whole history is checked.
+"""Processes killed while names are looked up, at random moments and right when they write; then the whole history is checked.
 
     python tests/kill_loop.py [--kills 100] [--seconds 600] [--seed 1]
 
@@ -26,6 +26,7 @@ import dns.message
 import dns.rcode
 
 import namespaces
+from kill_audit import wrong_audits
 from kill_history import Answer, contradictions
 from kill_world import EXACT, LISTENERS, POOLS, Agent, World, pool_of
 from zcc.private_edge.settings import PoolSettings, PrivateEdgeSettings
@@ -36,6 +37,7 @@ from zcc.synthetic.store import read_records
 ASKERS = 16
 PAUSE_S = 0.02      # between two questions of one asker
 PATIENCE_S = 0.4
+AIMED, AIM_S = 0.5, 3.0  # so many strikes wait for a write, so long
 RECOVERY_S = 90.0   # on a machine that is busy with other things
 
 
@@ -57,10 +59,23 @@ class Loop:
         end = time.monotonic() + seconds
         while sum(agent.kills for agent in self.world.agents) < kills and time.monotonic() < end:
             await asyncio.sleep(self.chance.choice([0.0, 0.1, 1.0, 3.0, 5.0]) * (0.5 + self.chance.random()))
-            self._strike(self.chance.choice(self.world.agents))
+            agent = self.chance.choice(self.world.agents)
+            if self.chance.random() < AIMED:
+                self.counts["aimed"] += await self._written(self.world.written(agent))
+            self._strike(agent)
         await self._well()
         self._asking = False
         await asyncio.gather(*askers)
+
+    async def _written(self, path: Path) -> bool:
+        """Wait until a file is written to, and a part of a write's time more; False = it was not."""
+        before, end = size_and_time(path), time.monotonic() + AIM_S
+        while size_and_time(path) == before:
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0)
+        await asyncio.sleep(self.chance.choice([0.0, 0.0, 0.0002, 0.001, 0.003]))
+        return True
 
     def _strike(self, agent: Agent) -> None:
         agent.kill()
@@ -103,6 +118,15 @@ class Loop:
         return found
 
 
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Return what tells that a file was written to; zeros while it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
 def problems(world: World, answers: list[Answer]) -> list[str]:
     """Read what the processes left, and say everything that can not be."""
     found = []
@@ -118,6 +142,7 @@ def problems(world: World, answers: list[Answer]) -> list[str]:
     for who in LISTENERS:
         found += [f"{who} set its leases aside: {path.name}" for path in world.state(who).glob("leases.sqlite.broken-*")]
     networks = {answer.name: IPv4Network(POOLS[pool_of(answer.name)]) for answer in answers}
+    found += wrong_audits(path.parent, records)
     return found + contradictions(answers, tenures(records), networks, EXACT)
 
 

@@ -107,6 +107,10 @@ class World:
         path.write_text(yaml.safe_dump(common | settings))
         self.agents.append(Agent(name, [role, "--config", str(path)], state / "output"))
 
+    def written(self, agent: Agent) -> Path:
+        """Return the file that an agent's answers wait for: its records, on their way to the disk."""
+        return self.state(agent.name) / ("ledger.sqlite-wal" if agent.name == "pe-1" else "leases.sqlite-wal")
+
     def state(self, name: str) -> Path:
         """Return the state directory of an agent."""
         return self.folder / name

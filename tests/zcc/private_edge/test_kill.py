@@ -8,13 +8,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
+from kill_audit import wrong_audits
 from kill_history import Answer, contradictions
 from zcc.synthetic.audit import Tenure
+from zcc.synthetic.record import Record, RecordKind
+from zcc.synthetic.store import LedgerStore
 
 TESTS = Path(__file__).parents[2]
 POOL = IPv4Network("10.254.0.0/24")
@@ -53,3 +57,14 @@ def test_the_check_finds_what_can_not_be(answers: list[tuple[str, IPv4Address, f
 def test_the_check_finds_two_names_at_one_address_in_the_records() -> None:
     spans = [Tenure("x.wild", int(A), False, 10.0, 31.0), SPANS[1]]
     assert contradictions([], spans, {}, []) == ["10.254.0.2 was x.wild's and y.wild's at once"]
+
+
+def test_the_check_of_the_audit_finds_an_answer_that_the_records_contradict(tmp_path: Path) -> None:
+    store = LedgerStore(tmp_path / "ledger.sqlite")
+    kinds = (RecordKind.LEASED, RecordKind.RELEASED, RecordKind.LEASED, RecordKind.RELEASED)
+    records = [Record(n, kind, "xxyy"[n - 1] + ".wild", int(A), False, 10.0 * n) for n, kind in enumerate(kinds, 1)]
+    store.append(records)
+    store.close()
+    assert wrong_audits(tmp_path, records) == []
+    other = [replace(record, name="z.wild") for record in records]
+    assert len(wrong_audits(tmp_path, other)) == 2 and "says 'x.wild'" in wrong_audits(tmp_path, other)[0]
