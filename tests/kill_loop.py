@@ -37,7 +37,7 @@ from zcc.synthetic.store import read_records
 ASKERS = 16
 PAUSE_S = 0.02      # between two questions of one asker
 PATIENCE_S = 0.4
-AIMED, AIM_S = 0.5, 3.0  # so many strikes wait for a write, so long
+AIMED, AIM_S = 0.5, 15.0  # so many strikes wait for a write, so long
 RECOVERY_S = 90.0   # on a machine that is busy with other things
 
 

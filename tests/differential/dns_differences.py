@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DIFFERENCES", "Difference"]
+__all__ = ["DIFFERENCES", "RANDOM", "Difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Difference:
     """A difference that is meant."""
 
     queries: str  # pattern of labels, as fnmatch reads it
-    part: str  # silence, rcode, AA, RA, question, answer, authority, edns, error
+    part: str  # silence, rcode, AA, RA, question, answer, authority, edns, error, OURS, THEIRS
     reason: str
 
 
@@ -72,4 +72,32 @@ DIFFERENCES = (
     Difference("long label", "RA", "as above"),
     Difference("EDNS twice", "RA", "as above"),
     Difference("EDNS cut", "edns", "an OPT record that can not be read asks for nothing"),
+)
+
+# Of messages made by chance, told by their traits (dns_random). Where one of the two says FORMERR, only that is compared: what
+# else such an answer holds says nothing of the name.
+OURS, THEIRS = "FORMERR: ours", "FORMERR: unbound's"
+ERROR = "we say why there is no such record (RFC 8914); who does not know it skips it"
+BELOW = "names below an application's answer NODATA: see service names above"
+LOCAL = "unbound asks the parent, which it was told to refuse; we own the name"
+NO_ZONE = "the name is no zone of its own: nobody transfers it or asks its serial"
+CLASS_ANY = "a query for every class includes IN, which we have"
+REFUSAL = "of a refused transfer unbound sends back the query's header and options; we answer as always and say why"
+NOT_LOOKED_AT = "what stands behind the question of a query, but for its OPT record, is not looked at (RFC 1035 §4.1.2)"
+RANDOM = (
+    Difference("* asks=meta *", THEIRS, "types 128 to 254 are for what is no record (RFC 6895 §3.1): " + NO_RECORD),
+    Difference("asks=meta *", THEIRS, "types 128 to 254 are for what is no record (RFC 6895 §3.1): " + NO_RECORD),
+    Difference("*TC *", THEIRS, "TC means nothing in a query (RFC 2181 §9), so it is not looked at"),
+    *(Difference(f"*{place} *", THEIRS, NOT_LOOKED_AT) for place in ("answer", "authority", "additional")),
+    *(Difference(f"*{option} *", OURS, WRONG_OPTION) for option in ("wrong-cookie", "wrong-subnet")),
+    *(Difference(f"*asks={kind} *", "error", ERROR) for kind in ("other", "transfer")),
+    Difference("*name=service *", "error", ERROR),
+    Difference("*name=reverse-7 *", "error", ERROR),
+    Difference("*name=service *", "rcode", BELOW),
+    Difference("*type=DS *", "rcode", LOCAL),
+    Difference("*type=DS *", "authority", LOCAL),
+    Difference("*name=owned *type=SOA *", "answer", NO_ZONE),
+    Difference("*name=owned *type=SOA *", "authority", NO_ZONE),
+    *(Difference("*class=ANY *", part, CLASS_ANY) for part in ("silence", "AA", "rcode", "authority", "answer", "error")),
+    *(Difference("*asks=transfer *", part, REFUSAL) for part in ("RA", "AA", "rcode", "edns", "options", "flags")),
 )

@@ -32,6 +32,14 @@ server:
 remote-control:
     control-enable: no
 """
+AUTHORITY = """
+auth-zone:
+    name: "{name}"
+    zonefile: "{file}"
+    for-downstream: yes
+    for-upstream: no
+    fallback-enabled: no
+"""
 START_S = 10.0
 PROBE = b"\0\1\0\0\0\1\0\0\0\0\0\0\7invalid\0\0\1\0\1"
 
@@ -39,11 +47,12 @@ PROBE = b"\0\1\0\0\0\1\0\0\0\0\0\0\7invalid\0\0\1\0\1"
 class Unbound:
     """A running unbound; answers over UDP and TCP at `port`."""
 
-    def __init__(self, folder: Path, zones: str) -> None:
+    def __init__(self, folder: Path, zones: str, authority: tuple[str, str] | None = None) -> None:
         """Start it.
 
         Args:
             zones: lines of its server section, such as local-zone and local-data.
+            authority: a zone's name and its master file, which is answered as an authority does.
         """
         program = shutil.which("unbound") or "/usr/sbin/unbound"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
@@ -51,7 +60,11 @@ class Unbound:
             self.port = free.getsockname()[1]
         file = folder / "unbound.conf"
         indented = "".join(f"    {line}\n" for line in zones.strip().splitlines())
-        file.write_text(CONFIGURATION.format(port=self.port, folder=folder, zones=indented))
+        text = CONFIGURATION.format(port=self.port, folder=folder, zones=indented)
+        if authority is not None:
+            (folder / "zone").write_text(authority[1])
+            text += AUTHORITY.format(name=authority[0], file=folder / "zone")
+        file.write_text(text)
         self._process = subprocess.Popen([program, "-d", "-c", str(file)], stderr=subprocess.PIPE, text=True)
         self._wait()
 

@@ -33,7 +33,7 @@ from zcc.connector.sharing import Sharing
 from zcc.connector.teaching import Teacher
 from zcc.dns import answers
 from zcc.dns.amending import read_answer
-from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, reverse_zone
+from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, named
 from zcc.dns.learning import Learned, learn
 from zcc.dns.pending import NO_RULING, Asker, Pending, Ruling
 from zcc.dns.question import Question
@@ -48,6 +48,7 @@ from zcc.synthetic.lease import Lease
 LOOKUPS_LIMIT = 2048  # queries that wait for a lease, each a task and a packet
 NO_APPLICATION = "no application of this namespace has this name"
 OVERLOADED = "too many queries wait for an address, most of them this client's"
+ABSENT_S = 5  # what is nobody's now may be somebody's soon
 NO_SERVER = IPv4Address(0)  # the connector itself was asked
 
 log = logging.getLogger(__name__)
@@ -304,7 +305,7 @@ class DnsService:
                 raise
             lease = None
         if lease is None:
-            return Completed(answers.nodata(question, question.name, min(ttl, 5), NO_APPLICATION))
+            return Completed(answers.nodata(question, question.name, min(ttl, ABSENT_S), NO_APPLICATION))
         return Completed(answers.address(question, lease.address, ttl))
 
     def _full_pool(self, origin: Origin, verdict: NeedLease) -> Completed:
@@ -316,13 +317,11 @@ class DnsService:
         return Completed(message, taken=taken)
 
     async def _pointer(self, asker: Asker, verdict: NeedName) -> bytes:
-        question, ttl = verdict.question, self._interceptor.ttl
+        ttl = self._interceptor.ttl
         owner, lease = await self._resolver.owner(verdict.address, asker.whose), None
         if isinstance(owner, Lease):  # who may not have the name may not learn it from its address either
             lease = await self._resolver.lease(asker.namespace, owner.name, owner.pool, asker.client)
-        if lease is None:
-            return answers.absent(question, reverse_zone(verdict.address), min(ttl, 5))
-        return answers.pointer(question, lease.name, ttl)
+        return named(verdict, None if lease is None else lease.name, ttl, min(ttl, ABSENT_S))
 
     # ---- inside ----
 

@@ -14,8 +14,7 @@ Journey: punted query → here → an answer from us, a lease to answer with, or
     owned, any other type                         Answer NODATA
     _service._label below an owned name           Answer NODATA: such names belong to the one they qualify,
                                                   and their HTTPS and SRV would lead past the connector
-    PTR of an address of a pool                   NeedName
-    other type of such a reverse name             Answer NODATA
+    reverse name of an address of a pool          NeedName, whatever the type: whether it exists holds for all of them
 
 Who owns a name comes in as a callable: no policy, socket, lease or clock is known here.
 """
@@ -35,6 +34,7 @@ from zcc.dns.question import Malformed, Question, parse_question
 from zcc.fields import DEFAULT_POOL
 
 ONLY_ADDRESSES = "name of a private application: it has type A only"
+ONLY_NAMES = "name of a synthetic address: it has type PTR only"
 NO_TRANSFER = "names of private applications are not transferred"
 
 _TRANSFERS = (dns.rdatatype.AXFR, dns.rdatatype.IXFR)
@@ -61,7 +61,7 @@ class NeedLease:
 
 @dataclass(frozen=True, slots=True)
 class NeedName:
-    """Ask which name has the pool's address, then `answers.pointer` or `answers.absent`."""
+    """Ask which name has the pool's address, then answer `named`."""
 
     question: Question
     address: IPv4Address
@@ -121,9 +121,9 @@ class Interceptor:
         early = _complaint(question)
         if early is not None:
             return Answer(early, question)
-        if question.type == dns.rdatatype.PTR:
-            return NeedName(question, address)
-        return Answer(answers.nodata(question, reverse_zone(address), self.ttl, ONLY_ADDRESSES), question)
+        if question.type in _TRANSFERS:
+            return Answer(answers.refused(question, NO_TRANSFER), question)
+        return NeedName(question, address)
 
     def _pool_address(self, name: dns.name.Name) -> IPv4Address | None:
         if not self.pools or len(name) != _REVERSE_LABELS or not name.is_subdomain(_REVERSE):
@@ -135,6 +135,22 @@ class Interceptor:
             return None
         pooled = isinstance(address, IPv4Address) and any(address in network for network in self.pools)
         return address if isinstance(address, IPv4Address) and pooled else None
+
+
+def named(need: NeedName, name: str | None, ttl: int, absent_ttl: int) -> bytes:
+    """Answer a query for the reverse name of a pool's address.
+
+    Args:
+        name: that has the address, and that the client may know of; None = no such.
+        ttl: seconds, of a name, and of a denial of other types.
+        absent_ttl: seconds, of the denial that the address is anybody's.
+    """
+    zone = reverse_zone(need.address)
+    if name is None:
+        return answers.absent(need.question, zone, absent_ttl)
+    if need.question.type != dns.rdatatype.PTR:
+        return answers.nodata(need.question, zone, ttl, ONLY_NAMES)
+    return answers.pointer(need.question, name, ttl)
 
 
 def below_service_labels(name: dns.name.Name) -> dns.name.Name:

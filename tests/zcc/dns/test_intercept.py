@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcc.dns import answers
-from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName
+from zcc.dns.intercept import Answer, Forward, Interceptor, NeedLease, NeedName, named
 from zcc.dns.question import Question, parse_question
 
 POOL, SECOND = IPv4Network("10.254.0.0/19"), IPv4Network("10.9.0.0/24")
@@ -151,7 +151,7 @@ def test_pointer_of_a_pool_address_asks_for_its_name():
     verdict = decide(query("7.0.254.10.in-addr.arpa", "PTR").to_wire())
     assert isinstance(verdict, NeedName)
     assert verdict.address == LEASE
-    reply = dns.message.from_wire(answers.pointer(verdict.question, "portal.corp.example", 60))
+    reply = dns.message.from_wire(named(verdict, "portal.corp.example", 60, 5))
     assert reply.answer[0][0].target.to_text() == "portal.corp.example."
 
 
@@ -159,15 +159,19 @@ def test_pointer_of_an_unused_pool_address_is_nxdomain_with_soa():
     asked = query("9.0.254.10.in-addr.arpa", "PTR")
     verdict = decide(asked.to_wire())
     assert isinstance(verdict, NeedName)
-    reply = dns.message.from_wire(answers.absent(verdict.question, asked.question[0].name.parent(), 60))
+    reply = dns.message.from_wire(named(verdict, None, 60, 60))
     assert reply.rcode() == dns.rcode.NXDOMAIN
     assert reply.authority[0].name.to_text() == "0.254.10.in-addr.arpa."
 
 
-def test_other_types_of_a_pool_address_are_nodata():
-    asked = query("7.0.254.10.in-addr.arpa", "TXT")
-    reply = reply_to(asked, decide(asked.to_wire()))
-    assert reply.rcode() == dns.rcode.NOERROR and reply.authority
+@pytest.mark.parametrize("kind", ["TXT", "A", "ANY", "TYPE65280"])
+def test_other_types_of_a_pool_address_are_nodata_if_it_is_a_name_s_and_nxdomain_if_not(kind):
+    verdict = decide(query("7.0.254.10.in-addr.arpa", kind).to_wire())
+    assert isinstance(verdict, NeedName)
+    reply = dns.message.from_wire(named(verdict, "portal.corp.example", 60, 5))
+    assert reply.rcode() == dns.rcode.NOERROR and reply.authority[0].ttl == 60 and not reply.answer
+    absent = dns.message.from_wire(named(verdict, None, 60, 5))
+    assert absent.rcode() == dns.rcode.NXDOMAIN and absent.authority[0].ttl == 5
 
 
 @pytest.mark.parametrize("name", ["7.0.255.10.in-addr.arpa", "254.10.in-addr.arpa", "x.0.254.10.in-addr.arpa",
