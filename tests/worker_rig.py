@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from fastpath.shard import Shard
 from pyroute2 import IPRoute
 
 from dtls_pair import contexts, pair
@@ -59,13 +60,21 @@ class WorkerRig:
 
     def __init__(self, *, flows: int = 64, event_bytes: int = 1 << 20, fail_open: bool = False,
                  batch: PacketBatch | None = None, port: GenevePort | None = None,
-                 gwlb: socket.socket | None = None, ports: tuple[int, int] = (1024, 65535), **admission: Any) -> None:
+                 gwlb: socket.socket | None = None, ports: tuple[int, int] = (1024, 65535),
+                 crew: "tuple[Shard, WorkerRig | None] | None" = None, **admission: Any) -> None:
+        """Make it; `crew`: of several workers which one it is, and the first of them, whose network it shares."""
         self.now = 1000 * SECOND
         self.fail_open = fail_open
         self.generation = 0
         self.names = NameBook(_policy([]).applications)
         self.portal = self.names.id_of("portal.corp.example")
-        self._make_link()
+        shard, beside = (None, None) if crew is None else crew
+        if beside is None:
+            self._make_link()
+        else:
+            self.kernel, self._mac, gwlb = beside.kernel, beside._mac, beside.gwlb
+        aliases = (INTERNAL[2], 16) if shard is None else shard.alias_range
+        ports = ports if shard is None else shard.port_range
         port = GeneveSocket(SERVICE, 6081) if port is None else port
         self.service = socket.inet_ntoa(port.address.to_bytes(4, "big"))
         self.gwlb = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if gwlb is None else gwlb
@@ -78,14 +87,14 @@ class WorkerRig:
         self.flows = FlowTable(flows, dict(enumerate(idle.values())))
         self.nat = NatTable(flows, ports, bytes(range(1, 33)))
         self.admission = Admission(
-            self.flows, self.nat, NameTable(64, bytes(range(32))), AliasTable(INTERNAL[2], 16), self.rules(), self.tunnels,
+            self.flows, self.nat, NameTable(64, bytes(range(32))), AliasTable(*aliases), self.rules(), self.tunnels,
             self.events, secret=bytes(range(32)), pools=[POOL, SECOND_POOL], internal=INTERNAL,
             ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6),
             owned=OwnedNames(64, bytes(range(32)), by_location=True), **admission)
         endpoints = EndpointMap((number, *of) for number, of in ENDPOINTS.items())
         self.worker = Worker(
-            port, Device.veth("w0"), endpoints, self.admission, self.commands, batch,
-            kernel_flows=port.flows if isinstance(port, XskPort) else None, words=self.words)
+            port, Device.veth("w0", receives=beside is None), endpoints, self.admission, self.commands, batch,
+            kernel_flows=port.flows if isinstance(port, XskPort) else None, words=self.words, shard=shard)
         self.edges: dict[int, Session] = {}          # their ends of the tunnels, ours, and both sockets
         self.sessions: dict[int, Session] = {}
         self.ours: dict[int, UdpSocket] = {}

@@ -100,4 +100,7 @@ cpdef enum DropReason:
     DROP_ZPA_TOO_BIG = 44
     DROP_ICMP_UNMATCHED = 45      # an ICMP error that speaks of no flow, where it must be translated
     DROP_PACKET_SOURCE_ROUTE = 46
-    DROP_REASONS = 47    # how many there are
+    # several workers
+    DROP_SHARD_MOVED = 47         # no loss: the worker that it belongs to has got it
+    DROP_SHARD_FULL = 48          # the ring to that worker had no room
+    DROP_REASONS = 49    # how many there are

@@ -6,6 +6,7 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns
 from fastpath.egress cimport Egress
 from fastpath.endpoint cimport EndpointMap
+from fastpath.shard cimport Shard
 from fastpath.watch cimport Watch
 
 cdef class Ingress:
@@ -13,9 +14,11 @@ cdef class Ingress:
     cdef readonly Admission admission
     cdef readonly Egress egress
     cdef readonly Watch watch
+    cdef readonly Shard shard      # None: there is one worker
     cdef uint32_t location[4096]   # of each live row's endpoint
-    # All the stages for a batch as it was received; `resumed`: a punted packet that comes again. Rows wait in egress.
-    cdef void walk(self, Columns* b, bint resumed) noexcept nogil
+    # All the stages for a batch as it was received. Rows wait in egress. `resumed`: a punted packet that comes again; `mine`:
+    # whose rows these are has been seen to.
+    cdef void walk(self, Columns* b, bint resumed, bint mine) noexcept nogil
     # Namespace and location of each live row, by its endpoint.
     cdef void place(self, Columns* b) noexcept nogil
     # Each live row to its flow, found or admitted; the flow keeps the row's header, counts it and says the way out.

@@ -1,7 +1,8 @@
 """Ingress: the way in of a worker. A batch that GWLB sent walks all its stages here, up to the way out of each row.
 
     geneve ▶ gwlb ▶ place (endpoint) ▶ packet ▶ flowkey ▶ flowtable ─hit─▶ decide ─▶ egress
-                                                             └─miss─▶ admission ─┘
+                                          │                  └─miss─▶ admission ─┘
+                                          └─ of several workers another one's ─▶ shard
 
 Journey: between the receiving device and egress. The worker calls walk(); the stages of this file are also open to Python, so
 that each can be tested and timed on a batch that nobody received. The worker's thread only. It sends nothing.
@@ -27,6 +28,7 @@ from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse
 from fastpath.quote cimport Quote, quote_of
 from fastpath.refusal cimport REFUSAL_PROHIBITED
+from fastpath.shard cimport Shard
 from fastpath.watch cimport Watch, is_watched
 
 
@@ -39,18 +41,21 @@ cdef class Ingress:
         admission: flows, rules and the plan.
         egress: where the rows wait to leave.
         watch: flows that may say their names; a new one that watches none if not given.
+        shard: whose packets are whose; None: all are this worker's.
     """
 
     def __cinit__(self, EndpointMap endpoints not None, Admission admission not None, Egress egress not None,
-                  Watch watch=None):
-        self.endpoints, self.admission, self.egress = endpoints, admission, egress
+                  Watch watch=None, Shard shard=None):
+        self.endpoints, self.admission, self.egress, self.shard = endpoints, admission, egress, shard
         self.watch = Watch(admission) if watch is None else watch
 
-    cdef void walk(self, Columns* b, bint resumed) noexcept nogil:
+    cdef void walk(self, Columns* b, bint resumed, bint mine) noexcept nogil:
         decode_geneve(b)
         decode_gwlb(b)
         self.place(b)
         parse(b)
+        if self.shard is not None and not mine:
+            self.shard.sort(b)
         build(b, &self.admission.secret)
         self.admission.flows.lookup(b)
         self.decide(b, resumed)
@@ -149,6 +154,8 @@ cdef class Ingress:
         cdef int number = self.admission.fragments.enter(b, i, ORIGIN_WORKLOAD, resumed, self.admission.now)
         if number < 0:
             return
+        if self.shard is not None and self.shard.move_fragment(self.admission.fragments, number, b, i, ORIGIN_WORKLOAD):
+            return
         if b.fragment[i] == FRAGMENT_FIRST:
             flow_hash, direction = b.hash[i], b.direction[i]
             self._decide_whole(b, i, resumed)
@@ -204,7 +211,7 @@ cdef class Ingress:
         cdef int n
         self.admission.now = uint64(now_ns, "now_ns")
         with nogil:
-            self.walk(&batch.columns, False)
+            self.walk(&batch.columns, False, False)
             n = alive(&batch.columns)
         return n
 

@@ -30,6 +30,7 @@ import numpy as np
 
 from fastpath.interfaces import veth_peer_mac
 from fastpath.packetfilter import attach, not_from
+from fastpath.steering import steer_group
 from fastpath.tundevice import open_tun
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -179,7 +180,8 @@ cdef class GeneveSocket(GenevePort):
     Args:
         address: own IPv4 address in dotted form; also the source of what is sent.
         port: UDP port, 6081 unless told.
-        reuse_port: let several sockets share the port (one a worker).
+        reuse_port: let several sockets share the port.
+        workers: so many sockets will share it, made in the order of the workers, each for its own packets (see steering).
         buffer_bytes: kernel buffer asked for, each way.
         not_from: index of an interface whose packets are refused, because a ring has them; 0 = none.
     Raises:
@@ -187,10 +189,11 @@ cdef class GeneveSocket(GenevePort):
         OSError: the address is taken or not ours; CAP_NET_RAW is missing.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, not_from=0):
+    def __cinit__(self, str address not None, port=6081, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, not_from=0,
+                  workers=1):
         self.send_fd = -1
         self._ring = new_ring()
-        refused = integer(not_from, "not_from", 0, INT32_MAX)
+        refused, sharing = integer(not_from, "not_from", 0, INT32_MAX), integer(workers, "workers", 1, SHORT_MAX)
         try:
             packed = socket.inet_pton(socket.AF_INET, address)
         except OSError:
@@ -199,8 +202,10 @@ cdef class GeneveSocket(GenevePort):
         if self.address == 0:
             raise ValueError("address must be one of this host's, not 0.0.0.0: it is the source of what is sent")
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
-        with raw, _bound_udp(address, port, reuse_port, buffer_bytes, refused) as sock:
+        with raw, _bound_udp(address, port, reuse_port or sharing > 1, buffer_bytes, refused) as sock:
             _grow(raw, buffer_bytes)
+            if sharing > 1:
+                steer_group(sock, sharing)
             self.port = sock.getsockname()[1]
             self.fd, self.send_fd = sock.detach(), raw.detach()
 
@@ -357,13 +362,14 @@ cdef class Device(Port):
             raise
 
     @staticmethod
-    def veth(str name not None, *, bytes peer_mac=None, buffer_bytes=BUFFER_BYTES):
+    def veth(str name not None, *, bytes peer_mac=None, buffer_bytes=BUFFER_BYTES, bint receives=True):
         """Open `name`, our end of a veth pair; packets go to and come from the kernel that holds the other end.
 
         Checksum and segmentation offloads must be off on the other end: else packets come unfinished and oversized.
 
         Args:
             peer_mac: of the other end; asked from the kernel when it is in the same network namespace.
+            receives: False: it only sends; another object takes what comes.
         Raises:
             OSError: no such interface; CAP_NET_RAW is missing.
             ValueError: not a veth end, or its other end is elsewhere and peer_mac was not given.
@@ -373,7 +379,7 @@ cdef class Device(Port):
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             _grow(sock, buffer_bytes)
-            sock.bind((name, ETH_P_ALL))
+            sock.bind((name, ETH_P_ALL if receives else 0))
             made = Device(sock.fileno(), name, "veth", mac)
             sock.detach()
             return made

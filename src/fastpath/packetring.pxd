@@ -11,6 +11,7 @@ from fastpath.packetio cimport GenevePort, GeneveSocket
 cdef class PacketRing(GenevePort):
     cdef readonly GeneveSocket kernel    # for other interfaces' packets, and for peers whose MAC address is unknown
     cdef readonly str interface
+    cdef readonly int fanout             # number of its group of rings
     cdef uint8_t* _memory                # the received frames, then those to send
     cdef uint32_t _received, _sent       # next frame of each ring
     cdef uint32_t _most_bytes
@@ -19,7 +20,7 @@ cdef class PacketRing(GenevePort):
     cdef unsigned int _calls
     cdef Neighbours _neighbours
     cdef uint16_t _strangers[4096]
-    cdef _open(self, object interface, str address, int fanout)
+    cdef _open(self, object interface, str address, int fanout, int workers)
     cdef int _receive(self, Columns* b) noexcept nogil
     cdef uint8_t* _vacant(self) noexcept nogil
     cdef void _kick(self) noexcept nogil

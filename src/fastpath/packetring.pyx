@@ -31,6 +31,7 @@ import struct
 from fastpath.interfaces import holder_of
 from fastpath.packetfilter import attach, to_port
 from fastpath.redirect import shield
+from fastpath.steering import steer_ring
 
 cdef extern from *:
     """
@@ -58,7 +59,7 @@ cdef enum:
 _ETH_P_ALL, _SOL_PACKET = 3, 263
 _RX_RING, _VERSION, _TX_RING, _LOSS, _FANOUT, _QDISC_BYPASS, _IGNORE_OUTGOING, _STATISTICS = 5, 10, 13, 14, 18, 20, 23, 6
 _TPACKET_V2 = 1
-_FANOUT_HASH, _FANOUT_UNIQUE, _FANOUT_DEFRAGMENT = 0, 0x2000, 0x8000
+_FANOUT_HASH, _FANOUT_CBPF, _FANOUT_UNIQUE, _FANOUT_DEFRAGMENT = 0, 6, 0x2000, 0x8000
 
 # struct tpacket2_hdr, its first 16 bytes
 cdef struct Header:
@@ -76,30 +77,33 @@ cdef class PacketRing(GenevePort):
     Args:
         address: own IPv4 address in dotted form; packets are taken from its interface.
         port: UDP port, 6081 unless told.
-        fanout: number of the group of rings, one a worker, that share the interface's flows; 0 = alone.
+        fanout: number of the group of rings that share the interface's packets; 0 = a new group.
+        workers: so many rings will be in the group, made in the order of the workers, each for its own packets (see steering); 1:
+            they share the packets by flow.
     Raises:
         ValueError: address is not one IPv4 address; fanout is not 0 … 65535.
         OSError: EADDRNOTAVAIL: not this host's; EPERM: CAP_NET_RAW is missing; ENODEV: the interface has no MAC address.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, fanout=0):
+    def __cinit__(self, str address not None, port=6081, *, fanout=0, workers=1):
         self._memory, self._lost, self._shield = NULL, 0, -1
         cdef int group = <int> integer(fanout, "fanout", 0, SHORT_MAX)
+        cdef int sharing = <int> integer(workers, "workers", 1, SHORT_MAX)
         interface = holder_of(address)
         if len(interface.mac) != 6:
             raise OSError(ENODEV, f"{interface.name} is no Ethernet interface")
-        self.kernel = GeneveSocket(address, port, reuse_port=group != 0, not_from=interface.index)
+        self.kernel = GeneveSocket(address, port, reuse_port=group != 0, not_from=interface.index, workers=sharing)
         self.address, self.port, self.interface = self.kernel.address, self.kernel.port, interface.name
         memset(&self._neighbours, 0, sizeof(Neighbours))
         memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
         self._most_bytes = min(interface.mtu + ETHERNET_BYTES, FRAME_BYTES - DATA_AT)
         try:
-            self._open(interface, address, group)
+            self._open(interface, address, group, sharing)
         except BaseException:
             self.close()
             raise
 
-    cdef _open(self, object interface, str address, int fanout):
+    cdef _open(self, object interface, str address, int fanout, int workers):
         cdef void* memory
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
             attach(sock, to_port(address, self.port))
@@ -114,8 +118,11 @@ cdef class PacketRing(GenevePort):
                 raise OSError(errno, f"AF_PACKET ring: {os.strerror(errno)}")
             self._memory = <uint8_t*> memory
             sock.bind((interface.name, _ETH_P_ALL))
-            kind = _FANOUT_HASH | _FANOUT_DEFRAGMENT | (0 if fanout else _FANOUT_UNIQUE)
+            kind = (_FANOUT_CBPF if workers > 1 else _FANOUT_HASH) | _FANOUT_DEFRAGMENT | (0 if fanout else _FANOUT_UNIQUE)
             sock.setsockopt(_SOL_PACKET, _FANOUT, struct.pack("=HH", fanout, kind))
+            self.fanout = sock.getsockopt(_SOL_PACKET, _FANOUT) & SHORT_MAX
+            if workers > 1 and not fanout:
+                steer_ring(sock, workers)
             self.fd = sock.detach()
         try:
             self._shield = shield(interface.index, address, self.port)

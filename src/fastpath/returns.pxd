@@ -6,15 +6,17 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns
 from fastpath.egress cimport Egress
 from fastpath.quote cimport Quote
+from fastpath.shard cimport Shard
 
 cdef class Returns:
     cdef readonly Admission admission
     cdef readonly Egress egress
-    # A batch that the device has received, parsed here; sent before it returns.
-    cdef void from_device(self, Columns* b) noexcept nogil
+    cdef readonly Shard shard      # None: there is one worker
+    # A batch that the device has received, parsed here; sent before it returns. `mine`: whose rows these are has been seen to.
+    cdef void from_device(self, Columns* b, bint mine) noexcept nogil
     # What waits on a tunnel, by way of b.
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil
-    cdef void take_device(self, Columns* b) noexcept nogil
+    cdef void take_device(self, Columns* b, bint mine) noexcept nogil
     cdef void take_tunnel(self, int slot, Columns* b) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef int32_t from_kernel_inside(self, Columns* b, int i) noexcept nogil

@@ -1,6 +1,6 @@
 """Returns: the way back of a worker. What its kernel and its internet edges send finds the flow that it answers.
 
-    device ─▶ packet ▶ nat ─▶ restore ────────────┐
+    device ─▶ packet ▶ (shard) ▶ nat ─▶ restore ────────────┐
     tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ─┴─▶ egress.deliver ─▶ GWLB, under the flow's newest header
     ICMP error ─▶ the flow of the packet that it quotes ─▶ egress.deliver_error
     fragment ─▶ the flow of its datagram's first one
@@ -27,6 +27,7 @@ from fastpath.message cimport FlowView, view
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
 from fastpath.quote cimport Quote, quote_of
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
+from fastpath.shard cimport Shard
 from fastpath.wire cimport load_be32
 
 cdef enum:
@@ -40,23 +41,24 @@ cdef class Returns:
     Args:
         admission: flows, bindings, tunnels.
         egress: where the rows wait to leave.
+        shard: whose packets are whose; None: all are this worker's.
     """
 
-    def __cinit__(self, Admission admission not None, Egress egress not None):
-        self.admission, self.egress = admission, egress
+    def __cinit__(self, Admission admission not None, Egress egress not None, Shard shard=None):
+        self.admission, self.egress, self.shard = admission, egress, shard
 
-    cdef void from_device(self, Columns* b) noexcept nogil:
-        self.take_device(b)
+    cdef void from_device(self, Columns* b, bint mine) noexcept nogil:
+        self.take_device(b, mine)
         while self.admission.fragments.ready and self.admission.fragments.release(b, ORIGIN_KERNEL):
-            self.take_device(b)
+            self.take_device(b, True)
 
-    cdef void take_device(self, Columns* b) noexcept nogil:
+    cdef void take_device(self, Columns* b, bint mine) noexcept nogil:
         cdef int i
         parse(b)
         self.egress.begin()
         for i in range(b.count):
             b.namespace[i] = 0
-            if b.reason[i] == DROP_NONE:
+            if b.reason[i] == DROP_NONE and (mine or self.shard is None or not self.shard.move_kernel_row(b, i)):
                 self.from_kernel(b, i)
         self.egress.flush(b)
 
@@ -72,6 +74,8 @@ cdef class Returns:
         if b.fragment[i] != FRAGMENT_NONE:
             number = self.admission.fragments.enter(b, i, ORIGIN_KERNEL, False, self.admission.now)
             if number < 0:
+                return
+            if self.shard is not None and self.shard.move_fragment(self.admission.fragments, number, b, i, ORIGIN_KERNEL):
                 return
         if b.fragment[i] == FRAGMENT_LATER:
             self.admission.fragments.follow(number, &index, &flow_hash, &direction)

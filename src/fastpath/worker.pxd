@@ -12,6 +12,7 @@ from fastpath.message cimport Message
 from fastpath.packetio cimport Device, GenevePort
 from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
+from fastpath.shard cimport Shard
 from fastpath.watch cimport Watch
 
 cdef class Worker:
@@ -24,6 +25,7 @@ cdef class Worker:
     cdef readonly Returns returns
     cdef readonly Watch watch
     cdef readonly Ring commands
+    cdef readonly Shard shard        # None: there is one worker
     cdef readonly DnsListener listener
     cdef bint listens                # whether there is one
     cdef int ready                   # READY_ bits: what the last wait() saw; step() takes it that everything is
@@ -40,6 +42,8 @@ cdef class Worker:
     cdef void teach(self, Message* m) noexcept nogil
     cdef void refuse(self, Message* m) noexcept nogil
     cdef _exchange_one(self)
-    cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil
+    cdef void from_geneve(self, Columns* b, bint resumed, bint mine) noexcept nogil
+    cdef void from_others(self, Columns* b) noexcept nogil
+    cdef bint may_obey(self, Message* m) noexcept nogil
     cdef void tell_kernel(self, Columns* b) noexcept nogil
     cdef void hear_kernel(self, uint64_t now_ns) noexcept nogil

@@ -11,6 +11,7 @@ from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
 from fastpath.returns import Returns
 from fastpath.ring import Ring
+from fastpath.shard import Shard
 from fastpath.watch import Watch
 
 @final
@@ -18,18 +19,19 @@ class Worker:
     def __new__(
         cls,
         geneve: GenevePort,
-        device: Device,
+        device: Device | None,
         endpoints: EndpointMap,
         admission: Admission,
         commands: Ring,
         batch: PacketBatch | None = None,
         kernel_flows: KernelFlows | None = None,
         words: Ring | None = None,
+        shard: Shard | None = None,
     ) -> Worker: ...
     @property
     def geneve(self) -> GenevePort: ...
     @property
-    def device(self) -> Device: ...
+    def device(self) -> Device | None: ...
     @property
     def endpoints(self) -> EndpointMap: ...
     @property
@@ -44,6 +46,8 @@ class Worker:
     def watch(self) -> Watch: ...
     @property
     def commands(self) -> Ring: ...
+    @property
+    def shard(self) -> Shard | None: ...
     @property
     def listener(self) -> DnsListener | None: ...
     def listen(self, listener: DnsListener) -> None: ...

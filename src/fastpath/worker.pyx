@@ -3,8 +3,9 @@
     GWLB ──▶ ingress (geneve ▶ gwlb ▶ endpoint ▶ packet ▶ flowkey ▶ flowtable ▶ flow) ─▶ egress ─▶ GWLB | device | tunnel
     device, tunnel ──▶ returns (packet ▶ nat or flowtable ▶ restore) ──▶ egress ─▶ GWLB, under the flow's newest header
     DNS listener ─▶ owned name? ─▶ DNS listener
+    other workers ─▶ as if it had come here
 
-It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
+Each of several workers has all of this for itself; they meet only in the rings of shard. It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
 ring and hears of it through the event ring. The loop holds no lock, allocates nothing, logs nothing and does not take the
 GIL; it returns to Python only to call what the command EXCHANGE announces (a new rule set, a new session). The clock is
 read once a turn. Where a packet leaves is egress's matter.
@@ -35,6 +36,7 @@ from fastpath.packetio cimport WATCHED, Device, GenevePort
 from fastpath.refusal cimport REFUSAL_PROHIBITED
 from fastpath.returns cimport Returns
 from fastpath.ring cimport Ring
+from fastpath.shard cimport SHARDS_MAX, Shard
 from fastpath.tunnels cimport TUNNEL_PLACES
 from fastpath.watch cimport Watch
 from fastpath.wire cimport load_be32
@@ -66,25 +68,28 @@ cdef class Worker:
 
     Args:
         geneve: where GWLB's packets come from and go to.
-        device: IP packets to and from the kernel (ZPA listeners, DIRECT egress).
+        device: IP packets to and from the kernel (ZPA listeners, DIRECT egress); None: there is none, and what would go there
+            is lost (a simulation, a measurement).
         endpoints: which GWLB endpoint is which namespace and location.
         admission: the tables and the plan.
         commands: the ring the control plane writes.
         batch: rows to work in; a new one of 256 if not given.
         kernel_flows: where flows that are decided go to be carried by the kernel; None = all are carried here.
         words: where first packets of flows are copied to, that they may be named by them; None = they are not.
+        shard: which of several workers it is; None = the only one.
     """
 
-    def __cinit__(self, GenevePort geneve not None, Device device not None, EndpointMap endpoints not None,
+    def __cinit__(self, GenevePort geneve not None, Device device, EndpointMap endpoints not None,
                   Admission admission not None, Ring commands not None, PacketBatch batch=None,
-                  KernelFlows kernel_flows=None, Ring words=None):
+                  KernelFlows kernel_flows=None, Ring words=None, Shard shard=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
         admission.kernel = kernel_flows
         self.egress = Egress(geneve, device, admission)
         self.watch = Watch(admission, words)
-        self.ingress = Ingress(endpoints, admission, self.egress, self.watch)
-        self.returns = Returns(admission, self.egress)
+        self.shard = shard
+        self.ingress = Ingress(endpoints, admission, self.egress, self.watch, shard)
+        self.returns = Returns(admission, self.egress, shard)
         self.batch = PacketBatch() if batch is None else batch
         self.listener, self.listens = None, False
         self.exchanges = deque()
@@ -148,18 +153,22 @@ cdef class Worker:
     # ---- the loop ----
 
     cdef void wait(self, int timeout_ms) noexcept nogil:
-        cdef pollfd[WATCHED + TUNNEL_PLACES + 3] fds
-        cdef int[WATCHED] watched
+        cdef pollfd[WATCHED + TUNNEL_PLACES + SHARDS_MAX + 3] fds
+        cdef int[WATCHED] watched            # more than SHARDS_MAX too
         cdef int k, ways = self.geneve.watch(watched), n = ways + 2, held = self.held()
         for k in range(ways):
             fds[k].fd = watched[k]
-        fds[ways].fd, fds[ways + 1].fd = self.device.fd, self.commands.event_fd
+        fds[ways].fd, fds[ways + 1].fd = -1 if self.device is None else self.device.fd, self.commands.event_fd
         if self.listens:
             fds[n].fd = self.listener.socket.fd
             n += 1
         for k in range(TUNNEL_PLACES):
             if self.admission.tunnels.slots[k].fd >= 0:
                 fds[n].fd = self.admission.tunnels.slots[k].fd
+                n += 1
+        if self.shard is not None:
+            for k in range(self.shard.watch(watched)):
+                fds[n].fd = watched[k]
                 n += 1
         for k in range(n):
             fds[k].events, fds[k].revents = POLLIN, 0
@@ -172,7 +181,7 @@ cdef class Worker:
     cdef int held(self) noexcept nogil:
         """READY_ bits of those that have something which no descriptor shows."""
         cdef int held = READY_GENEVE if self.geneve.holds() else 0
-        if self.device.holds():
+        if self.device is not None and self.device.holds():
             held |= READY_DEVICE
         if self.admission.tunnels.held():
             held |= READY_OTHERS
@@ -190,11 +199,15 @@ cdef class Worker:
         for _ in range(BURSTS if self.ready & READY_GENEVE else 0):
             if self.geneve.recv_rows(b) == 0:
                 break
-            self.from_geneve(b, False)
-        for _ in range(BURSTS if self.ready & READY_DEVICE else 0):
+            self.from_geneve(b, False, False)
+        for _ in range(BURSTS if self.ready & READY_DEVICE and self.device is not None else 0):
             if self.device.recv_rows(b) == 0:
                 break
-            self.returns.from_device(b)
+            self.returns.from_device(b, False)
+            if self.shard is not None:
+                self.shard.wake()
+        if self.shard is not None:
+            self.from_others(b)
         if self.ready & READY_OTHERS:
             for slot in range(TUNNEL_PLACES):
                 if self.admission.tunnels.slots[slot].fd >= 0:
@@ -219,11 +232,19 @@ cdef class Worker:
             if at == NULL:
                 return
             if message_in(at, n) != NULL:
+                if self.shard is not None and not self.may_obey(<Message*> at):
+                    break
                 self.obey(<Message*> at, at + sizeof(Message))
             self.commands.consume()
             if self.wants_exchange:
                 break
         self.commands.notify()
+
+    cdef bint may_obey(self, Message* m) noexcept nogil:
+        """A packet leaves after the names that all workers have been told before it; `endpoint` says how far they have to be."""
+        if m.kind == COMMAND_DELIVER or m.kind == COMMAND_RESUME:
+            return self.shard.all_have_done(m.endpoint)
+        return True
 
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil:
         cdef Columns* b = &self.batch.columns
@@ -236,7 +257,7 @@ cdef class Worker:
                 self.egress.flush(b)
         elif m.kind == COMMAND_RESUME:
             if self.load(m, packet):
-                self.from_geneve(b, True)
+                self.from_geneve(b, True, True)
         elif m.kind == COMMAND_TUNNEL_ACTIVE:
             self.admission.tunnels.activate(m.value, m.slot, m.endpoint & 0xFF)
         elif m.kind == COMMAND_TUNNEL_DETACH:
@@ -257,6 +278,8 @@ cdef class Worker:
                 self.refuse(m)
         elif m.kind == COMMAND_EXCHANGE:
             self.wants_exchange = 1
+        if self.shard is not None and (m.kind == COMMAND_LEARN or m.kind == COMMAND_FORGET or m.kind == COMMAND_OWN):
+            self.shard.has_done(m.endpoint)
 
     cdef bint load(self, Message* m, const uint8_t* packet) noexcept nogil:
         """Make row 0 the Geneve packet of a command, as if it had been received; False: counted, there is none."""
@@ -295,14 +318,35 @@ cdef class Worker:
 
     # ---- from the workload ----
 
-    cdef void from_geneve(self, Columns* b, bint resumed) noexcept nogil:
-        self.ingress.walk(b, resumed)
+    cdef void from_geneve(self, Columns* b, bint resumed, bint mine) noexcept nogil:
+        self.ingress.walk(b, resumed, mine)
         self.egress.flush(b)
         if self.admission.kernel is not None:
             self.tell_kernel(b)
         while self.admission.fragments.ready and self.admission.fragments.release(b, ORIGIN_WORKLOAD):
-            self.ingress.walk(b, False)
+            self.ingress.walk(b, False, True)
             self.egress.flush(b)
+        if self.shard is not None:
+            self.shard.wake()
+
+    cdef void from_others(self, Columns* b) noexcept nogil:
+        """What other workers have handed over; what does not come to its turn now wakes this one again."""
+        cdef uint8_t origin
+        cdef int other, taken
+        for other in range(self.shard.count):
+            if other == self.shard.number:
+                continue
+            if self.ready & READY_OTHERS:
+                (<Ring> self.shard.back[other]).quiet()
+            taken = 0
+            while taken < BURSTS and self.shard.take(other, b, &origin):
+                taken += 1
+                if origin == ORIGIN_WORKLOAD:
+                    self.from_geneve(b, False, True)
+                else:
+                    self.returns.from_device(b, True)
+            if taken == BURSTS:
+                (<Ring> self.shard.back[other]).notify()
 
     cdef void tell_kernel(self, Columns* b) noexcept nogil:
         """Offer it the flows of the rows that went LOCAL or were dropped by policy; those that others must hear of stay here."""

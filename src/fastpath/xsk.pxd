@@ -19,4 +19,4 @@ cdef class XskPort(GenevePort):
     cdef unsigned int _calls
     cdef Neighbours _neighbours
     cdef uint16_t _strangers[4096]
-    cdef _open(self, object interface, bint zero_copy, int busy_poll_us)
+    cdef _open(self, object interface, bint zero_copy, int busy_poll_us, int worker, int workers)

@@ -12,7 +12,16 @@ TRY_S: float
 @final
 class XskPort(GenevePort):
     def __new__(
-        cls, address: str, port: int = 6081, *, zero_copy: bool = True, busy_poll_us: int = 0, kernel_flows: int = 0
+        cls,
+        address: str,
+        port: int = 6081,
+        *,
+        zero_copy: bool = True,
+        busy_poll_us: int = 0,
+        kernel_flows: int = 0,
+        worker: int = 0,
+        workers: int = 1,
+        first: XskPort | None = None,
     ) -> XskPort: ...
     @property
     def kernel(self) -> GeneveSocket: ...

@@ -9,7 +9,7 @@ thread only, once it runs.
 """
 
 cimport cython
-from libc.errno cimport EBUSY, EINVAL, ENODEV
+from libc.errno cimport EBUSY, EINVAL, ENODEV, ERANGE
 from libc.stdint cimport INT32_MAX, uint16_t
 from libc.string cimport memcpy, memset
 
@@ -53,18 +53,27 @@ cdef class XskPort(GenevePort):
         zero_copy: use it where the driver offers it.
         busy_poll_us: see XskQueue.
         kernel_flows: so many decided flows may be carried by the program itself (see kernelflows); 0 = none.
+        worker, workers: of several, which one's queues these are: every so manyth. They are made in order, each with the first
+            one as `first`; the last one begins.
+        first: None for worker 0.
     Raises:
         ValueError: address is not one IPv4 address.
         OSError: EADDRNOTAVAIL: not this host's; EPERM: CAP_NET_RAW, CAP_BPF or CAP_NET_ADMIN is missing; EBUSY: another XDP
-            program or AF_XDP socket is there; ENODEV: the interface has no MAC address; see Redirect and XskQueue.
+            program or AF_XDP socket is there; ENODEV: the interface has no MAC address; ERANGE: it has fewer queues than there
+            are workers; see Redirect and XskQueue.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0):
+    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0, worker=0,
+                  workers=1, XskPort first=None):
+        cdef int sharing = <int> integer(workers, "workers", 1, QUEUES)
+        cdef int number = <int> integer(worker, "worker", 0, sharing - 1)
+        if (first is None) != (number == 0):
+            raise ValueError("first must be None for worker 0, and its port for every other one")
         self.queues = []
         self._n = self._next = self._last = 0
         cdef int poll_us = <int> integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
         cdef int carried = <int> integer(kernel_flows, "kernel_flows", 0, 1 << 24)
-        self.kernel = GeneveSocket(address, port)
+        self.kernel = GeneveSocket(address, port, workers=sharing)
         self.address, self.port = self.kernel.address, self.kernel.port
         try:
             interface = holder_of(address)
@@ -73,16 +82,18 @@ cdef class XskPort(GenevePort):
             memset(&self._neighbours, 0, sizeof(Neighbours))
             memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
             self.flows = KernelFlows(carried) if carried else None
-            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if carried else None)
-            self._open(interface, zero_copy, poll_us)
-            self.redirect.attach()
+            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if carried else None) \
+                if first is None else first.redirect
+            self._open(interface, zero_copy, poll_us, number, sharing)
+            if number == sharing - 1:
+                self.redirect.attach()
         except BaseException:
             self.close()
             raise
 
-    cdef _open(self, interface, bint zero_copy, int busy_poll_us):
+    cdef _open(self, interface, bint zero_copy, int busy_poll_us, int worker, int workers):
         cdef XskQueue queue
-        for number in range(min(interface.rx_queues, QUEUES)):
+        for number in range(worker, min(interface.rx_queues, QUEUES), workers):
             try:
                 queue = patiently(XskQueue, interface.index, number, interface.mtu, zero_copy=zero_copy,
                                   busy_poll_us=busy_poll_us)
@@ -91,9 +102,11 @@ cdef class XskPort(GenevePort):
                     break
                 raise
             self.queues.append(queue)
-            self._queues[number] = <void*> queue
-            self._n = number + 1
+            self._queues[self._n] = <void*> queue
+            self._n += 1
             self.redirect.add(number, queue.fd)
+        if self._n == 0:
+            raise OSError(ERANGE, f"{interface.name} has too few queues for {workers} workers")
         self.fd = -1
 
     def __dealloc__(self):

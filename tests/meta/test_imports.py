@@ -13,7 +13,7 @@ ROWS = (
     # the words, and memory
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
      "walk", "search", "pivots",
-     "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter",
+     "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter", "steering",
      "bitmaps"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
@@ -23,7 +23,7 @@ ROWS = (
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
-     "owned", "tunnels", "message"),
+     "owned", "tunnels", "message", "shard", "memoryport"),
     # the order of the journey
     ("admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
@@ -84,6 +84,7 @@ SAME_ROW = {
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("owned", "dns"): "what it sends are DNS messages",
+    ("shard", "fragments"): "fragments go where their first one does",
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",
     ("dnslistener", "admission"): "what it may not answer is posted, what it does is counted there",
@@ -159,6 +160,7 @@ ALLOWED = {
 # Only these touch the compiled package, so that the rest of zcc can be read and tested without it.
 DOORWAYS_TO_FASTPATH = {
     "connector/datapath.py": "the connector's data plane",
+    "connector/crew.py": "its workers and their tables, made",
     "connector/events.py": "what the data plane says, in the services' words",
     "connector/ingress.py": "chooses the data plane's way to GWLB",
     "connector/ruleset.py": "turns the compiled policy into the data plane's bitmaps",

@@ -1,43 +1,30 @@
-"""Datapath: the connector's one doorway to fastpath. It owns the worker's thread, its rings and its tables.
+"""Datapath: the connector's one doorway to fastpath: commands to the workers, and what they have to say.
 
-Journey: services of the control plane call `learn`, `reply`, `resume` …; each becomes one command, carried out in order.
-The worker's events come out of `pump` as Punts and go to whoever subscribed to their reason. It decides nothing.
+Journey: services of the control plane call `learn`, `reply`, `resume` …; each becomes one command, carried out in order: what
+every worker must know is told to all, an answer goes to the worker that asked. The workers' events come out of `pump` as
+Punts and go to whoever subscribed to their reason. It decides nothing.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
-import os
-import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastpath.action import Action, DropReason, PuntReason
-from fastpath.admission import Admission
-from fastpath.alias import AliasTable
 from fastpath.classify import RuleSet
-from fastpath.dnslistener import DnsListener
 from fastpath.dtls import Session
-from fastpath.endpoint import EndpointMap
-from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.message import Command, command, drain
-from fastpath.nametable import NameTable
-from fastpath.nat import NatTable
-from fastpath.owned import OwnedNames
-from fastpath.packetio import Device, UdpSocket
-from fastpath.portidle import PortIdle
+from fastpath.packetio import UdpSocket
 from fastpath.refusal import Refusal
-from fastpath.ring import Ring
-from fastpath.tunnels import Tunnels
-from fastpath.worker import Worker
-from fastpath.xsk import XskPort
+from zcc.connector.crew import Crew
 from zcc.connector.events import Events
-from zcc.connector.ingress import open_ingress
 from zcc.connector.plan import Plan
 from zcc.connector.ports import Counters, FlowRecord, Place, Punt
 from zcc.errors import ZccError
@@ -45,12 +32,6 @@ from zcc.errors import ZccError
 log = logging.getLogger(__name__)
 
 EVERY_NAMESPACE = 0xFFFF
-ALIASES = 65_000
-NAMES = 1 << 18
-OWNED = 1 << 16
-EVENT_RING_BYTES = 1 << 24
-COMMAND_RING_BYTES = 1 << 23
-WORDS_RING_BYTES = 1 << 21  # of copies of first packets; its own, so that they cost no other event its room
 WORDS_AT_ONCE = 64  # then others of the loop have their turn
 NAME_BITS = 26  # of fastpath.naming
 NO_TUNNEL = 255
@@ -59,18 +40,16 @@ METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
 }
 METHODS[Action.ACTION_REJECT] = "DROP"      # it differs in what the sender is told
+_NO_DROPS = (DropReason.DROP_NONE, DropReason.DROP_REASONS, DropReason.DROP_SHARD_MOVED)
 _DROPS: dict[int, str] = {
-    reason: reason.name.removeprefix("DROP_").lower()
-    for reason in DropReason
-    if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)
+    reason: reason.name.removeprefix("DROP_").lower() for reason in DropReason if reason not in _NO_DROPS
 }
-_CLASSES = {kind.name.removeprefix("TIMEOUT_").lower(): int(kind) for kind in TimeoutClass}
 _REFUSALS: dict[int, str] = {refusal: refusal.name.removeprefix("REFUSAL_").lower() for refusal in Refusal}
 _PUNTS: dict[int, str] = {reason: reason.name.removeprefix("PUNT_").lower() for reason in PuntReason}
 
 
 class Datapath:
-    """One worker and the control plane's end of it. All methods are for the control plane's thread."""
+    """The workers and the control plane's end of them. All methods are for the control plane's thread."""
 
     def __init__(self, plan: Plan, rules: RuleSet) -> None:
         """Open the sockets and make the tables.
@@ -78,49 +57,19 @@ class Datapath:
         Raises:
             OSError: the service address or the device can not be opened.
         """
-        self._base, self._words = plan.internal[2], Ring(WORDS_RING_BYTES)
-        tunnels, events = Tunnels(), Ring(EVENT_RING_BYTES)
-        admission = Admission(
-            FlowTable(plan.flows, {_CLASSES[name]: s for name, s in plan.idle.items()}, ready=plan.flows),
-            NatTable(plan.flows, (1024, 65535), secrets.token_bytes(32)),
-            NameTable(NAMES, secrets.token_bytes(32)),
-            AliasTable(self._base, min(ALIASES, plan.internal.num_addresses - 3)),
-            rules, tunnels, events,
-            secret=secrets.token_bytes(32),
-            pools=plan.pools,
-            internal=plan.internal,
-            ports=plan.ports,
-            egress=plan.egress,
-            mtus=(plan.zia_mtu, plan.direct_mtu),
-            midstream=plan.midstream,
-            port_idle=PortIdle(plan.flows, plan.port_idle),
-            owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
-        )
-        device = Device.tun(plan.device) if plan.device_kind == "tun" else Device.veth(plan.device)
-        port = open_ingress(plan.io, str(plan.address), plan.port, plan.flows)
-        self._worker = Worker(
-            port,
-            device,
-            EndpointMap(plan.endpoints),
-            admission,
-            Ring(COMMAND_RING_BYTES),
-            kernel_flows=port.flows if isinstance(port, XskPort) else None,
-            words=self._words,
-        )
-        if plan.dns_listen is not None:
-            address, dns_port, *of = plan.dns_listen
-            self._worker.listen(DnsListener(UdpSocket.bind(address, dns_port), admission, *of))
-        self._plan, self._tunnels, self._events = plan, tunnels, events
-        self._events_of = Events(self._base, plan.egress)
-        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._crew = Crew(plan, rules)
+        self._workers = self._crew.workers
+        self._tunnels = self._crew.tunnels[0]
+        self._events_of = [Events(self._crew.aliases_of(number), plan.egress, number) for number in range(plan.workers)]
+        self._told = self._all_told = 0     # of what every worker is told: the last number, and the last that all have got
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
         self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
 
     @property
     def dns_fd(self) -> int:
-        """The descriptor of the DNS listener's socket, to send by; -1 = there is none."""
-        listener = self._worker.listener
+        """The descriptor of a DNS listener's socket, to send by; -1 = there is none."""
+        listener = self._workers[0].listener
         return -1 if listener is None else listener.socket.fd
 
     def subscribe(self, reason: str, handler: Callable[[Punt], None]) -> None:
@@ -141,45 +90,39 @@ class Datapath:
         return Session(connection)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the worker; its events are pumped whenever the loop sees them."""
+        """Start the workers; their events are pumped whenever the loop sees them."""
         self._loop = loop
-        loop.add_reader(self._events.fileno(), self.pump)
-        loop.add_reader(self._words.fileno(), self._pump_words)
-        self._thread.start()
+        for number in range(len(self._workers)):
+            loop.add_reader(self._crew.events[number].fileno(), self._pump, number)
+            loop.add_reader(self._crew.words[number].fileno(), self._pump_words, number)
+        self._crew.start()
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the worker, wait for its thread, and hand on what it had still to say."""
-        loop.remove_reader(self._events.fileno())
-        loop.remove_reader(self._words.fileno())
-        self._worker.stop()
-        if self._thread.ident is not None:      # it was started
-            self._thread.join(timeout=5)
-        self._worker.geneve.close()
+        """Stop the workers, wait for their threads, and hand on what they had still to say."""
+        for ring in (*self._crew.events, *self._crew.words):
+            loop.remove_reader(ring.fileno())
+        self._lost()
+        self._crew.stop()
         self.pump()
-
-    def _work(self) -> None:
-        core = self._plan.io.core
-        if core is not None:
-            try:
-                os.sched_setaffinity(0, {core})      # of this thread alone
-            except OSError as error:
-                log.warning("the worker is not bound to CPU %d: %s", core, error.strerror)
-        self._worker.run()
 
     def pump(self) -> None:
         """Hand every waiting event to its subscriber."""
-        for event in drain(self._events):
-            punt = self._events_of.punt(event)
+        for number in range(len(self._workers)):
+            self._pump(number)
+
+    def _pump(self, number: int) -> None:
+        for event in drain(self._crew.events[number]):
+            punt = self._events_of[number].punt(event)
             self._track(punt)
             handler = self._subscribers.get(_PUNTS[punt.reason])
             if handler is not None:
                 _hand_over(handler, punt)
 
-    def _pump_words(self) -> None:
+    def _pump_words(self, number: int) -> None:
         handler = self._subscribers.get(_PUNTS[PuntReason.PUNT_WORDS])
-        for event in drain(self._words, WORDS_AT_ONCE):
+        for event in drain(self._crew.words[number], WORDS_AT_ONCE):
             if handler is not None:
-                _hand_over(handler, self._events_of.punt(event))
+                _hand_over(handler, self._events_of[number].punt(event))
 
     # ---- commands ----
 
@@ -195,7 +138,7 @@ class Datapath:
         """
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             return
-        self._command(
+        self._command_all(
             Command.COMMAND_LEARN,
             namespace=EVERY_NAMESPACE if namespace is None else namespace,
             address=address,
@@ -206,7 +149,7 @@ class Datapath:
     def forget(self, namespace: int, address: IPv4Address | IPv6Address, number: int, naming: int) -> None:
         """Make `address` belong to no name, if it is this one that it belongs to."""
         word = naming << NAME_BITS | number
-        self._command(Command.COMMAND_FORGET, namespace=namespace, address=address, value=word)
+        self._command_all(Command.COMMAND_FORGET, namespace=namespace, address=address, value=word)
 
     def name_flow(self, punt: Punt, number: int, naming: int) -> None:
         """Name the flow whose words a punt was, and have it decided again.
@@ -217,57 +160,66 @@ class Datapath:
         """
         assert punt.flow is not None
         self._command(
-            Command.COMMAND_NAME, namespace=punt.namespace, location=punt.value, endpoint=punt.endpoint,
+            Command.COMMAND_NAME, punt.worker, namespace=punt.namespace, location=punt.value, endpoint=punt.endpoint,
             until_ns=punt.flow.started_ns, value=naming << NAME_BITS | number, packet=punt.packet, header=punt.header,
             peer=punt.peer,
         )
 
     def own(self, place: Place, name: bytes, address: IPv4Address, ttl: int, until_s: float) -> None:
-        """Answer queries for a name in the worker, for so long."""
-        self._command(
+        """Answer queries for a name in the workers, for so long."""
+        self._command_all(
             Command.COMMAND_OWN, namespace=place.namespace, location=place.location, packet=name, address=address,
             value=ttl, until_ns=time.monotonic_ns() + int(until_s * 1e9),
         )
 
     def disown_all(self) -> None:
         """Have queries for every name punted again."""
-        self._command(Command.COMMAND_DISOWN)
+        for number in range(len(self._workers)):
+            self._command(Command.COMMAND_DISOWN, number)
 
     def reply(self, punt: Punt, packet: bytes) -> None:
         """Send an inner packet back to the workload under the punt's header."""
-        self._command(Command.COMMAND_DELIVER, packet=packet, header=punt.header, peer=punt.peer)
+        self._command(
+            Command.COMMAND_DELIVER, punt.worker, packet=packet, header=punt.header, peer=punt.peer, endpoint=self._all_told
+        )
 
     def resume(self, punt: Punt) -> None:
         """Let the punted packet go on as if it had not been punted: answers to the workload, the rest by policy."""
         kind = (
             Command.COMMAND_DELIVER if punt.reason == PuntReason.PUNT_DNS_ANSWER else Command.COMMAND_RESUME
         )
-        self._command(kind, packet=punt.packet, header=punt.header, peer=punt.peer)
+        self._command(
+            kind, punt.worker, packet=punt.packet, header=punt.header, peer=punt.peer, endpoint=self._all_told
+        )
 
     def close_flow(self, protocol: int, alias: IPv4Address, port: int) -> None:
         """Forget the flow bound to (protocol, alias, port)."""
-        self._command(Command.COMMAND_RESET, bound=(protocol, alias, port))
+        self._command(Command.COMMAND_RESET, self._crew.owner_of(alias), bound=(protocol, alias, port))
 
     def refuse_new_flows(self, refuse: bool) -> None:
         """Drop first packets (draining), or take them again."""
-        self._command(Command.COMMAND_DRAIN, value=int(refuse))
+        for number in range(len(self._workers)):
+            self._command(Command.COMMAND_DRAIN, number, value=int(refuse))
 
     def exchange_rules(self, rules: RuleSet) -> asyncio.Future[None]:
         """Decide by a new rule set; live flows are decided again at their next packet.
 
         Returns:
-            Done once the worker decides by it; a ZccError when the worker can not be told.
+            Done once every worker decides by it; a ZccError when one can not be told.
         """
         loop = self._loop
         done: asyncio.Future[None] = loop.create_future()
 
-        def exchange() -> None:
-            self._worker.admission.exchange_rules(rules)
-            with contextlib.suppress(RuntimeError):     # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_finish, done)
+        left = set(range(len(self._workers)))
 
-        if not self._exchange(exchange):
-            done.set_exception(ZccError("the worker takes no commands; is it alive? try again, or restart the connector"))
+        def exchange(number: int) -> None:
+            self._workers[number].admission.exchange_rules(rules)
+            with contextlib.suppress(RuntimeError):     # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_finish, done, left, number)
+
+        for number in tuple(left):
+            if not self._exchange(functools.partial(exchange, number), number) and not done.done():
+                done.set_exception(ZccError("a worker takes no commands; is it alive? try again, or restart the connector"))
         return done
 
     def attach_tunnel(self, place: int, session: Session, sock_fd: int, mtu: int) -> None:
@@ -303,18 +255,27 @@ class Datapath:
         """Seal a Geneve packet in the session of a place as it is and send it."""
         self._command(Command.COMMAND_TUNNEL_CONTROL, slot=place, packet=packet)
 
-    def _command(self, kind: Command, **fields: object) -> None:
-        if not command(self._worker.commands, kind, **fields):  # type: ignore[arg-type]
-            log.warning("command ring is full: %s is lost", kind.name)
+    def _command(self, kind: Command, worker: int = 0, **fields: object) -> bool:
+        if command(self._workers[worker].commands, kind, **fields):  # type: ignore[arg-type]
+            return True
+        log.warning("command ring is full: %s is lost", kind.name)
+        return False
 
-    def _exchange(self, call: Callable[[], None]) -> bool:
+    def _command_all(self, kind: Command, **fields: object) -> None:
+        """Tell every worker; what is queued after it leaves when all of them have heard it."""
+        self._told += 1
+        told = [self._command(kind, number, endpoint=self._told, **fields) for number in range(len(self._workers))]
+        if all(told):       # else some would be waited for in vain
+            self._all_told = self._told
+
+    def _exchange(self, call: Callable[[], None], worker: int = 0) -> bool:
         def guarded() -> None:
             try:
                 call()
             except Exception:       # it would end the worker's thread
                 log.exception("an exchange failed")
 
-        if self._worker.exchange(guarded):
+        if self._workers[worker].exchange(guarded):
             return True
         log.warning("command ring is full: an exchange is lost")
         return False
@@ -331,8 +292,8 @@ class Datapath:
 
         The worker goes on meanwhile, so a flow that begins or ends just then may be there or not.
         """
-        entries = self._worker.admission.flows.entries_view
-        return np.asarray(entries[(entries["used"] != 0) & (entries["rule"] >= 0)])
+        tables = [worker.admission.flows.entries_view for worker in self._workers]
+        return np.concatenate([entries[(entries["used"] != 0) & (entries["rule"] >= 0)] for entries in tables])
 
     def live_destinations(self) -> list[IPv4Address]:
         """Return the synthetic addresses that live ZPA flows go to, each once; any thread, as live_flows."""
@@ -343,15 +304,18 @@ class Datapath:
         return [IPv4Address(int(number)) for number in numbers]
 
     def counters(self) -> Counters:
-        """Read the worker's counters. Each number is one word, so a torn read is impossible; together they are no snapshot."""
-        raw = self._worker.counters()
+        """Add up the workers' counters. Each number is one word, so a torn read is impossible; together they are no snapshot.
+
+        The heartbeat is that of the worker whose last turn is longest ago.
+        """
+        raw = _sum([worker.counters() for worker in self._workers])
         return Counters(
             packets=_named(METHODS, raw["packets"]),
             bytes=_named(METHODS, raw["bytes"]),
             drops=_named(_DROPS, raw["drops"]),
             punts=_named(_PUNTS, raw["events"]),
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost(),
-                        "words": self._words.lost},
+                        "words": sum(ring.lost for ring in self._crew.words)},
             flows=raw["flows"],
             flows_opened=raw["opened"],
             dns_answered=raw["dns_answered"],
@@ -359,11 +323,12 @@ class Datapath:
             heartbeat_ns=raw["heartbeat_ns"],
             refusals=_named(_REFUSALS, raw["refusals"]) | {"untold": raw["untold"]},
             cut=raw["cut"],
+            handed_over=raw["drops"][DropReason.DROP_SHARD_MOVED],
         )
 
     def _lost(self) -> int:
-        if self._worker.geneve.fileno() >= 0:      # once it is closed the last reading stands
-            self._receive_lost = self._worker.geneve.lost()
+        if all(worker.geneve.fileno() >= 0 for worker in self._workers):      # once they are closed the last reading stands
+            self._receive_lost = sum(worker.geneve.lost() for worker in self._workers)
         return self._receive_lost
 
     def _track(self, punt: Punt) -> None:
@@ -384,9 +349,21 @@ def _hand_over(handler: Callable[[Punt], None], punt: Punt) -> None:
         log.exception("the handler of %s failed", _PUNTS[punt.reason])
 
 
-def _finish(done: asyncio.Future[None]) -> None:
-    if not done.done():
+def _finish(done: asyncio.Future[None], left: set[int], number: int) -> None:
+    left.discard(number)
+    if not left and not done.done():
         done.set_result(None)
+
+
+def _sum(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what workers have counted, numbers and lists of numbers."""
+    total = dict(counts[0])
+    for one in counts[1:]:
+        for name, value in one.items():
+            is_list = isinstance(value, list)
+            total[name] = [a + b for a, b in zip(total[name], value, strict=True)] if is_list else total[name] + value
+    total["heartbeat_ns"] = min(one["heartbeat_ns"] for one in counts)
+    return total
 
 
 def _named(names: dict[int, str], values: Iterable[int]) -> dict[str, int]:

@@ -18,14 +18,15 @@ __all__ = ["Events"]
 class Events:
     """Translates events of one worker."""
 
-    def __init__(self, aliases: IPv4Address, egress: Sequence[IPv4Address | IPv6Address]) -> None:
+    def __init__(self, aliases: IPv4Address, egress: Sequence[IPv4Address | IPv6Address], worker: int = 0) -> None:
         """Remember what numbers stand for.
 
         Args:
             aliases: the first of the workloads' inside the kernel.
             egress: the addresses that DIRECT flows leave with.
+            worker: its number.
         """
-        self._base, self._addresses = aliases, tuple(egress)
+        self._base, self._addresses, self._worker = aliases, tuple(egress), worker
 
     def punt(self, event: Event) -> Punt:
         """Return an event as its subscriber takes it."""
@@ -42,6 +43,7 @@ class Events:
             slot,
             None if event.flow is None else self._record(event.flow),
             event.value,
+            self._worker,
         )
 
     def _record(self, flow: Flow) -> FlowRecord:

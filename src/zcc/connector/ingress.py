@@ -7,6 +7,7 @@ Journey: the data path opens its port here once, when the connector starts. What
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Callable
@@ -16,24 +17,42 @@ from fastpath.packetring import PacketRing
 from fastpath.xsk import XskPort
 from zcc.connector.settings import IoSettings
 
-__all__ = ["open_ingress"]
+__all__ = ["open_ingress", "open_ports"]
 
 log = logging.getLogger(__name__)
 
-Maker = Callable[[str, int, int, IoSettings], GenevePort]
+Ports = list[GenevePort]
+Maker = Callable[[str, int, int, IoSettings, int], Ports]
 
 
-def _xdp(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
+def _xdp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> Ports:
     in_kernel = flows if io.kernel_flows else 0
-    return XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel)
+    made: list[XskPort] = []
+    with contextlib.ExitStack() as undo:
+        for worker in range(workers):
+            one = XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel,
+                          worker=worker, workers=workers, first=made[0] if made else None)
+            made.append(undo.enter_context(one))
+        undo.pop_all()
+    return list(made)
 
 
-def _packet(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
-    return PacketRing(address, port)
+def _packet(address: str, port: int, flows: int, io: IoSettings, workers: int) -> Ports:
+    made: list[PacketRing] = []
+    with contextlib.ExitStack() as undo:
+        for _ in range(workers):
+            made.append(undo.enter_context(PacketRing(address, port, fanout=made[0].fanout if made else 0, workers=workers)))
+        undo.pop_all()
+    return list(made)
 
 
-def _udp(address: str, port: int, flows: int, io: IoSettings) -> GenevePort:
-    return GeneveSocket(address, port, buffer_bytes=io.buffer)
+def _udp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> Ports:
+    with contextlib.ExitStack() as undo:
+        made: Ports = [
+            undo.enter_context(GeneveSocket(address, port, buffer_bytes=io.buffer, workers=workers)) for _ in range(workers)
+        ]
+        undo.pop_all()
+    return made
 
 
 WAYS: dict[str, Maker] = {"xdp": _xdp, "packet": _packet, "udp": _udp}      # the best first
@@ -47,14 +66,22 @@ MEANINGS = {
     errno.EOPNOTSUPP: "the kernel or the driver does not offer it",
     errno.EAFNOSUPPORT: "this kernel is built without it",
     errno.EINVAL: "this kernel or driver is too old for it",
+    errno.ERANGE: "the interface needs a queue a worker: ethtool -L, or fewer workers",
 }
 
 
 def open_ingress(io: IoSettings, address: str, port: int, flows: int = 65_536) -> GenevePort:
-    """Open the port by the way that the settings name; auto: by the best that works, and say so in the log.
+    """Open the port of a worker that is the only one; see open_ports."""
+    (made,) = open_ports(io, address, port, flows, 1)
+    return made
+
+
+def open_ports(io: IoSettings, address: str, port: int, flows: int, workers: int) -> Ports:
+    """Open a port for each worker by the way that the settings name; auto: by the best that works, and say so in the log.
 
     Args:
         flows: what the flow table holds; so many the kernel may carry, if the settings let it.
+        workers: how many; the kernel gives each its own packets where it can.
     Raises:
         OSError: not by that way, or by none.
     """
@@ -62,27 +89,30 @@ def open_ingress(io: IoSettings, address: str, port: int, flows: int = 65_536) -
     refused: list[str] = []
     for way in ways:
         try:
-            made = WAYS[way](address, port, flows, io)
+            made = WAYS[way](address, port, flows, io, workers)
         except OSError as error:
             refused.append(f"{way}: {_reason(error)}")
             if way == ways[-1]:
                 raise
             continue
-        log.info("packets of %s port %d come by %s%s", address, port, _described(way, made), _why(refused))
+        shared = f" to {workers} workers" if workers > 1 else ""
+        log.info("packets of %s port %d come by %s%s%s", address, port, _described(way, made), shared, _why(refused))
         if io.kernel_flows and way != "xdp":
             log.warning("io.kernel_flows has no effect: only xdp has a program in the kernel")
         return made
     raise AssertionError("there is always a last way")
 
 
-def _described(way: str, made: GenevePort) -> str:
-    if isinstance(made, XskPort):
-        carried = "" if made.flows is None else ", decided flows in the kernel"
-        return f"xdp ({made.mode}, {len(made.queues)} queues{carried})"
-    if isinstance(made, PacketRing):
-        return f"packet (rings on {made.interface})"
-    if isinstance(made, GeneveSocket):
-        return f"{way} (receive buffer {made.buffer_bytes} bytes)"
+def _described(way: str, made: Ports) -> str:
+    first = made[0]
+    if isinstance(first, XskPort):
+        carried = "" if first.flows is None else ", decided flows in the kernel"
+        queues = sum(len(one.queues) for one in made if isinstance(one, XskPort))
+        return f"xdp ({first.mode}, {queues} queues{carried})"
+    if isinstance(first, PacketRing):
+        return f"packet (rings on {first.interface})"
+    if isinstance(first, GeneveSocket):
+        return f"{way} (receive buffer {first.buffer_bytes} bytes)"
     return way
 
 

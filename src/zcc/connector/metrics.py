@@ -53,6 +53,9 @@ class ConnectorCollector(Collector):
         )
         yield _counter("zcc_refusals", "Resets and ICMP errors that packets were answered with", "kind", now.refusals)
         yield CounterMetricFamily("zcc_cut", "Packets too large for their way out, sent in fragments", value=now.cut)
+        yield CounterMetricFamily(
+            "zcc_handed_over", "Packets that the kernel gave to another worker than their own", value=now.handed_over
+        )
         for service, read in self._services.items():
             yield _counter(f"zcc_{service}_events", f"Events of the {service} service", "event", read())
         for name, number in self._gauges.items():

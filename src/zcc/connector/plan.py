@@ -5,12 +5,13 @@ Journey: settings and rulebook → here → Datapath. It opens nothing.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, DnsListen
 from zcc.connector.rulebook import Rulebook
-from zcc.connector.settings import ConnectorSettings, IngressSettings, IoSettings
+from zcc.connector.settings import WORKERS_MAX, ConnectorSettings, IngressSettings, IoSettings
 from zcc.dns.intercept import ONLY_ADDRESSES
 from zcc.errors import ZccError
 
@@ -38,6 +39,7 @@ class Plan:
     zia_mtu: int
     direct_mtu: int
     port_idle: tuple[tuple[int, int, int, float], ...] = ()  # protocol, ports from and to, seconds; a later one wins
+    workers: int = 1
     midstream: str = "adopt"  # what becomes of TCP from the middle of a connection that is not known here
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
@@ -61,6 +63,13 @@ def idle_times(ingress: IngressSettings) -> tuple[dict[str, float], tuple[tuple[
     return idle, tuple(times)
 
 
+def workers_of(settings: ConnectorSettings) -> int:
+    """Return how many threads carry packets: as the file says; auto: one CPU is left for Python."""
+    if settings.workers != "auto":
+        return settings.workers
+    return min(max(1, len(os.sched_getaffinity(0)) - 1), WORKERS_MAX)
+
+
 def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
     """Make the plan of a connector's file.
 
@@ -79,6 +88,7 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
         address=settings.ingress.address,
         port=settings.ingress.port,
         io=settings.io,
+        workers=workers_of(settings),
         endpoints=tuple(
             (endpoint.id, namespaces[endpoint.namespace], rulebook.location_of(endpoint.id))
             for endpoint in settings.endpoints

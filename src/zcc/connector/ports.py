@@ -58,11 +58,12 @@ class Punt:
     slot: int = 255  # tunnel slot; valid iff a tunnel event
     flow: FlowRecord | None = None
     value: int = 0  # too big: the MTU of the way out; words: slot of the flow, its hash in `endpoint`, its base in `location`
+    worker: int = 0  # who has it; what comes of it goes to that one
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the worker has counted since it started; names are complete, zero included."""
+    """What the workers have counted since they started; names are complete, zero included."""
 
     packets: Mapping[str, int]  # by method: ZIA ZPA DIRECT DROP LOCAL
     bytes: Mapping[str, int]  # by method, inner bytes
@@ -73,9 +74,10 @@ class Counters:
     flows_opened: int
     dns_answered: int  # queries for owned names, in the data plane
     dns_unrecorded: int  # of these, more than may be recorded
-    heartbeat_ns: int  # monotonic, of the worker's last turn
+    heartbeat_ns: int  # monotonic, of the last turn of the worker that is longest silent
     refusals: Mapping[str, int]  # told to senders: prohibited, too_big, expired; untold
     cut: int  # packets too large for their way out, sent in fragments
+    handed_over: int = 0  # packets that came to another worker than their own
 
 
 class Place(NamedTuple):

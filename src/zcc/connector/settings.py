@@ -48,6 +48,7 @@ __all__ = [
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 DNS_PORT = 53
 POOL_PREFIX_LONGEST = 29  # as zpa.pool
+WORKERS_MAX = 32  # as fastpath.shard
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -96,7 +97,9 @@ class IoSettings(Settings):
     buffer: int = Field(
         default=1 << 26, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for, each way"
     )
-    core: int | None = Field(default=None, ge=0, le=4095, description="CPU that the worker is bound to")
+    core: Annotated[int, Field(ge=0, le=4095)] | tuple[Annotated[int, Field(ge=0, le=4095)], ...] | None = Field(
+        default=None, description="CPU that the worker is bound to; of several workers a list, one CPU each"
+    )
     kernel_flows: bool = Field(
         default=False, description="xdp: let the program in the kernel carry LOCAL and DROP flows that are decided"
     )
@@ -105,6 +108,13 @@ class IoSettings(Settings):
     @classmethod
     def _from_word(cls, value: object) -> object:
         return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """CPUs that workers are bound to, in their order; none = they are not."""
+        if self.core is None:
+            return ()
+        return (self.core,) if isinstance(self.core, int) else self.core
 
 
 class DirectSettings(Settings):
@@ -161,6 +171,9 @@ class ConnectorSettings(Catalogue):
     endpoints: tuple[Endpoint, ...] = ()
     ingress: IngressSettings
     io: IoSettings = IoSettings()
+    workers: Annotated[int, Field(ge=1, le=WORKERS_MAX)] | Literal["auto"] = Field(
+        default=1, description="threads that carry packets; auto: one for each CPU but one, which is Python's"
+    )
     kernel: DeviceSettings = DeviceSettings()
     zpa: ClientSettings | None = None
     zia: TunnelSettings | None = None
@@ -186,6 +199,7 @@ class ConnectorSettings(Catalogue):
         yield from repeated("namespaces", "id", [namespace.id for namespace in self.namespaces])
         yield from self._listen_problems()
         yield from self._method_problems()
+        yield from self._worker_problems()
         yield from self._network_problems()
 
     def _listen_problems(self) -> Iterator[tuple[Place, str]]:
@@ -215,6 +229,17 @@ class ConnectorSettings(Catalogue):
             for i, gateway in enumerate(self.gateways):
                 if gateway.fail == "open":
                     yield ("gateways", i, "fail"), needs
+
+    def _worker_problems(self) -> Iterator[tuple[Place, str]]:
+        if self.workers == 1:
+            return
+        if self.io.kernel_flows:
+            yield ("io", "kernel_flows"), "the kernel carries flows of one worker only; set workers: 1, or kernel_flows: false"
+        for section in ("zia", "zpa"):
+            if getattr(self, section) is not None:
+                yield ("workers",), f"several workers do not carry {section.upper()} yet; set workers: 1, or no {section}:"
+        if self.workers != "auto" and len(self.io.cores) not in (0, self.workers):
+            yield ("io", "core"), f"{len(self.io.cores)} CPUs for {self.workers} workers; give one each, or none"
 
     def _network_problems(self) -> Iterator[tuple[Place, str]]:
         internal = self.kernel.internal

@@ -68,6 +68,8 @@ def udp4(source, destination, sport, dport, payload=b"hello"):
 class Rig:
     """GWLB's end of the wire, and the data path under test."""
 
+    workers = 1
+
     def __init__(self, loop):
         self.doorway = Doorway(DeviceSettings(device="auto", name="zcc0", mtu=8500, internal=INTERNAL))
         device = self.doorway.open()
@@ -92,6 +94,7 @@ class Rig:
             (ipaddress.ip_address("198.51.100.9"),),
             1400,
             1500,
+            workers=self.workers,
         )
         self.path = Datapath(plan, build_ruleset(compiled, 1))
         self.punts = []
@@ -112,6 +115,12 @@ class Rig:
     def punt(self, reason):
         self.wait(lambda: any(p.reason == reason for p in self.punts))
         return next(p for p in self.punts if p.reason == reason)
+
+
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one-worker", "two-workers"])
+def workers(request):
+    """Every test here is one of one worker, and of two."""
+    Rig.workers = request.param
 
 
 @contextlib.contextmanager
@@ -242,7 +251,7 @@ def test_ipv4_address_in_the_disguise_of_an_ipv6_one_is_not_learned():
     with running() as rig:
         rig.path.learn(1, ipaddress.ip_address(f"::ffff:{APPLICATION}"), rig.names.id_of("evil.example"), 60)
         rig.path.learn(1, ipaddress.ip_address("2001:db8::1"), rig.names.id_of("good.example"), 60)
-        rig.wait(lambda: rig.path._worker.counters()["names"] == 1)
+        rig.wait(lambda: all(worker.counters()["names"] == 1 for worker in rig.path._workers))
 
 
 @isolated
@@ -272,7 +281,7 @@ def test_exchange_that_fails_does_not_end_the_worker():
 def test_data_path_that_was_never_started_can_be_stopped():
     with running() as rig:
         rig.path.stop(rig.loop)
-        plan = dataclasses.replace(rig.path._plan, port=6082)
+        plan = dataclasses.replace(rig.path._crew.plan, port=6082)
         Datapath(plan, build_ruleset(compile_policy(policy(), "group", rig.names), 2)).stop(rig.loop)
 
 
