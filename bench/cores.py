@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 
 import numpy as np
-from fastpath.memoryport import MemoryPort
-from fastpath.shard import Shard, shards
 
 from bench.chain import POLICY, SEED
 from bench.harness import Case
@@ -34,9 +32,11 @@ from fastpath.alias import AliasTable
 from fastpath.batch import PacketBatch
 from fastpath.endpoint import EndpointMap
 from fastpath.flowtable import FlowTable
+from fastpath.memoryport import MemoryPort
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.ring import Ring
+from fastpath.shard import Shard, shards
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from zcc.connector.ruleset import RuleSet, build_ruleset

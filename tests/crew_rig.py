@@ -3,11 +3,10 @@
 import select
 from typing import Any
 
-from fastpath.shard import shards
-
 from fastpath import gwlb
 from fastpath.action import Action
 from fastpath.packetio import GeneveSocket
+from fastpath.shard import shards
 from worker_rig import INTERNAL, SERVICE, WorkerRig
 
 WORKERS = 2

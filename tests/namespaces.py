@@ -54,10 +54,11 @@ def inside(namespace: int) -> Iterator[None]:
         os.close(before)
 
 
-def link(name: str, addresses: list[str], other: int, other_name: str, other_addresses: list[str]) -> None:
+def link(name: str, addresses: list[str], other: int, other_name: str, other_addresses: list[str], queues: int = 1) -> None:
     """Join this namespace and another by a veth pair with addresses, both ends up."""
+    many = {"num_rx_queues": queues, "num_tx_queues": queues}
     with IPRoute() as ip:
-        ip.link("add", ifname=name, kind="veth", peer={"ifname": other_name, "net_ns_fd": other})
+        ip.link("add", ifname=name, kind="veth", **many, peer={"ifname": other_name, "net_ns_fd": other, **many})
         _set_up(ip, name, addresses)
     with inside(other), IPRoute() as ip:
         _set_up(ip, other_name, other_addresses)

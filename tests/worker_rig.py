@@ -11,7 +11,6 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from fastpath.shard import Shard
 from pyroute2 import IPRoute
 
 from dtls_pair import contexts, pair
@@ -29,6 +28,7 @@ from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, GenevePort, GeneveSocket, UdpSocket
 from fastpath.ring import Ring
+from fastpath.shard import Shard
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort

@@ -10,7 +10,12 @@ from fastpath.watch import Watch
 @final
 class Ingress:
     def __new__(
-        cls, endpoints: EndpointMap, admission: Admission, egress: Egress, watch: Watch | None = None, shard: Shard | None = None
+        cls,
+        endpoints: EndpointMap,
+        admission: Admission,
+        egress: Egress,
+        watch: Watch | None = None,
+        shard: Shard | None = None,
     ) -> Ingress: ...
     @property
     def endpoints(self) -> EndpointMap: ...

@@ -8,7 +8,12 @@ from fastpath.packetio import GenevePort
 @final
 class MemoryPort(GenevePort):
     def __new__(
-        cls, frames: Sequence[ReadableBuffer], address: str = "127.0.0.1", port: int = 6081, *, peers: Sequence[int] | None = None
+        cls,
+        frames: Sequence[ReadableBuffer],
+        address: str = "127.0.0.1",
+        port: int = 6081,
+        *,
+        peers: Sequence[int] | None = None,
     ) -> MemoryPort: ...
     @property
     def count(self) -> int: ...

@@ -17,14 +17,18 @@ cdef class Returns:
     # What waits on a tunnel, by way of b.
     cdef void from_tunnel(self, int slot, Columns* b) noexcept nogil
     cdef void take_device(self, Columns* b, bint mine) noexcept nogil
-    cdef void take_tunnel(self, int slot, Columns* b) noexcept nogil
+    # What another worker has handed over of an edge's packets.
+    cdef void from_edges(self, Columns* b) noexcept nogil
+    cdef void release(self, int slot, Columns* b) noexcept nogil
+    cdef void take_tunnel(self, int slot, Columns* b, bint mine) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef int32_t from_kernel_inside(self, Columns* b, int i) noexcept nogil
     cdef void for_workload(self, Columns* b, int i, int32_t index) noexcept nogil
     cdef int32_t to_binding(self, Columns* b, int i) noexcept nogil
     cdef void restore(self, Columns* b, int i, int32_t index) noexcept nogil
     cdef void error_from_kernel(self, Columns* b, int i, bint inside, Quote* quote) noexcept nogil
-    cdef void from_edge(self, Columns* b, int i) noexcept nogil
-    cdef void error_from_edge(self, Columns* b, int i, Quote* quote) noexcept nogil
+    cdef void from_edge(self, Columns* b, int i, bint mine) noexcept nogil
+    cdef bint error_from_edge(self, Columns* b, int i, Quote* quote) noexcept nogil
+    cdef bint move(self, Columns* b, int i, int number, bint mine) noexcept nogil
     cdef bint is_flow(self, int32_t index, uint64_t flow_hash) noexcept nogil
     cdef bint answers(self, Columns* b, int32_t index, uint8_t direction) noexcept nogil

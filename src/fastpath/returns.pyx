@@ -28,6 +28,7 @@ from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
 from fastpath.quote cimport Quote, quote_of
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE
 from fastpath.shard cimport Shard
+from fastpath.tunnels cimport TUNNEL_NONE
 from fastpath.wire cimport load_be32
 
 cdef enum:
@@ -185,16 +186,23 @@ cdef class Returns:
         for _ in range(BURSTS):
             if self.admission.tunnels.slots[slot].fd < 0 or self.admission.tunnels.recv(slot, b, &closed) == 0:
                 return
-            self.take_tunnel(slot, b)
-            while self.admission.fragments.ready and self.admission.fragments.release(b, ORIGIN_EDGE):
-                self.take_tunnel(slot, b)
+            self.take_tunnel(slot, b, False)
+            self.release(slot, b)
             if closed:
                 reset(b, 1)
                 b.inner_length[0] = b.geneve_length[0] = 0
                 self.admission.punt(PUNT_TUNNEL_CLOSED, b, 0, 0, NULL, slot)
                 self.admission.tunnels.detach(slot)
 
-    cdef void take_tunnel(self, int slot, Columns* b) noexcept nogil:
+    cdef void from_edges(self, Columns* b) noexcept nogil:
+        self.take_tunnel(TUNNEL_NONE, b, True)
+        self.release(TUNNEL_NONE, b)
+
+    cdef void release(self, int slot, Columns* b) noexcept nogil:
+        while self.admission.fragments.ready and self.admission.fragments.release(b, ORIGIN_EDGE):
+            self.take_tunnel(slot, b, True)
+
+    cdef void take_tunnel(self, int slot, Columns* b, bint mine) noexcept nogil:
         cdef int i
         decode_geneve(b)
         self.egress.begin()
@@ -207,11 +215,11 @@ cdef class Returns:
                 self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
                 continue
             if parse_row(b, i) == DROP_NONE:
-                self.from_edge(b, i)
+                self.from_edge(b, i, mine)
         self.egress.flush(b)
 
-    cdef void from_edge(self, Columns* b, int i) noexcept nogil:
-        """A packet that an internet edge sends: an answer to a flow that goes by ZIA, or nothing."""
+    cdef void from_edge(self, Columns* b, int i, bint mine) noexcept nogil:
+        """A packet that an internet edge sends: an answer to a flow that goes by ZIA, here or at another worker, or nothing."""
         cdef Quote quote
         cdef uint64_t flow_hash
         cdef int32_t index = -1
@@ -225,16 +233,21 @@ cdef class Returns:
             if number < 0:
                 return
         if b.fragment[i] == FRAGMENT_LATER:
+            if self.shard is not None and self.shard.follow_fragment(self.admission.fragments, number, b, i, ORIGIN_EDGE):
+                return
             self.admission.fragments.follow(number, &index, &flow_hash, &b.direction[i])
             index = index if self.is_flow(index, flow_hash) else -1
             if index >= 0:
                 b.protocol[i] = self.admission.flows.entries[index].key.fields.protocol
         elif quote_of(b, i, &quote):
-            self.error_from_edge(b, i, &quote)
+            if not self.error_from_edge(b, i, &quote) and not self.move(b, i, number, mine):
+                drop(b, i, DROP_ICMP_UNMATCHED)
             return
         else:
             self.admission.key_row(b, i)
             index = current_flow(self.admission, b, i)
+            if not self.answers(b, index, b.direction[i]) and self.move(b, i, number, mine):
+                return
         if not self.answers(b, index, b.direction[i]):
             drop(b, i, DROP_TUNNEL_FLOW_UNKNOWN)
             index = -1
@@ -245,13 +258,20 @@ cdef class Returns:
                                                        self.admission.plan.zia_mtu))
             self.egress.deliver(b, i, index)
 
+    cdef bint move(self, Columns* b, int i, int number, bint mine) noexcept nogil:
+        """To the worker that has its flow, where this one has not: an edge knows a connector by its newest session."""
+        return self.shard is not None and not mine and self.shard.move_edge_row(self.admission.fragments, number, b, i)
+
     cdef bint answers(self, Columns* b, int32_t index, uint8_t direction) noexcept nogil:
         """Whether a packet of this direction is one that an internet edge may send of the flow."""
         cdef FlowEntry* entry = &self.admission.flows.entries[index]
         return index >= 0 and entry.action == ACTION_ZIA and direction != entry.initiator
 
-    cdef void error_from_edge(self, Columns* b, int i, Quote* quote) noexcept nogil:
-        """An ICMP error about a packet that has gone by ZIA; the edge has put the workload's address and port back."""
+    cdef bint error_from_edge(self, Columns* b, int i, Quote* quote) noexcept nogil:
+        """An ICMP error about a packet that has gone by ZIA; the edge has put the workload's address and port back.
+
+        False: it is of no flow here.
+        """
         cdef FlowKey key
         cdef uint8_t direction
         cdef int32_t index
@@ -259,6 +279,6 @@ cdef class Returns:
              quote.destination, quote.destination_port)
         index = self.admission.flows.find(&key, hash_key(&key, &self.admission.secret))
         if not self.answers(b, index, 1 - direction) or memcmp(quote.source, b.destination + 16 * i, 16) != 0:
-            drop(b, i, DROP_ICMP_UNMATCHED)
-        else:
-            self.egress.deliver_error(b, i, index, quote)
+            return False
+        self.egress.deliver_error(b, i, index, quote)
+        return True

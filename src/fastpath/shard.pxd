@@ -34,6 +34,10 @@ cdef class Shard:
     # Row i, a fragment that stands in `fragments` under `number` and belongs here only because it is one: 1 = it was handed to
     # the worker that its first fragment's ports name.
     cdef bint move_fragment(self, FragmentTable fragments, int number, Columns* b, int i, uint8_t origin) noexcept nogil
+    # The same for a later fragment alone.
+    cdef bint follow_fragment(self, FragmentTable fragments, int number, Columns* b, int i, uint8_t origin) noexcept nogil
+    # Row i from an internet edge, parsed, of no flow here; `number`, if it is a first fragment: handed over (1), or nobody's (0).
+    cdef bint move_edge_row(self, FragmentTable fragments, int number, Columns* b, int i) noexcept nogil
     # Wake those who were handed something since the last call.
     cdef void wake(self) noexcept nogil
     # Make rows of what another worker has handed over, as they were received, all of one Origin; how many.

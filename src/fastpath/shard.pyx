@@ -3,6 +3,7 @@
     both ends of a packet, addresses and ports ─▶ one number, the same both ways ─▶ worker
     a fragment: addresses alone ─▶ worker A ─ first fragment's ports ─▶ worker B, the later ones after it
     an ICMP error: by the packet that it speaks of
+    from an internet edge: where it comes; if its flow is not there, as one from the workload
     from the kernel: by the port or the alias that it is sent to; each worker gives out its own
 
 Journey: between packet.parse and flowkey.build, and between the device and the flow. The kernel steers by the same numbers where
@@ -15,13 +16,13 @@ One object a worker, for its thread; made together by `shards`.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpath.action cimport *
 from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer, ip, ipv4, mapped, several, writable_int32
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
-from fastpath.fragments cimport ORIGIN_KERNEL, ORIGIN_WORKLOAD, FragmentTable
+from fastpath.fragments cimport ORIGIN_EDGE, ORIGIN_KERNEL, ORIGIN_WORKLOAD, FragmentTable
 from fastpath.memory cimport give_pages, load_word, store_word, take_pages
 from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP
 from fastpath.quote cimport Quote, quote_of
@@ -170,19 +171,33 @@ cdef class Shard:
         return True
 
     cdef bint move_fragment(self, FragmentTable fragments, int number, Columns* b, int i, uint8_t origin) noexcept nogil:
+        cdef int owner
+        if b.fragment[i] == FRAGMENT_LATER:
+            return self.follow_fragment(fragments, number, b, i, origin)
+        owner = self._kernel_owner(b, i, True) if origin == ORIGIN_KERNEL else self._owner(b, i, True)
+        if owner == self.number:
+            return False
+        fragments.settle(number, owner, 0, ELSEWHERE, DROP_NONE)
+        self._give(owner, b, i, origin)
+        return True
+
+    cdef bint follow_fragment(self, FragmentTable fragments, int number, Columns* b, int i, uint8_t origin) noexcept nogil:
         cdef int32_t owner
         cdef uint64_t flow_hash
         cdef uint8_t direction
-        if b.fragment[i] == FRAGMENT_FIRST:
-            owner = self._kernel_owner(b, i, True) if origin == ORIGIN_KERNEL else self._owner(b, i, True)
-            if owner == self.number:
-                return False
-            fragments.settle(number, owner, 0, ELSEWHERE, DROP_NONE)
-        elif fragments.datagrams[number].direction == ELSEWHERE:
-            fragments.follow(number, &owner, &flow_hash, &direction)
-        else:
+        if fragments.datagrams[number].direction != ELSEWHERE:
             return False
+        fragments.follow(number, &owner, &flow_hash, &direction)
         self._give(owner, b, i, origin)
+        return True
+
+    cdef bint move_edge_row(self, FragmentTable fragments, int number, Columns* b, int i) noexcept nogil:
+        cdef int owner = self._owner(b, i, True)
+        if owner == self.number:
+            return False
+        if b.fragment[i] == FRAGMENT_FIRST:
+            fragments.settle(number, owner, 0, ELSEWHERE, DROP_NONE)
+        self._give(owner, b, i, ORIGIN_EDGE)
         return True
 
     cdef void _give(self, int owner, Columns* b, int i, uint8_t origin) noexcept nogil:
@@ -262,13 +277,16 @@ def shards(count, *, ring_bytes=1 << 20, ports=(1024, 65535), aliases=(0, 1 << 1
         ValueError: a number out of range; fewer ports or aliases than workers.
     """
     cdef int n = <int> integer(count, "count", 1, SHARDS_MAX)
+    cdef int64_t size = integer(ring_bytes, "ring_bytes", 4096, 1 << 30)
+    if size & (size - 1):
+        raise ValueError(f"ring_bytes must be a power of two, not {ring_bytes}")
     low, high = [integer(port, "ports", 1, SHORT_MAX) for port in several(ports, "ports", "(low, high)", 2)]
     first, many = several(aliases, "aliases", "(first, how many)", 2)
     many = integer(many, "aliases: how many", n, WORD_MAX)
     if high - low + 1 < n:
         raise ValueError(f"ports must be one a worker at least, low first, not {ports!r}")
     told = Told()
-    rings = [[Ring(ring_bytes) if to != of else None for to in range(n)] for of in range(n)]
+    rings = [[Ring(size) if to != of else None for to in range(n)] for of in range(n)]
     return [Shard(number, told, rings, (low, high), (ipv4(first, "aliases: first"), many)) for number in range(n)]
 
 

@@ -25,7 +25,7 @@ from fastpath.counters cimport credit
 from fastpath.egress cimport Egress, add
 from fastpath.endpoint cimport EndpointMap
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
-from fastpath.fragments cimport ORIGIN_WORKLOAD
+from fastpath.fragments cimport ORIGIN_KERNEL, ORIGIN_WORKLOAD
 from fastpath.ingress cimport Ingress
 from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport *
@@ -212,6 +212,8 @@ cdef class Worker:
             for slot in range(TUNNEL_PLACES):
                 if self.admission.tunnels.slots[slot].fd >= 0:
                     self.returns.from_tunnel(slot, b)
+            if self.shard is not None:
+                self.shard.wake()
             if self.listens:
                 self.listener.turn(b)
         self.admission.expire()
@@ -343,8 +345,10 @@ cdef class Worker:
                 taken += 1
                 if origin == ORIGIN_WORKLOAD:
                     self.from_geneve(b, False, True)
-                else:
+                elif origin == ORIGIN_KERNEL:
                     self.returns.from_device(b, True)
+                else:
+                    self.returns.from_edges(b)
             if taken == BURSTS:
                 (<Ring> self.shard.back[other]).notify()
 

@@ -3,12 +3,12 @@
 ELSEWHERE says which functions are not here, and why.
 """
 
-from argument_calls import formats, products, tables
+from argument_calls import crew, formats, products, tables
 from argument_calls.call import Call, T, model_of, module_of
 
 __all__ = ["CALLS", "ELSEWHERE", "PARTS", "Call", "model_of", "module_of"]
 
-PARTS = formats, tables, products     # each adds its calls
+PARTS = formats, tables, products, crew     # each adds its calls
 CALLS = T.calls
 
 _ROOT = "opens what needs rights: tried in namespaces by test_packetio, test_gateway_ports, test_kernel_flows"
@@ -28,5 +28,5 @@ ELSEWHERE = {
     "ingress.Ingress.walk_batch": _PARTS, "ingress.Ingress.place_batch": _PARTS, "ingress.Ingress.decide_batch": _PARTS,
     "ruletables.RuleTables": "made by RuleSet of what it has checked", "tunnels.Tunnels.attach": _PARTS,
     "worker.Worker": _PARTS, "worker.Worker.listen": _PARTS, "worker.Worker.step": _PARTS, "worker.Worker.exchange": _PARTS,
-    "pools.Pools": "test_pools",
+    "pools.Pools": "test_pools", "shard.Shard": "made by shards of what it has checked",
 }

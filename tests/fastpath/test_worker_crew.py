@@ -18,11 +18,12 @@ from fastpath.action import Action, PuntReason
 from fastpath.message import Command, command
 from inner_packets import WORKLOAD, WORKLOAD6, echo, pieces, read, udp
 from isolation import isolated
-from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, REMOTE6, RULES
+from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, REMOTE6, RULES, tunnelled
 
 from .test_worker_alone import HELD_S, LOAD, hold_interpreter
 
 FLOWS = 12
+ANYWHERE = "192.0.2.1"
 STEERED = pytest.mark.parametrize("steered", [True, False], ids=["steered", "unsteered"])
 
 
@@ -118,6 +119,40 @@ def test_errors_that_workloads_and_routers_send_meet_the_flow_they_speak_of(stee
         rig.from_workload(error)
         assert [frame[40:] for frame in rig.first.to_workload()] == [packet, error]
     assert sum(one.flows.size for one in rig.rigs) == FLOWS      # no error has made one of its own
+
+
+@STEERED
+@isolated
+def test_answers_of_an_internet_edge_find_their_flow_also_by_another_workers_session(steered):
+    rig = CrewRig(steered=steered)
+    for one in rig.rigs:
+        one.attach(0)
+        one.edit([{"name": "web", "method": "ZIA"}])
+    for k in range(FLOWS):
+        packet = udp(WORKLOAD, ANYWHERE, 4000 + k, 9)
+        rig.from_workload(packet)
+        (worker,) = [n for n, one in enumerate(rig.rigs) if one.to_edge()]
+        answer = udp(ANYWHERE, WORKLOAD, 9, 4000 + k, bytes(range(150)))
+        parts = pieces(bytes(IP(answer[:4] + (300 + k).to_bytes(2) + answer[6:])))
+        error = bytes(IP(src="192.0.2.254", dst=WORKLOAD) / ICMP(type=11) / Raw(packet))
+        for by in (worker, 1 - worker):
+            sent = [answer, error, *(parts if k % 2 else parts[::-1])] if by == worker else [answer, error]
+            for frame in sent:
+                rig.rigs[by].edge_sends(rig.rigs[by].edges[0].seal(tunnelled(frame)))
+                assert select.select([rig.rigs[by].ours[0]], [], [], 5)[0]
+                rig.step()
+            got = [frame[40:] for frame in rig.first.to_workload()]
+            assert len(got) == len(sent) and got[:2] == [answer, error]
+        other = pieces(bytes(IP(answer[:4] + (400 + k).to_bytes(2) + answer[6:])))
+        for frame in other[::-1]:
+            rig.rigs[1 - worker].edge_sends(rig.rigs[1 - worker].edges[0].seal(tunnelled(frame)))
+        rig.step()
+        assert sorted(IP(frame[40:]).frag for frame in rig.first.to_workload()) == [0, 8, 16]
+    stray = udp(ANYWHERE, WORKLOAD, 9, 9)
+    rig.rigs[0].edge_sends(rig.rigs[0].edges[0].seal(tunnelled(stray)))
+    rig.step()
+    drops = rig.drops()
+    assert drops.pop("shard_moved") > 0 and drops == {"tunnel_flow_unknown": 1}
 
 
 @isolated

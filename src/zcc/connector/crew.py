@@ -16,8 +16,6 @@ import secrets
 import threading
 from ipaddress import IPv4Address
 
-from fastpath.shard import Shard, shards
-
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.classify import RuleSet
@@ -31,6 +29,7 @@ from fastpath.owned import OwnedNames
 from fastpath.packetio import Device, GenevePort, UdpSocket
 from fastpath.portidle import PortIdle
 from fastpath.ring import Ring
+from fastpath.shard import Shard, shards
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort

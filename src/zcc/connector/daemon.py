@@ -48,6 +48,7 @@ from zcc.connector.sharing import Sharing
 from zcc.connector.status import Status
 from zcc.connector.stray import Stray
 from zcc.connector.teaching import Teacher
+from zcc.connector.tunnels import Tunnels
 from zcc.dns.intercept import Interceptor
 from zcc.doorway import Doorway
 from zcc.errors import ZccError
@@ -262,17 +263,20 @@ class Connector:
 
     def _join_internet(self) -> None:
         settings = self.settings
-        self.tunnels: TunnelClient | None = None
+        self.tunnels: Tunnels | None = None
         if settings.zia is not None:
-            self.tunnels = TunnelClient(
-                settings.zia,
-                dtls_client(settings.identity),
-                lambda der: self.check.verify(der, "internet-edge"),
-                self.datapath,
-                self.datapath.session,
-                report=self.logs.tunnel,
-                clock=self.clock,
-            )
+            self.tunnels = Tunnels([
+                TunnelClient(
+                    settings.zia,
+                    dtls_client(settings.identity),
+                    lambda der: self.check.verify(der, "internet-edge"),
+                    worker,
+                    worker.session,
+                    report=self.logs.tunnel,
+                    clock=self.clock,
+                )
+                for worker in self.datapath.by_worker()
+            ])
             self.edits.steer = self.tunnels.steer
             self.tunnels.steer(routes_of(settings, self.rulebook.gateways))
             self._tasks.append(asyncio.create_task(self.tunnels.run(), name="internet edges"))
@@ -288,8 +292,8 @@ class Connector:
         }
         if self.tunnels is not None:
             tunnels = self.tunnels
-            handlers["tunnel_control"] = lambda punt: tunnels.on_control(punt.slot, punt.packet)
-            handlers["tunnel_closed"] = lambda punt: tunnels.on_closed(punt.slot)
+            handlers["tunnel_control"] = lambda punt: tunnels.on_control(punt.worker, punt.slot, punt.packet)
+            handlers["tunnel_closed"] = lambda punt: tunnels.on_closed(punt.worker, punt.slot)
         for reason, handler in handlers.items():
             self.datapath.subscribe(reason, handler)
 

@@ -5,8 +5,11 @@ every worker must know is told to all, an answer goes to the worker that asked. 
 Punts and go to whoever subscribed to their reason. It decides nothing.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
+import copy
 import functools
 import logging
 import time
@@ -65,6 +68,15 @@ class Datapath:
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
         self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
+
+    def by_worker(self) -> list[Datapath]:
+        """Return one for each worker that speaks to that one alone: what a worker has for itself are its tunnels."""
+        made = []
+        for worker, tunnels in zip(self._workers, self._crew.tunnels, strict=True):
+            one = copy.copy(self)
+            one._workers, one._tunnels = [worker], tunnels
+            made.append(one)
+        return made
 
     @property
     def dns_fd(self) -> int:

@@ -231,15 +231,14 @@ class ConnectorSettings(Catalogue):
                     yield ("gateways", i, "fail"), needs
 
     def _worker_problems(self) -> Iterator[tuple[Place, str]]:
+        if self.workers != "auto" and len(self.io.cores) not in (0, self.workers):
+            yield ("io", "core"), f"{len(self.io.cores)} CPUs for {self.workers} workers; give one each, or none"
         if self.workers == 1:
             return
         if self.io.kernel_flows:
             yield ("io", "kernel_flows"), "the kernel carries flows of one worker only; set workers: 1, or kernel_flows: false"
-        for section in ("zia", "zpa"):
-            if getattr(self, section) is not None:
-                yield ("workers",), f"several workers do not carry {section.upper()} yet; set workers: 1, or no {section}:"
-        if self.workers != "auto" and len(self.io.cores) not in (0, self.workers):
-            yield ("io", "core"), f"{len(self.io.cores)} CPUs for {self.workers} workers; give one each, or none"
+        if self.zia is not None:
+            yield ("workers",), "several workers do not carry ZIA yet; set workers: 1, or leave out zia:"
 
     def _network_problems(self) -> Iterator[tuple[Place, str]]:
         internal = self.kernel.internal

@@ -11,7 +11,7 @@ from typing import Any
 from zcc.connector.datapath import Datapath
 from zcc.connector.edits import Edits
 from zcc.connector.settings import ConnectorSettings
-from zcc.itunnel.client import TunnelClient
+from zcc.connector.tunnels import Tunnels
 from zcc.mtunnel.client import EdgeClient
 
 __all__ = ["Status"]
@@ -24,7 +24,7 @@ class Status:
         tunnels, edge: None = the file has no such section.
     """
 
-    def __init__(self, edits: Edits, datapath: Datapath, tunnels: TunnelClient | None, edge: EdgeClient | None) -> None:
+    def __init__(self, edits: Edits, datapath: Datapath, tunnels: Tunnels | None, edge: EdgeClient | None) -> None:
         self._edits, self._datapath, self._tunnels, self._edge = edits, datapath, tunnels, edge
 
     async def tell(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,13 +48,13 @@ def _private(edge: EdgeClient) -> dict[str, Any]:
             "reason": edge.last_error}
 
 
-def _edges(tunnels: TunnelClient) -> list[dict[str, Any]]:
+def _edges(tunnels: Tunnels) -> list[dict[str, Any]]:
     return [{"name": one.name, "address": one.address, "state": one.state, "rtt_ms": one.rtt_ms, "reason": one.reason,
              "transport": one.transport, "path_mtu": one.path_mtu, "inner_mtu": one.inner_mtu, "path_state": one.path_state,
              "renewals": one.renewals} for one in tunnels.status()]
 
 
-def _gateways(tunnels: TunnelClient, settings: ConnectorSettings) -> list[dict[str, Any]]:
+def _gateways(tunnels: Tunnels, settings: ConnectorSettings) -> list[dict[str, Any]]:
     """Those that rules name; "" is the one of rules that name none."""
     told = []
     for name, edges in tunnels.gateways().items():

@@ -13,7 +13,7 @@ from fastpath.packetio import GeneveSocket
 from fastpath.packetring import PacketRing
 from isolation import isolated
 from zcc import privileges
-from zcc.connector.ingress import open_ingress
+from zcc.connector.ingress import open_ingress, open_ports
 from zcc.connector.settings import IoSettings
 
 ADDRESS = "10.1.0.1"
@@ -117,3 +117,38 @@ def test_capabilities_given_up_are_gone_and_an_open_port_works_on() -> None:
         assert before & ~privileges.held() == before & (1 << privileges.CAP_BPF | 1 << privileges.CAP_NET_RAW)
         with pytest.raises(PermissionError):
             GeneveSocket(ADDRESS, 6082)
+
+
+@isolated
+def test_each_of_several_workers_gets_a_port_by_the_best_way_that_has_one_for_all() -> None:
+    cable()
+    heard = Heard()
+    ports = open_ports(IoSettings(), ADDRESS, 6081, 64, 2)
+    assert [type(port) for port in ports] == [PacketRing, PacketRing]
+    assert "by packet (rings on g0) to 2 workers; not by xdp: " in heard.lines[-1]
+    if os.geteuid() == 0:
+        assert "a queue a worker" in heard.lines[-1]
+        with pytest.raises(OSError, match="too few queues for 2 workers"):
+            open_ports(IoSettings(kind="xdp"), ADDRESS, 6082, 64, 2)
+    for port in ports:
+        port.close()
+    ports = open_ports(IoSettings(kind="udp"), ADDRESS, 6081, 64, 3)
+    assert [type(port) for port in ports] == [GeneveSocket] * 3
+    with pytest.raises(OSError, match="in use"):
+        open_ports(IoSettings(kind="udp"), ADDRESS, 6081, 64, 1)
+    for port in ports:
+        port.close()
+
+
+@isolated
+def test_workers_share_the_queues_of_an_interface() -> None:
+    if os.geteuid() != 0:
+        return      # AF_XDP wants rights that a user namespace does not give
+    other = namespaces.another()
+    namespaces.link("g0", [f"{ADDRESS}/24"], other, "g1", ["10.1.0.2/24"], queues=3)
+    heard = Heard()
+    ports = open_ports(IoSettings(kind="xdp"), ADDRESS, 6081, 64, 2)
+    assert [[queue.queue for queue in port.queues] for port in ports] == [[0, 2], [1]]
+    assert "3 queues) to 2 workers" in heard.lines[-1]
+    for port in ports:
+        port.close()

@@ -123,3 +123,30 @@ def test_a_gateway_that_opens_needs_a_way_out():
     gateways = [{"name": "g", "primary": "ie-1", "fail": "open"}]
     found = problems({**edited("direct", value=None), "rules": [], "gateways": gateways})
     assert "needs the section direct" in found["gateways", 0, "fail"]
+
+
+def crewed(workers, **parts):
+    """The good file without ZIA, with several workers."""
+    settings = {**edited("zia", value=None), "workers": workers, **parts}
+    return settings
+
+
+def test_workers_are_a_number_or_auto_and_cpus_are_one_each():
+    assert ConnectorSettings.model_validate(GOOD).workers == 1
+    for workers in (2, "auto"):
+        assert ConnectorSettings.model_validate(crewed(workers)).workers == workers
+    assert ConnectorSettings.model_validate(crewed(2, io={"core": [0, 1]})).io.cores == (0, 1)
+    assert ConnectorSettings.model_validate(crewed(1, io={"core": 3})).io.cores == (3,)
+    for wrong in (0, 33, "many", -1):
+        assert any(place[0] == "workers" for place in problems(crewed(wrong)))
+
+
+@pytest.mark.parametrize(("settings", "place", "words"), [
+    (crewed(2, io={"kernel_flows": True}), ("io", "kernel_flows"), "of one worker only"),
+    (crewed("auto", io={"kernel_flows": True}), ("io", "kernel_flows"), "of one worker only"),
+    (crewed(2, io={"core": [1]}), ("io", "core"), "1 CPUs for 2 workers"),
+    (crewed(1, io={"core": [0, 1]}), ("io", "core"), "2 CPUs for 1 workers"),
+    ({**GOOD, "workers": 2}, ("workers",), "do not carry ZIA yet"),
+], ids=["kernel-flows", "kernel-flows-auto", "cpus", "cpus-of-one", "zia"])
+def test_what_several_workers_can_not_do_is_refused(settings, place, words):
+    assert words in problems(settings)[place]
