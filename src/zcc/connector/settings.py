@@ -233,12 +233,8 @@ class ConnectorSettings(Catalogue):
     def _worker_problems(self) -> Iterator[tuple[Place, str]]:
         if self.workers != "auto" and len(self.io.cores) not in (0, self.workers):
             yield ("io", "core"), f"{len(self.io.cores)} CPUs for {self.workers} workers; give one each, or none"
-        if self.workers == 1:
-            return
-        if self.io.kernel_flows:
+        if self.workers != 1 and self.io.kernel_flows:
             yield ("io", "kernel_flows"), "the kernel carries flows of one worker only; set workers: 1, or kernel_flows: false"
-        if self.zia is not None:
-            yield ("workers",), "several workers do not carry ZIA yet; set workers: 1, or leave out zia:"
 
     def _network_problems(self) -> Iterator[tuple[Place, str]]:
         internal = self.kernel.internal

@@ -104,6 +104,7 @@ def _connector(name: str) -> Yaml:
         ],
         "ingress": {"address": plan.CONNECTOR[name], "port": 6081, "flows": 262144, "idle": _IDLE},
         "kernel": {"device": "auto", "name": "zcc0", "mtu": 8500, "internal": "198.18.0.0/16"},
+        "workers": 1 if name == next(iter(plan.CONNECTOR)) else 2,      # both ways of composing one are shown
         "zpa": {"edges": [f"{plan.PRIVATE_EDGE}:443"], "pool": POOL},
         "zia": {
             "edges": [

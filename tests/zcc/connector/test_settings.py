@@ -126,9 +126,8 @@ def test_a_gateway_that_opens_needs_a_way_out():
 
 
 def crewed(workers, **parts):
-    """The good file without ZIA, with several workers."""
-    settings = {**edited("zia", value=None), "workers": workers, **parts}
-    return settings
+    """The good file, with several workers."""
+    return {**GOOD, "workers": workers, **parts}
 
 
 def test_workers_are_a_number_or_auto_and_cpus_are_one_each():
@@ -146,7 +145,6 @@ def test_workers_are_a_number_or_auto_and_cpus_are_one_each():
     (crewed("auto", io={"kernel_flows": True}), ("io", "kernel_flows"), "of one worker only"),
     (crewed(2, io={"core": [1]}), ("io", "core"), "1 CPUs for 2 workers"),
     (crewed(1, io={"core": [0, 1]}), ("io", "core"), "2 CPUs for 1 workers"),
-    ({**GOOD, "workers": 2}, ("workers",), "do not carry ZIA yet"),
-], ids=["kernel-flows", "kernel-flows-auto", "cpus", "cpus-of-one", "zia"])
+], ids=["kernel-flows", "kernel-flows-auto", "cpus", "cpus-of-one"])
 def test_what_several_workers_can_not_do_is_refused(settings, place, words):
     assert words in problems(settings)[place]
