@@ -16,7 +16,8 @@ from fastpath.flowslots cimport (FLOW_HEADER_MAX, FLOWS_MAX, JOIN_EVERY, LISTS, 
 from fastpath.memory cimport join_pages, prefetch
 
 cdef enum:
-    LOOK_UP_CHUNK = 64       # rows whose memory is fetched together
+    LOOK_UP_CHUNK = 512      # rows of a look-up whose second candidates are fetched together
+    LOOK_AHEAD = 16          # rows of a look-up between the fetch of a line and its use
     AHEAD = 12               # rows whose memory is fetched before it is their turn
     TURN_BITS = 30           # see same_turn
     TCP_FLAG_FIN = 0x01
@@ -70,30 +71,35 @@ cdef inline int look_up(const Flows* flows, const uint8_t* keys, const uint64_t*
 
 cdef inline int look_up_chunk(const Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out,
                               int n) noexcept nogil:
-    """Passes over all rows, so that their cache misses overlap: buckets, then candidates, then comparison."""
+    """One row's bucket, an earlier row's candidate, the comparison of one before that: as a line comes, another is asked for.
+
+    So the processor has about as many lines on their way as it can keep track of, and at no time more, or none. The few rows
+    that need a second candidate or bucket come last, together.
+    """
     cdef Bucket* at[LOOK_UP_CHUNK]
     cdef uint16_t mask[LOOK_UP_CHUNK]
-    cdef uint8_t rows[LOOK_UP_CHUNK]
+    cdef uint16_t rows[LOOK_UP_CHUNK]
     cdef Buckets index = flows.index            # copies, which what is written here can not change
     cdef const FlowEntry* entries = flows.entries
-    cdef int i, left = 0
-    cdef int32_t slot
-    for i in range(n):
-        at[i] = home_of(&index, hashes[i])
-        prefetch(at[i])
-    for i in range(n):
-        mask[i] = <uint16_t> match12(at[i].tags, tag_of(hashes[i]))
-        slot = at[i].slots[lowest(mask[i] | 0x800)]      # of no meaning where the mask is 0
-        prefetch(&entries[slot])
-        out[i] = slot
-    for i in range(n):
-        rows[left] = <uint8_t> i
-        left += (mask[i] == 0) | (not same_key(&entries[out[i]], keys + 40 * <size_t> i))
+    cdef int i, k, left = 0
+    for i in range(-2 * LOOK_AHEAD, n):
+        k = i + 2 * LOOK_AHEAD
+        if k < n:
+            at[k] = home_of(&index, hashes[k])
+            prefetch(at[k])
+        k = i + LOOK_AHEAD
+        if 0 <= k < n:
+            mask[k] = <uint16_t> match12(at[k].tags, tag_of(hashes[k]))
+            out[k] = at[k].slots[lowest(mask[k] | 0x800)]      # of no meaning where the mask is 0
+            prefetch(&entries[out[k]])
+        if i >= 0:
+            rows[left] = <uint16_t> i
+            left += (mask[i] == 0) | (not same_key(&entries[out[i]], keys + 40 * <size_t> i))
     return look_further(flows, keys, hashes, out, at, mask, rows, left) if left else 0
 
 
 cdef inline int look_further(const Flows* flows, const uint8_t* keys, const uint64_t* hashes, int32_t* out, Bucket** at,
-                             uint16_t* mask, uint8_t* rows, int left) noexcept nogil:
+                             uint16_t* mask, uint16_t* rows, int left) noexcept nogil:
     """Go round with the rows whose first candidate was another flow's, or whose bucket sends them on; returns the misses.
 
     A round takes a row one candidate or one bucket further, so after `rounds` of them it has seen the whole index: a small one
@@ -118,7 +124,7 @@ cdef inline int look_further(const Flows* flows, const uint8_t* keys, const uint
                     continue
                 at[i] = after(&flows.index, at[i])
                 prefetch(at[i])
-            rows[open_rows] = <uint8_t> i
+            rows[open_rows] = <uint16_t> i
             open_rows += 1
         left, open_rows = open_rows, 0
         for k in range(left):
@@ -130,7 +136,7 @@ cdef inline int look_further(const Flows* flows, const uint8_t* keys, const uint
         for k in range(left):
             i = rows[k]
             if mask[i] == 0 or not same_key(&flows.entries[out[i]], keys + 40 * <size_t> i):
-                rows[open_rows] = <uint8_t> i
+                rows[open_rows] = <uint16_t> i
                 open_rows += 1
         left = open_rows
     return misses

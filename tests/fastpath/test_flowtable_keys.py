@@ -31,6 +31,20 @@ def test_keys_in_no_batch_are_found_made_and_removed(impl):
     assert table.remove_flows(out[:0]) == 0 and len(table) == 1
 
 
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 32, 33, 511, 512, 513, 1100])
+@pytest.mark.parametrize("homes", [5, 1 << 32], ids=["crowded", "spread"])
+def test_of_any_number_of_rows_each_finds_its_flow_or_none(impl, rows, homes):
+    table = impl.FlowTable(600)
+    keys, hashes, out = columns(range(1200))
+    hashes = hashes % np.uint64(homes) << np.uint64(32) | hashes >> np.uint64(56)
+    table.insert_keys(keys[:600], hashes[:600], 7, TimeoutClass.TIMEOUT_UDP, out[:600])
+    wanted = np.random.default_rng(rows).integers(0, 1200, rows)
+    expected = np.where(wanted < 600, out[wanted], -1)
+    found = np.full(rows, 9, np.int32)
+    assert table.lookup_keys(keys[wanted], hashes[wanted], found) == (wanted >= 600).sum()
+    assert found.tolist() == expected.tolist()
+
+
 def test_a_full_table_gives_way_to_keys_but_not_to_those_of_the_same_moment(impl):
     table = impl.FlowTable(2)
     keys, hashes, out = columns([1, 2, 3, 4])
