@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zcc.policy.decide import Flow
+from zcc.policy.objects.unnamed import NAMINGS
 
 __all__ = ["Changes", "Tally", "Verdict", "flow_fields"]
 
@@ -124,6 +125,7 @@ def flow_fields(flow: Flow | dict[str, Any]) -> dict[str, Any]:
 def said(flow: Flow | dict[str, Any]) -> str:
     """Return a flow in one line."""
     values = flow_fields(flow)
-    named = f" ({values['name']})" if "name" in values else ""
+    known = ", ".join(values[key] for key in ("name", "naming") if key in values and values[key] != NAMINGS[0])
+    named = f" ({known})" if known else ""
     place = "".join(f", {values[key]}" for key in ("namespace", "location") if key in values)
     return f"{values['source']} → {values['destination']}{named} {values['service']}{place}"

@@ -20,7 +20,7 @@ from zcc.policy.places import Places
 from zcc.policy.resolve import clauses_of_rule
 from zcc.policy.watched import is_watched
 
-__all__ = ["HEARD", "Midway", "Outcome", "midway", "takes_over"]
+__all__ = ["HEARD", "SAID", "Midway", "Outcome", "midway", "takes_over"]
 
 HEARD = frozenset({Method.ZIA, Method.DIRECT, Method.LOCAL})  # what is dropped never speaks, a synthetic address has its name
 SAID = NAMINGS[1:]  # all but DNS
@@ -42,6 +42,10 @@ class Midway:
 
     first: Decision
     outcome: Outcome
+
+    def then(self, now: Decision) -> Rule:
+        """Return the rule that the flow is under once it has said its name."""
+        return now.rule if self.outcome in (Outcome.CUT, Outcome.TAKEN_OVER) else self.first.rule
 
     def words(self, flow: Flow, now: Decision) -> str:
         """Say it, after what decides once the name is known."""

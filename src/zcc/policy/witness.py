@@ -20,6 +20,7 @@ from zcc.policy.model import Policy
 from zcc.policy.objects.endpoint import Endpoint
 from zcc.policy.places import Places
 from zcc.policy.resolve import clauses_of_rule
+from zcc.policy.watched import WEB, holds, watched_ports
 from zcc.policy.world import World
 
 __all__ = ["witnesses"]
@@ -65,12 +66,14 @@ class _Trial:
     def flows(self, clause: Clause) -> Iterator[Flow]:
         """Flows of one clause; all pairs of values come early, since the longest list turns slowest."""
         where, who = list(_first(self._where(clause))), list(_first(self._who(clause)))
+        heard = watched_ports((clause,)) if clause.unnamed else b""
         to, by = list(_first(self._to(clause))), list(_first(self._by(clause)))
         for (location, endpoint), (source, namespace, at_s), (destination, name), (protocol, port), group in product(
             where, who, to, by, self.groups or (None,)
         ):
             whose = endpoint.namespace if endpoint and namespace is None else namespace
-            if source.version == destination.version:
+            unheard = clause.unnamed and not (port and protocol in (TCP, UDP) and holds(heard, protocol, port))
+            if source.version == destination.version and not unheard:
                 naming = min(clause.unnamed) if clause.unnamed else None
                 yield Flow(source, destination, protocol, port, name, whose, location, group, endpoint, at_s, naming)
 
@@ -117,6 +120,9 @@ class _Trial:
                 yield from ((self.policy.pool[1], _name(domain)) for domain in application.domains)
 
     def _by(self, clause: Clause) -> Iterator[tuple[int, int | None]]:
+        if clause.unnamed and clause.services is None:
+            yield from ((protocol, reach.ports[0]) for reach in WEB for protocol in reach.protocols or () if reach.ports)
+            return
         for reach in clause.services if clause.services is not None else (Reach(),):
             protocols = sorted(reach.protocols) if reach.protocols is not None else None
             if reach.ports is None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zcc.policy.compare import said
 from zcc.policy.decide import decide
 from zcc.policy.diff import diff, moved
 from zcc.policy.dns_rule import DnsRule
@@ -129,3 +130,15 @@ def test_an_application_that_is_new_changes_what_its_names_are_answered():
     any_rule = [DnsRule(name="all", action="ZPA")]
     (change,) = list(diff(before, after, dns=(any_rule, any_rule)).queries.ordered())
     assert (change[0].method, change[1].method) == ("ALLOW", "ZPA")
+
+
+@pytest.mark.parametrize(("services", "ports"), [
+    ([], {"tcp/80", "tcp/443", "tcp/8080", "udp/443"}), (["tcp/8443"], {"tcp/8443"}), (["icmp"], set()),
+], ids=["web", "its own", "nobody speaks"])
+def test_a_rule_about_causes_is_tried_where_flows_are_heard(services, ports):
+    rule = {"name": "hiding", "method": "DROP", "unnamed": ["ech"], "services": services}
+    _, _, found = edited(lambda base: base | {"rules": [rule, *base["rules"]]})
+    examples = [example for (_, after), changes in found.effect.changes.items() if after.rule == "hiding"
+                for example in changes.examples]  # fmt: skip
+    assert {example.service for example in examples} <= ports and bool(examples) is bool(ports)
+    assert all(example.naming == "ech" and "(ech)" in said(example) for example in examples)

@@ -69,3 +69,42 @@ def test_what_is_no_session_record_is_counted(line, skipped):
     recorded = Recorded(Decider(CANDIDATE))
     assert list(recorded.changes([line])) == []
     assert dict(recorded.skipped) == ({skipped: 1} if skipped else {})
+
+
+SAYING = Policy.model_validate({"locations": ["l1"], "rules": [
+    {"name": "no-evil", "method": "DROP", "destinations": ["evil.example"]},
+    {"name": "updates", "method": "DIRECT", "destinations": ["updates.example"]},
+]})  # fmt: skip
+ZIA = {"fwdtypename": "ZIA", "rdrrulename": "Default Forwarding Rule", "clt_dst_name_from": "sni"}
+BEFORE = RECORD | ZIA | {"clt_dst_name": "evil.example"}
+AFTER = BEFORE | {"fwdtypename": "DROP", "rdrrulename": "no-evil"}
+
+
+def test_a_policy_changes_nothing_of_its_own_log_of_flows_that_said_their_names():
+    stays, taught = RECORD | ZIA, RECORD | {"clt_dst_name_from": "sni"}
+    for current in (None, Decider(SAYING)):
+        recorded = Recorded(Decider(SAYING), current)
+        assert list(recorded.changes(lines(BEFORE, stays, AFTER, taught))) == []
+        assert recorded.tally.looked_at == 4
+
+
+def test_flows_that_a_candidate_would_cut_by_what_they_say_are_told():
+    without = SAYING.model_copy(update={"rules": SAYING.rules[1:]})
+    recorded = Recorded(Decider(SAYING))
+    other = BEFORE | {"clt_src_port": 40001}
+    [change] = recorded.changes(lines(BEFORE, AFTER, other))
+    assert (change["clt_src_port"], change["after"]["rule"], recorded.tally.looked_at) == (40001, "no-evil", 3)
+    for current in (None, Decider(SAYING)):
+        [change] = Recorded(Decider(without), current).changes(lines(BEFORE, AFTER))
+        assert (change["before"]["method"], change["after"]["method"]) == ("DROP", "ZIA")
+    [change] = Recorded(Decider(SAYING), Decider(without)).changes(lines(other))
+    assert (change["before"]["method"], change["after"]["method"]) == ("ZIA", "DROP")
+
+
+def test_a_name_that_others_said_of_the_address_is_compared_as_such():
+    elsewhere = SAYING.model_copy(update={"rules": SAYING.rules[:1]})
+    taught = RECORD | {"clt_dst_name_from": "sni"}
+    for current in (None, Decider(SAYING)):
+        [change] = Recorded(Decider(elsewhere), current).changes(lines(taught))
+        assert (change["before"]["method"], change["after"]["method"]) == ("DIRECT", "ZIA")
+    assert list(Recorded(Decider(elsewhere)).changes(lines(RECORD | ZIA))) == []
