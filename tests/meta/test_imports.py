@@ -167,6 +167,7 @@ DOORWAYS_TO_FASTPATH = {
     "connector/replay.py": "the same data plane over a capture",
     "connector/arrival.py": "decodes a capture as the data plane does",
     "connector/capture_names.py": "the data plane's names of addresses, over a capture",
+    "connector/followers.py": "fragments and ICMP errors of a capture, by the data plane's tables",
     "connector/listening.py": "what the data plane watches, over a capture",
     "connector/preview.py": "the live flows, decided by a candidate's bitmaps",
     "internet_edge/datapath.py": "the edge's data plane",

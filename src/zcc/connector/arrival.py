@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
@@ -73,6 +73,7 @@ class Counts:
     not_ip: int = 0
     outside: int = 0
     echoes: int = 0
+    errors: int = 0
     link_types: Counter[int] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[int] = field(default_factory=Counter)
@@ -112,6 +113,20 @@ class Arrivals:
         place = self._load(data, frame.missing)
         if place is not None:
             self.batch.namespace[0] = place.namespace
+        return place
+
+    def again(self, *, plain: bool, outgoing: bool) -> Place | None:
+        """Take row 0 as a frame that has been taken before: what `start` and `length` say, from Geneve or IP on."""
+        batch = self.batch
+        self.is_cut = False  # a fragment is not read
+        place = self._plain if plain else self._decapsulated()
+        if place is not None:
+            packet.parse_batch(batch)
+            place = replace(place, outgoing=outgoing)
+        if place is None or batch.reason[0]:
+            self.drop(DropReason(batch.reason[0]))
+            return None
+        batch.namespace[0] = place.namespace
         return place
 
     # ---- row 0 ----
@@ -203,6 +218,15 @@ class Arrivals:
         end = int(batch.inner_start[0]) + int(batch.inner_length[0])
         length = int.from_bytes(batch.data[0, begin - 4 : begin - 2].tobytes(), "big") - UDP_BYTES
         batch.start[0], batch.length[0] = begin, max(0, min(length, end - begin))
+        place = self._decapsulated()
+        if place is not None:
+            packet.parse_batch(batch)
+            place = replace(place, outgoing=self._sent_by_connector(*ends))
+        return place
+
+    def _decapsulated(self) -> Place | None:
+        """Make the inner packet that of row 0, and tell its place by its endpoint."""
+        batch = self.batch
         geneve.decode_batch(batch)
         gwlb.decode_batch(batch)
         if batch.reason[0]:
@@ -212,8 +236,7 @@ class Arrivals:
             self.counts.endpoints[int(batch.endpoint[0])] += 1
             batch.reason[0] = DropReason.DROP_GWLB_ENDPOINT_UNKNOWN
             return None
-        packet.parse_batch(batch)
-        return Place(*found, outgoing=self._sent_by_connector(*ends))
+        return Place(*found)
 
     def _sent_by_connector(self, source: bytes, destination: bytes) -> bool:
         """Which end of the outer pair is the connector: the ingress address, else who was sent to first."""

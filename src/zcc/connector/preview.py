@@ -53,6 +53,8 @@ def preview(entries: Entries, current: Side, candidate: Side, labels: Labels, no
     """
     tally = Tally(looked_at=len(entries))
     before, after = (_decided(side.native, entries, now_ns) for side in (current, candidate))
+    # A flow that said its name midway may still be under the rule it began with, which an edit then ends.
+    before = np.where(entries["generation"] == current.native.generation, entries["rule"], before)
     nbytes = entries["bytes"].sum(axis=1)
     pairs, where, counts = np.unique(np.stack([before, after], axis=1), axis=0, return_inverse=True, return_counts=True)
     for number, (old, new) in enumerate(pairs.tolist()):

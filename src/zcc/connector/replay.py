@@ -25,14 +25,17 @@ from fastpath import flowkey, gwlb
 from fastpath.action import DropReason, Fragment
 from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowTable, TimeoutClass
+from fastpath.portidle import PortIdle
 from zcc.clock import NS_PER_S
 from zcc.connector import replayed
 from zcc.connector.arrival import Arrivals, Place, mapped
 from zcc.connector.capture import Frame, read_frames
 from zcc.connector.capture_names import CaptureNames, naming_of, number_of
+from zcc.connector.followers import Followers
 from zcc.connector.listening import Listening
 from zcc.connector.overheard import Overheard
 from zcc.connector.packets import ACK, SYN
+from zcc.connector.plan import idle_times
 from zcc.connector.ports import TCP, UDP, FlowRecord
 from zcc.connector.replayed import DNS_HERE, Before, ReplayedFlow, Summary
 from zcc.connector.rulebook import Rulebook
@@ -48,6 +51,7 @@ from zcc.policy.world import World
 __all__ = ["Replay", "run"]
 
 DNS_PORT = 53
+ICMP = (1, 58)
 WELL_KNOWN = 1024  # ports below are servers'
 SEED = bytes(range(32))  # in the open: nothing but the time this command takes could be attacked by aiming at it
 CAUSES_FROM = NAMINGS.index("ech")
@@ -108,11 +112,11 @@ class Replay:
         self._arrivals = Arrivals(settings, self._rulebook.location_of)
         self._pools = settings.pool_networks
         self._batch, self._told_ns = self._arrivals.batch, time.monotonic_ns()
-        idle = settings.ingress.idle
-        self._table = FlowTable(settings.ingress.flows, {
-            TimeoutClass[f"TIMEOUT_{name.upper()}"]: getattr(idle, name).total_seconds() for name in type(idle).model_fields
-        })
+        idle, of_ports = idle_times(settings.ingress)
+        self._table = FlowTable(settings.ingress.flows, {TimeoutClass[f"TIMEOUT_{name.upper()}"]: idle[name] for name in idle})
+        self._port_idle, self._adopts = PortIdle(settings.ingress.flows, of_ports), settings.ingress.midstream == "adopt"
         self._names, self._secret = CaptureNames(self._clock, SEED), flowkey.Secret(SEED)
+        self._followers = Followers(self._arrivals, self._table, self._secret, self._clock, SEED)
         self._overheard = Overheard(settings, self._rulebook, self._names.learn, self._clock, world)
         self._listening = Listening(settings, self._rulebook, self._overheard.teacher, self._names, self._clock, self._named)
         self._again = PacketBatch(1, 256)
@@ -128,19 +132,21 @@ class Replay:
         place = self._arrivals.take(frame)
         self._clock.now_ns = max(self._clock.now_ns, frame.time_ns)
         self._listening.expire()
+        self._orphaned(self._followers.lost())
         if place is not None:
-            flowkey.build_batch(self._batch, self._secret)
-            self._expire()
-            self._follow(place)
+            self._walk(place)
+            while (place := self._followers.released()) is not None:
+                self._walk(place)
 
     def finish(self) -> tuple[list[ReplayedFlow], Summary]:
         """End all flows and return them by their first packet."""
+        self._orphaned(self._followers.lost(all_that_wait=True))
         for index in list(self._live):
             self._end(index)
         counts, flows = self._arrivals.counts, sorted(self._ended, key=lambda flow: flow.started_ns)
         summary = Summary(
             flows=len(flows), packets=sum(sum(flow.packets) for flow in flows), bytes=sum(sum(flow.bytes) for flow in flows),
-            frames=counts.frames, not_ip=counts.not_ip, outside=counts.outside, echoes=counts.echoes,
+            frames=counts.frames, not_ip=counts.not_ip, outside=counts.outside, echoes=counts.echoes, errors=counts.errors,
             dns_answered_here=self._overheard.answered_here, dns=self._overheard.tally(), link_types=dict(counts.link_types),
             drops=dict(counts.drops.most_common()), namings=self._listening.counts, cut_short=self._listening.cut_short,
             changed=sum(flow.before is not None for flow in flows),
@@ -148,10 +154,56 @@ class Replay:
         )  # fmt: skip
         return flows, summary
 
+    # ---- packets ----
+
+    def _walk(self, place: Place) -> None:
+        """Send row 0 to its flow: its own, or that of its first fragment, or that of the packet it quotes."""
+        batch, followers = self._batch, self._followers
+        flowkey.build_batch(batch, self._secret)
+        self._expire()
+        if batch.fragment[0] == Fragment.FRAGMENT_NONE:
+            if not self._is_error(place):
+                self._follow(place)
+            return
+        number = followers.enter(place)
+        if number is None:
+            return
+        if batch.fragment[0] == Fragment.FRAGMENT_FIRST:
+            followers.settle(number, self._follow(place))
+            return
+        index = followers.flow_of(number)
+        if index < 0:
+            self._orphaned(1)
+        else:
+            batch.entry[0] = index
+            self._count(index, place)
+
+    def _orphaned(self, number: int) -> None:
+        for _ in range(number):
+            self._arrivals.drop(DropReason.DROP_FRAGMENT_ORPHAN)
+
+    def _is_error(self, place: Place) -> bool:
+        """Whether row 0 is an ICMP error about a flow, which is counted then; as fastpath.ingress has it."""
+        batch, counts = self._batch, self._arrivals.counts
+        about = self._followers.quoted() if batch.protocol[0] in ICMP else None
+        if about is None:
+            return False
+        index, by_beginner, sender = about
+        local = self._live[index].flow.method == Method.LOCAL
+        # What goes out through a translation is answered on the other side of it: no such error comes from a workload.
+        strange = not (local or place.plain or place.outgoing) and by_beginner
+        if strange or batch.destination[0].tobytes() != sender:
+            self._arrivals.drop(DropReason.DROP_ICMP_UNMATCHED)
+        elif place.outgoing and local:
+            counts.echoes += 1
+        else:
+            counts.errors += 1
+        return True
+
     # ---- flows ----
 
-    def _follow(self, place: Place) -> None:
-        """Find or make the flow of row 0, and count the packet in it."""
+    def _follow(self, place: Place) -> int:
+        """Find or make the flow of row 0, and count the packet in it; return its number, or minus why it has none."""
         batch, table, arrivals = self._batch, self._table, self._arrivals
         table.lookup_batch(batch)
         index = int(batch.entry[0])
@@ -163,11 +215,17 @@ class Replay:
         if index < 0:
             index = self._admit(place, forwarded)
             if index < 0:
-                arrivals.drop(DropReason.DROP_FLOW_TABLE_FULL)
-                return
+                arrivals.drop(DropReason(-index))
+                return index
         live = self._live[index]
         if forwarded and live.flow.method == DNS_HERE and batch.protocol[0] == UDP and batch.destination_port[0] == DNS_PORT:
             self._decide_first(live)
+        self._count(index, place)
+        return index
+
+    def _count(self, index: int, place: Place) -> None:
+        """Count row 0 in its flow, hear what it says, and tell if it is dropped."""
+        batch, table, arrivals, live = self._batch, self._table, self._arrivals, self._live[index]
         if place.outgoing and live.flow.method == Method.LOCAL:
             arrivals.counts.echoes += 1
             return
@@ -183,7 +241,7 @@ class Replay:
 
     def _reason(self, flow: ReplayedFlow) -> DropReason:
         """What the data plane calls it, when it drops a packet of a flow by policy."""
-        if self._rulebook.compiled.rules[flow.rule_index].reject:
+        if flow.rule_index >= 0 and self._rulebook.compiled.rules[flow.rule_index].reject:
             return DropReason.DROP_REJECTED
         pooled = flow.before is None and any(flow.destination in network for network in self._pools)
         return DropReason.DROP_POLICY_STRAY if pooled else DropReason.DROP_POLICY
@@ -193,12 +251,15 @@ class Replay:
         return bool(closing and self._batch.tcp_flags[0] & (SYN | ACK) == SYN)
 
     def _admit(self, place: Place, forwarded: bool) -> int:
-        """Make a flow for row 0, decided with whoever began it as its source; -1: no flow gives way."""
+        """Make a flow for row 0, decided with whoever began it as its source; or return minus the reason why not."""
         batch, table = self._batch, self._table
+        begins = batch.protocol[0] != TCP or batch.tcp_flags[0] & (SYN | ACK) == SYN
+        if not (begins or self._adopts or place.outgoing):
+            return -DropReason.DROP_MIDSTREAM
         if len(table) == table.capacity:
             oldest = table.oldest_one()
             if oldest < 0:
-                return -1
+                return -DropReason.DROP_FLOW_TABLE_FULL
             self._end(oldest)
             table.remove_one(oldest)
         answers = self._is_answer(place)
@@ -212,11 +273,14 @@ class Replay:
             rule="" if forwarded else self._overheard.rule,
         )  # fmt: skip
         live = _Live(flow, place)
-        if forwarded and not over_tcp:
+        if batch.protocol[0] == UDP and batch.destination_port[0] == DNS_PORT and batch.fragment[0] != Fragment.FRAGMENT_NONE:
+            live.flow = replace(flow, method=str(Method.DROP))  # its server would read a query that nobody has read here
+        elif forwarded and not over_tcp:
             self._decide_first(live)
         table.insert_misses(batch, self._clock.now_ns)
         index = int(batch.entry[0])
         self._live[index] = live
+        self._port_idle.enter_one(table, index, flow.protocol, flow.destination_port, self._clock.now_ns)
         self._listening.begin(index, self._arrivals, live.flow.method, turned=answers)
         if answers:
             self._arrivals.turn_round()
@@ -240,8 +304,15 @@ class Replay:
                           live.place.location, started_ns=self._table.get(index)["started_ns"], naming=naming_of(live.word))
 
     def _expire(self) -> None:
-        while n := self._table.due_flows(self._clock.now_ns, self._due):
-            for index in self._due[:n].tolist():
+        table, now_ns = self._table, self._clock.now_ns
+        while n := self._port_idle.due_flows(table, now_ns, self._due):
+            self._remove(self._due[:n].tolist())
+        while n := table.due_flows(now_ns, self._due):
+            self._remove(self._due[:n].tolist())
+
+    def _remove(self, indexes: list[int]) -> None:
+        for index in indexes:
+            if index in self._live:  # it may be named twice: see fastpath.portidle
                 self._end(index)
                 self._table.remove_one(index)
 

@@ -90,6 +90,7 @@ class Summary:
     not_ip: int
     outside: int  # plain packets to or from the connector itself
     echoes: int  # LOCAL packets on their way back to GWLB
+    errors: int  # ICMP errors about flows
     dns_answered_here: int
     link_types: dict[int, int] = field(default_factory=dict)  # those not known → frames
     drops: dict[str, int] = field(default_factory=dict)  # reason → packets
@@ -105,6 +106,7 @@ class Summary:
             (self.not_ip, "frames are not IP"),
             (self.outside, "packets are the connector's own, not workloads'"),
             (self.echoes, "LOCAL packets were seen a second time on their way back to GWLB"),
+            (self.errors, "ICMP errors speak of a flow and go its way"),
             (self.dns_answered_here, "DNS queries the connector answers itself"),
             (self.changed, "flows were decided again when their name was read: the first packets went as before (→)"),
             (self.cut_short, "flows may have said a name that the capture, made with a snapshot length, left out"),

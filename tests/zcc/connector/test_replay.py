@@ -256,13 +256,44 @@ def test_plain_packets_beside_geneve_are_flows_of_their_own_but_for_the_connecto
     assert summary["outside"] == 3 and summary["drops"] == {"geneve_version": 1}
 
 
-def test_the_first_fragment_is_decided_by_its_ports_and_the_later_ones_by_their_addresses(tmp_path):
+@pytest.mark.parametrize("order", [1, -1], ids=["first first", "first last"])
+def test_fragments_follow_their_first_in_any_order(tmp_path, order):
     whole = IP(src=CLIENT, dst="10.8.6.5", id=7) / UDP(sport=9, dport=9) / bytes(3000)
-    inside = [geneve(CO1, piece) for piece in whole.fragment(1000)]
-    flows, summary = replayed(tmp_path, [*inside, *(Ether(**MACS) / piece for piece in whole.fragment(1000))])
-    assert [(flow["destination_port"], flow["packets"], flow["rule"]) for flow in flows] == [
-        (9, [2, 0], "east-west"), (0, [2 * len(inside) - 2, 0], "east-west")]  # fmt: skip
-    assert summary["drops"] == {}
+    pieces = whole.fragment(1000)[::order]
+    for packets in ([geneve(CO1, piece) for piece in pieces], [Ether(**MACS) / piece.copy() for piece in pieces]):
+        flows, summary = replayed(tmp_path, packets)
+        assert [(flow["destination_port"], flow["packets"], flow["rule"]) for flow in flows] == [(9, [4, 0], "east-west")]
+        assert summary["drops"] == {}
+
+
+def test_a_fragment_that_comes_twice_is_dropped(tmp_path):
+    pieces = (IP(src=CLIENT, dst="10.8.6.5", id=7) / UDP(sport=9, dport=9) / bytes(3000)).fragment(1000)
+    flows, summary = replayed(tmp_path, [geneve(CO1, piece) for piece in [*pieces[:3], *pieces]])
+    assert flows[0]["packets"] == [4, 0] and summary["drops"] == {"fragment_duplicate": 3}
+
+
+def test_fragments_without_a_first_one_and_queries_in_fragments_are_dropped(tmp_path):
+    lost = (IP(src=CLIENT, dst="10.8.6.5", id=8) / UDP(sport=9, dport=9) / bytes(3000)).fragment(1000)[1:]
+    query = (IP(src=CLIENT, dst=RESOLVER, id=9) / UDP(sport=9, dport=53) / bytes(1200)).fragment(800)
+    flows, summary = replayed(tmp_path, [geneve(CO1, piece) for piece in (*lost, *query)])
+    told = [(flow["destination_port"], flow["method"], flow["rule"], flow["packets"]) for flow in flows]
+    assert told == [(53, "DROP", "", [2, 0])]
+    assert summary["drops"] == {"fragment_orphan": 3, "policy": 2}
+
+
+def test_icmp_errors_are_counted_with_the_flow_that_they_speak_of(tmp_path):
+    local, far = IP(src=CLIENT, dst="10.8.6.5") / UDP(sport=9, dport=9), IP(src=CLIENT, dst="192.0.2.9") / UDP(sport=9, dport=9)
+
+    def error(about, source=None, destination=CLIENT):
+        return IP(src=source or about.dst, dst=destination) / ICMP(type=3, code=3) / about
+
+    flows, summary = replayed(tmp_path, [
+        geneve(CO1, local), geneve(CO1, far), geneve(CO1, error(local)), geneve(CO1, error(local), back=True),
+        geneve(CO1, error(far, "192.0.2.1"), back=True), geneve(CO1, error(far, "10.8.6.6")),
+        geneve(CO1, error(local, destination="10.8.6.9")), geneve(CO1, error(IP(src=CLIENT, dst="10.8.6.7") / UDP())),
+    ])  # fmt: skip
+    assert [(flow["protocol"], flow["packets"]) for flow in flows] == [("udp", [1, 0]), ("udp", [1, 0]), ("icmp", [1, 0])]
+    assert (summary["errors"], summary["echoes"], summary["drops"]) == (2, 1, {"icmp_unmatched": 2})
 
 
 def test_hostile_frames_are_dropped_each_with_its_reason(tmp_path):
