@@ -12,7 +12,7 @@ cdef enum:
     # How wide a group is, chosen by measurement (docs/decisions/0005).
     LEAST_BITS = 4
     SPARE_BITS = 3               # 2^2 links for each route
-    DIRECT_BITS = 5              # up to 2^4, where the group then holds nothing but values
+    DIRECT_LINKS = 96            # at most, where the group then holds nothing but values
     MOST_BITS = 24
     START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
     START_ENOUGH_BITS = 15       # fewer than these
@@ -70,7 +70,7 @@ cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inher
 
 cdef inline bint direct(uint32_t n, int wide) noexcept nogil:
     """Whether a group as wide as the longest of n routes is worth its memory."""
-    return wide <= MOST_BITS and <uint64_t> n << DIRECT_BITS >> wide > 1
+    return wide <= MOST_BITS and <uint64_t> 1 << wide <= <uint64_t> n * DIRECT_LINKS
 
 
 cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:

@@ -167,8 +167,8 @@ cdef extern from *:
         fastpath_enter4(cells, link, ahead, on, at, bits, off);
     }
 
-    /* A step for all, then for all again while many are in groups. */
-    FASTPATH_V3 static inline void fastpath_walk_v3(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
+    /* A step for all, then for all again while many are in groups. Returns whether all have come to a value. */
+    FASTPATH_V3 static inline int fastpath_walk_v3(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
         for (int i = 0; i < 64; i += 4) fastpath_step4(cells, walk->link + i, walk->ahead + i);
         while (1) {
             __m256i any = _mm256_setzero_si256();
@@ -179,9 +179,10 @@ cdef extern from *:
                 any = _mm256_or_si256(any, link);
             }
             leaps = !_mm256_testz_si256(any, _mm256_set1_epi64x((long long) 512 << 32));
+            if (!going && _mm256_testz_si256(any, _mm256_set1_epi64x((long long) 448 << 32))) return 1;
             if (__builtin_popcountll(going) < FASTPATH_MANY) {
                 fastpath_stray(cells, addresses, walk, going);
-                return;
+                return 0;
             }
             for (int i = 0; i < 64; i += 4)
                 if (leaps) fastpath_leap4(cells, addresses + 16 * i, walk->link + i, walk->ahead + i);
@@ -201,7 +202,10 @@ cdef extern from *:
         FastpathLines lines;
         uint64_t leaves = 0, trees = 0, undone = 0;
         fastpath_start64(starts, addresses, &walk);
-        fastpath_walk_v3(cells, addresses, &walk);
+        if (fastpath_walk_v3(cells, addresses, &walk)) {
+            for (int i = 0; i < 64; i += 4) _mm_storeu_si128((__m128i *) (out + i), fastpath_lows4(fastpath_load4(walk.link + i)));
+            return 0;
+        }
         for (int i = 0; i < 64; i += 4) {
             __m256i link = fastpath_load4(walk.link + i), key = _mm256_srli_epi64(fastpath_load4(walk.ahead + i), 34);
             __m256i value = _mm256_cmpeq_epi64(_mm256_and_si256(link, lines4), _mm256_setzero_si256());
@@ -278,15 +282,21 @@ cdef extern from *:
         return found;
     }
 
-    FASTPATH_V4 static inline void fastpath_walk_v4(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
+    FASTPATH_V4 static inline int fastpath_walk_v4(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
         while (1) {
-            uint64_t going = 0, leaps;
-            for (int i = 0; i < 64; i += 8) going |= (uint64_t) fastpath_in_group8(_mm512_load_si512(walk->link + i)) << i;
+            __m512i any = _mm512_setzero_si512();
+            uint64_t going = 0;
+            for (int i = 0; i < 64; i += 8) {
+                __m512i link = _mm512_load_si512(walk->link + i);
+                going |= (uint64_t) fastpath_in_group8(link) << i;
+                any = _mm512_or_si512(any, link);
+            }
+            if (!going && !_mm512_test_epi64_mask(any, FASTPATH_KIND8(448))) return 1;
             if (__builtin_popcountll(going) < FASTPATH_MANY) {
                 fastpath_stray(cells, addresses, walk, going);
-                return;
+                return 0;
             }
-            leaps = fastpath_kinds8(walk->link, 512);
+            __mmask8 leaps = _mm512_test_epi64_mask(any, FASTPATH_KIND8(512));
             for (int i = 0; i < 64; i += 8)
                 if (leaps) fastpath_leap8(cells, addresses + 16 * i, walk->link + i, walk->ahead + i);
                 else fastpath_step8(cells, walk->link + i, walk->ahead + i);
@@ -309,7 +319,11 @@ cdef extern from *:
             fastpath_start8(starts, addresses + 16 * i, walk.link + i, walk.ahead + i);
             fastpath_step8(cells, walk.link + i, walk.ahead + i);
         }
-        fastpath_walk_v4(cells, addresses, &walk);
+        if (fastpath_walk_v4(cells, addresses, &walk)) {
+            for (int i = 0; i < 64; i += 8)
+                _mm256_storeu_si256((__m256i *) (out + i), _mm512_cvtepi64_epi32(_mm512_load_si512(walk.link + i)));
+            return 0;
+        }
         for (int i = 0; i < 64; i += 8) {
             __m512i link = _mm512_load_si512(walk.link + i), key = _mm512_srli_epi64(_mm512_load_si512(walk.ahead + i), 34);
             __mmask8 line = _mm512_test_epi64_mask(link, FASTPATH_KIND8(192));
