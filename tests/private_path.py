@@ -83,7 +83,7 @@ class PrivatePath:
         settings = ClientSettings.model_validate(
             {"edges": [self.edge_address], "backoff_floor": "10ms", "backoff_ceiling": "20ms"})
         return EdgeClient(settings, tls_client(own, ALPN), lambda der: check.verify(der, "private-edge"),
-                          Hello(name=name, group=group, claims=claims), SystemClock())
+                          Hello(name=name, group=group, claims=claims, pools=True), SystemClock())
 
     def request(self, port: int, host: str = "portal.corp.example", protocol: str = "tcp",
                 **source: str) -> OpenRequest:

@@ -113,6 +113,9 @@ lazy(app, "ledger", "zcc.ledger:ledger", "Which name held which synthetic addres
 lazy(app, "pki", "zcc.pki.command:pki", "The tenant's CA: init, issue, revoke, list.")
 
 
+RELOADED = ("connector", "private-edge")  # whose files may be read again while they run
+
+
 def _serve(role: str, config: Path, override: dict[str, Any] | None = None) -> None:
     """Load a role's file, then run its daemon; the file is right before anything else is imported.
 
@@ -125,8 +128,8 @@ def _serve(role: str, config: Path, override: dict[str, Any] | None = None) -> N
     from zcc.serve import serve  # noqa: PLC0415
 
     run = importlib.import_module(f"zcc.{role.replace('-', '_')}.daemon").run
-    if role == "connector":     # the one role whose file may be read again while it runs
-        run = functools.partial(
-            run, reload=lambda: load(config, role, override), parse=lambda data: parse(data, "the file", role)
-        )
+    if role in RELOADED:
+        run = functools.partial(run, reload=lambda: load(config, role, override))
+    if role == "connector":
+        run = functools.partial(run, parse=lambda data: parse(data, "the file", role))
     raise typer.Exit(serve(run, settings, settings.logs))

@@ -36,7 +36,7 @@ SCALARS = {
 }
 
 
-class TooDeep(yaml.MarkedYAMLError):  # type: ignore[misc]
+class TooDeep(yaml.MarkedYAMLError):
     """A node lies deeper than the limit; the composer recurses without one."""
 
 

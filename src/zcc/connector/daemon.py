@@ -211,7 +211,7 @@ class Connector:
         settings = self.settings
         self.edge: EdgeClient | None = None
         if settings.zpa is not None:
-            hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}", claims=True)
+            hello = Hello(name=settings.name, group=settings.group, software=f"zcc/{__version__}", claims=True, pools=True)
             self.edge = EdgeClient(
                 settings.zpa,
                 tls_client(settings.identity, ALPN),

@@ -36,6 +36,8 @@ from zcc.mtunnel.messages import (
     Message,
     Noted,
     OpenRequest,
+    Pools,
+    PoolsOf,
     Resolve,
     Resolved,
     SourceIdentity,
@@ -81,6 +83,8 @@ class EdgeClient:
         )
         self._current: Dialled | None = None
         self._edge: HostPort | None = None
+        self._welcome: Welcome | None = None  # with what the edge has said of its pools since
+        self.on_pools: Callable[[PoolsOf], None] = lambda pools: None  # at every connect, and when they are others
         self.on_learned: Callable[[Learned], None] = lambda learned: None  # what another of the group learned
         self.on_claimed: Callable[[Claimed], None] = lambda claimed: None  # what a flow said at another of the group
         self._requests: dict[int, asyncio.Future[Lease | Tombstone | None]] = {}
@@ -124,7 +128,7 @@ class EdgeClient:
     @property
     def welcome(self) -> Welcome | None:
         """What the connected edge said of itself; None = not connected."""
-        return self._current.welcome if self._current is not None and self.connected else None
+        return self._welcome if self.connected else None
 
     async def resolve(self, namespace: str, name: str, pool: str = DEFAULT_POOL) -> Lease | None:
         """Return the lease of a name in a pool; None = no application of the namespace covers it.
@@ -238,6 +242,8 @@ class EdgeClient:
                 log.warning("%s", error)
                 continue
             self._current, self._edge, self.last_error = dialled, edge, ""
+            self._welcome = dialled.welcome
+            self.on_pools(dialled.welcome)
             self.changed.set()
             log.info("connected to private edge %s (%s)", dialled.welcome.edge, edge)
             return True
@@ -275,22 +281,33 @@ class EdgeClient:
     def _on_message(self, message: Message) -> None:
         match message:
             case Resolved(id=request, lease=lease, former=former, released=released):
-                if (waiter := self._requests.get(request)) is not None and not waiter.done():
-                    waiter.set_result(Tombstone(former, released) if lease is None and former else lease)
+                self._settle(request, Tombstone(former, released) if lease is None and former else lease)
             case Noted(id=request):
-                if (waiter := self._requests.get(request)) is not None and not waiter.done():
-                    waiter.set_result(None)
+                self._settle(request, None)
+            case Failure(id=int(request), code=code, text=text):
+                self._settle(request, Refused(code, text))
+            case Pools():
+                if self._welcome is not None:
+                    self._welcome = self._welcome.model_copy(update=message.model_dump(exclude={"type"}))
+                self.on_pools(message)
             case Learned():
                 self._note(message)
             case Claimed():
                 self.on_claimed(message)
-            case Failure(id=int(request), code=code, text=text):
-                if (waiter := self._requests.get(request)) is not None and not waiter.done():
-                    waiter.set_exception(Refused(code, text))
             case Failure(code=code, text=text):
                 log.warning("private edge %s says %s: %s", self._edge, code, text)
             case _:
                 log.debug("message out of place: %s", type(message).__name__)
+
+    def _settle(self, request: int, answer: Lease | Tombstone | Refused | None) -> None:
+        """Give an answer to who waits for it, if anybody still does."""
+        waiter = self._requests.get(request)
+        if waiter is None or waiter.done():
+            return
+        if isinstance(answer, Refused):
+            waiter.set_exception(answer)
+        else:
+            waiter.set_result(answer)
 
     def _note(self, learned: Learned) -> None:
         """Put a name in force here, then say so; an edge that is gone meanwhile needs no word."""

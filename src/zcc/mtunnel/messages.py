@@ -6,7 +6,7 @@ send and read them. Pure; decode is total: any bytes give a message or BadMessag
 
     agent ─▶ edge   hello                     edge ─▶ agent   welcome | error
     agent ─▶ edge   resolve, who-is (id)      edge ─▶ agent   resolved | error (same id)
-    agent ─▶ edge   in-use
+    agent ─▶ edge   in-use                    edge ─▶ agent   pools
     connector ─▶ edge ─▶ the others of its group   learned (noted comes back), claimed
     app connector ─▶ edge   register, status  edge ─▶ agent   registered | error
 
@@ -39,6 +39,8 @@ __all__ = [
     "Noted",
     "OpenReply",
     "OpenRequest",
+    "Pools",
+    "PoolsOf",
     "Register",
     "Registered",
     "Resolve",
@@ -57,6 +59,7 @@ LENGTH_BYTES = 4
 # A hello with a few hundred namespaces is some 10 KiB; nothing else comes near.
 MESSAGE_LIMIT = 64 * 1024
 IN_USE_LIMIT = 2048  # addresses of one message, some 38 KiB
+LEAVING_LIMIT = 512  # networks, of an edge whose pools have changed
 ADDRESSES_LIMIT = 256  # of one answer; a DNS message over UDP has room for fewer
 
 Name = Annotated[str, Field(max_length=255)]
@@ -85,16 +88,30 @@ class Hello(Message):
     group: Name = ""
     software: Name = ""
     claims: bool = False  # whether it takes claimed
+    pools: bool = False  # whether it takes pools
 
 
-class Welcome(Message):
+class PoolsOf(Message):
+    """Which addresses are synthetic at an edge, and how often it wants to hear of their use."""
+
+    pool: IPv4Network  # of the name default
+    pools: Annotated[tuple[tuple[Name, IPv4Network], ...], Field(max_length=255)] = ()  # the others, by name
+    leaving: Annotated[tuple[IPv4Network, ...], Field(max_length=LEAVING_LIMIT)] = ()  # of no pool any more, with names still
+    report_s: Annotated[float, Field(ge=0, le=3600)] = 0.0  # how often to say which addresses are in use; 0 = never
+
+
+class Welcome(PoolsOf):
     """The edge takes the agent."""
 
     type: Literal["welcome"] = "welcome"
     edge: Name
-    pool: IPv4Network  # of the name default
-    report_s: Annotated[float, Field(ge=0, le=3600)] = 0.0  # how often to say which addresses are in use; 0 = never
     claims: bool = False  # whether it takes claimed
+
+
+class Pools(PoolsOf):
+    """The edge has other pools now."""
+
+    type: Literal["pools"] = "pools"
 
 
 class Resolve(Message):
@@ -221,7 +238,8 @@ class OpenReply(Message):
 
 
 AnyControl = (
-    Hello | Welcome | Resolve | WhoIs | Resolved | InUse | Register | Registered | Status | Learned | Noted | Claimed | Failure
+    Hello | Welcome | Resolve | WhoIs | Resolved | InUse | Register | Registered | Status | Learned | Noted | Claimed | Pools
+    | Failure
 )
 Control = Annotated[AnyControl, Field(discriminator="type")]
 _CONTROL: TypeAdapter[AnyControl] = TypeAdapter(Control)

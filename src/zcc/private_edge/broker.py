@@ -8,6 +8,7 @@ stream out of place ends the connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from zcc.errors import LedgerError
@@ -22,6 +23,8 @@ from zcc.mtunnel.messages import (
     Learned,
     Message,
     Noted,
+    Pools,
+    PoolsOf,
     Register,
     Registered,
     Resolve,
@@ -79,6 +82,7 @@ class Broker:
         self._usage = usage
         self._members = members or {}
         self._sharing = Sharing()
+        self._controls: dict[ControlChannel, Agent] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._passages: set[asyncio.Task[None]] = set()
 
@@ -86,6 +90,16 @@ class Broker:
     def passages(self) -> int:
         """Data streams under way."""
         return len(self._passages)
+
+    def adopt(self, welcome: Welcome, members: dict[str, tuple[str, ...]]) -> None:
+        """Go on with other pools and members, and tell the connectors that are here."""
+        self._welcome, self._members = welcome, members
+        said = Pools(**{field: getattr(welcome, field) for field in PoolsOf.model_fields})
+        for control, agent in self._controls.items():
+            if agent.pools:
+                task = asyncio.get_running_loop().create_task(_tell(control, said))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     def take(self, connection: MuxConnection) -> None:
         """Serve a verified connection until it ends."""
@@ -146,7 +160,7 @@ class Broker:
             await control.send(Failure(code=Code.FORBIDDEN, text=text))
             raise Refused(Code.FORBIDDEN, text)
         await control.send(self._welcome)
-        return Agent(peer.role, peer.name, hello.group, hello.claims), control
+        return Agent(peer.role, peer.name, hello.group, hello.claims, hello.pools), control
 
     def _refuse(self, connection: MuxConnection, reason: str) -> None:
         self._metrics.refused.inc()
@@ -173,6 +187,7 @@ class Broker:
     ) -> None:
         places = asyncio.Semaphore(REQUESTS_AT_ONCE)
         member = AppConnector(agent.name, agent.group, connection)
+        self._controls[control] = agent
         if agent.role == "connector":
             self._sharing.join(agent, control)
         try:
@@ -195,6 +210,7 @@ class Broker:
         except* StreamGone:
             connection.close("the control stream is gone")
         finally:
+            del self._controls[control]
             self._registry.remove(member)
             self._sharing.leave(agent, control)
 
@@ -253,3 +269,8 @@ class Broker:
         except LedgerError as error:
             log.error("%s", error)
             return Failure(id=message.id, code=Code.INTERNAL, text="the ledger cannot be written")
+
+
+async def _tell(control: ControlChannel, said: Pools) -> None:
+    with contextlib.suppress(StreamGone):  # its successor is welcomed with the same words
+        await control.send(said)

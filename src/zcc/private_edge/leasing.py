@@ -1,19 +1,22 @@
 """The ledger in use: names to leases, addresses back to names, everything stored before it is said.
 
-Journey: broker asks for resolve and who-is. One event loop; the store works in a thread of its own, so that a
-slow disk delays new names only. A name that already has its address is answered without it. Changes run one
-at a time and to their end, also when the asker is gone. What connectors say of live flows keeps addresses where they are.
+Journey: broker asks for resolve and who-is, the daemon exchanges the pools. One event loop; the store works in a
+thread of its own, so that a slow disk delays new names only. A name that already has its address is answered
+without it. Changes run one at a time and to their end, also when the asker is gone. What connectors say of live
+flows keeps addresses where they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import functools
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
 from zcc.clock import Clock
+from zcc.errors import LedgerError
 from zcc.private_edge.catalogue import Catalogue
 from zcc.synthetic.lease import Lease, Tombstone
 from zcc.synthetic.ledger import Ledger, Outcome
@@ -21,8 +24,11 @@ from zcc.synthetic.pool import DEFAULT_POOL, Pool
 from zcc.synthetic.record import Record
 from zcc.synthetic.store import LedgerStore
 
-__all__ = ["Leasing", "NoPool", "PoolFull"]
+__all__ = ["Leasing", "NoPool", "PoolFull", "fold"]
 
+NO_POOL = ""  # of a lease whose address no pool has any more
+
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -80,8 +86,10 @@ class Leasing:
         """
         held, rest = self.ledger.holder(int(address)), self.ledger.former(int(address))
         pool = self.ledger.pool_of(int(address))
+        if pool is None:
+            return self._leaving(address)
         name = held.name if held is not None else rest.name if rest is not None else None
-        if name is None or pool is None:
+        if name is None:
             return None
         tombstone = Tombstone(name, None if rest is None else rest.released)
         application = self._catalogue.covering(None, name)
@@ -93,6 +101,39 @@ class Leasing:
             return tombstone
         # A released name may have got another address since; then this one is nobody's.
         return self._lease(name, holds, application.name, pool) if holds == int(address) else tombstone
+
+    def _leaving(self, address: IPv4Address) -> Lease | Tombstone | None:
+        """Return what is known of an address that no pool has."""
+        held = self.ledger.holder(int(address))
+        if held is None:
+            past = self.ledger.history(int(address))
+            return Tombstone(past[-1].name, past[-1].at) if past else None
+        application = self._catalogue.covering(None, held.name)
+        if application is None:
+            return Tombstone(held.name, None)
+        self._use(held.address)
+        renew_s = int(max(pool.renew_s for pool in self.ledger.pools))
+        return Lease(name=held.name, address=address, application=application.name, ttl=renew_s, pool=NO_POOL, keeps=renew_s)
+
+    async def exchange(self, pools: Iterable[Pool], catalogue: Catalogue) -> None:
+        """Go on with other pools and applications; leases that no pool has any more are leaving.
+
+        Raises:
+            LedgerError: the file can not be read, or the pools do not fit; everything stays as it was.
+        """
+        await self._to_its_end(self._exchange(tuple(pools), catalogue))
+
+    async def _exchange(self, pools: tuple[Pool, ...], catalogue: Catalogue) -> None:
+        async with self._lock:
+            used, self._used = self._used, {}
+            try:
+                await self._in_thread(self._store.mark_used, used)
+                ledger = await self._in_thread(functools.partial(fold, self._store), pools)
+            except BaseException:
+                self._used = {**used, **self._used}
+                raise
+            ledger.recall(self._used)
+            self.ledger, self._catalogue = ledger, catalogue
 
     def in_use(self, addresses: Iterable[IPv4Address]) -> int:
         """Note that live flows go to addresses, so that no other name gets them; return how many are or were a name's."""
@@ -130,12 +171,18 @@ class Leasing:
             held = self.ledger.holding(name, pool.name)
             if held is None:
                 raise PoolFull(name, pool.name)
-        self.ledger.use(held.address, now)
-        self._used[held.address] = now
+        self._use(held.address)
         return held.address
+
+    def _use(self, address: int) -> None:
+        now = self._clock.time()
+        self.ledger.use(address, now)
+        self._used[address] = now
 
     async def _change(self, name: str, configured: bool, now: float, pool: str) -> None:
         async with self._lock:
+            if self.ledger.pool(pool) is None:  # exchanged meanwhile
+                raise NoPool(pool)
             planned = self.ledger.plan(name, configured, now, pool)
             if not isinstance(planned, Outcome):
                 await self._commit([planned])
@@ -155,9 +202,23 @@ class Leasing:
         for record in records:
             self.ledger.apply(record)
 
-    async def _in_thread(self, function: Any, argument: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, function, argument)
+    async def _in_thread(self, function: Callable[[A], T], argument: A) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, argument)
 
     async def _to_its_end(self, change: Coroutine[Any, Any, T]) -> T:
         # A record that is stored and not applied would block the sequence for good.
         return await asyncio.shield(asyncio.ensure_future(change))
+
+
+def fold(store: LedgerStore, pools: Iterable[Pool]) -> Ledger:
+    """Read a store's records and uses into a ledger of some pools.
+
+    Raises:
+        LedgerError: it cannot be read, or its records contradict each other.
+    """
+    try:
+        ledger = Ledger(pools, store.records(), single_until=store.single_until)
+    except ValueError as error:
+        raise LedgerError(f"{store.path}: {error}; choose pools that are apart, or restore the file from a backup") from error
+    ledger.recall(store.used())
+    return ledger

@@ -35,6 +35,10 @@ class EdgeMetrics:
         self.pool_free = Gauge(
             "zcc_edge_pool_free", "Synthetic addresses left, by kind of name", ["pool", "kind"], registry=registry
         )
+        self.leaving = Gauge(
+            "zcc_edge_leaving", "Synthetic addresses that no pool has any more and that still stand for a name",
+            registry=registry,
+        )
         self.in_use = Counter(
             "zcc_edge_in_use_addresses", "Addresses that connectors said are in use", ["outcome"], registry=registry
         )
@@ -47,3 +51,8 @@ class EdgeMetrics:
         """
         self.pool_free.labels(pool, "configured").set_function(lambda: free()[0])
         self.pool_free.labels(pool, "wildcard").set_function(lambda: free()[1])
+
+    def forget_pool(self, pool: str) -> None:
+        """Show a pool no longer."""
+        for kind in ("configured", "wildcard"):
+            self.pool_free.remove(pool, kind)

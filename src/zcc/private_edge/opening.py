@@ -44,6 +44,7 @@ class Agent:
     name: str
     group: str
     claims: bool = False  # whether it takes claimed
+    pools: bool = False  # whether it takes pools
 
 
 class Opening:
@@ -67,6 +68,10 @@ class Opening:
         self._metrics = metrics
         self._clock = clock
         self._turn = itertools.count()
+
+    def adopt(self, catalogue: Catalogue, access: Sequence[AccessRule]) -> None:
+        """Decide by other applications and rules from now on; open streams go on."""
+        self._catalogue, self._access = catalogue, access
 
     async def serve(self, stream: MuxStream, agent: Agent) -> None:
         """Carry one stream from its request to its end. Cancelling resets both sides."""

@@ -38,6 +38,10 @@ class Usage:
         self._addresses, self._interval_s = addresses, interval_s
         self._spent: dict[str, tuple[float, int]] = {}  # by agent: since when, how many
 
+    def adopt(self, addresses: int, interval_s: float) -> None:
+        """Go on with the bounds of other pools."""
+        self._addresses, self._interval_s = addresses, interval_s
+
     def report(self, agent: str, addresses: Sequence[IPv4Address]) -> None:
         """Take a part of a connector's report."""
         now = self._now_s()

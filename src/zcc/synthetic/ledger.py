@@ -10,7 +10,9 @@ Pure: time is an argument, storage is the caller's. One thread.
 Rules: no event on one name changes another. Fresh addresses go first, then those that rested longest. Names
 under wildcards never take the last of a pool's reserved share, whatever floods in. Only time releases a lease,
 never pressure; a configured name, and one whose address has live flows, is not released at all. Pools have nothing to
-do with each other but the sequence of their records; what a record says of an address outside every pool is history.
+do with each other but the sequence of their records. An address that no pool has any more, since one was moved or made
+smaller, is leaving: it keeps its name and is given to nobody, not even to that name again, until it was not used for so long
+that no connector can still say it.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class Ledger:
         if len(self._shelves) != len(self.pools):
             raise ValueError("pools: two have one name")
         self._lows = [pool.low for pool in self.pools]
+        self._leaving: dict[int, Holding] = {}  # held outside every pool
         self._history: dict[int, list[Record]] = {}
         self._single_until = single_until
         for record in records:
@@ -73,13 +76,14 @@ class Ledger:
         return None if shelf is None else shelf.pool
 
     def holding(self, name: str, pool: str = DEFAULT_POOL) -> Holding | None:
-        """Return what a name holds in a pool."""
-        return self._shelves[pool].holding(name)
+        """Return what a name holds in a pool; None also where there is no such pool."""
+        shelf = self._shelves.get(pool)
+        return None if shelf is None else shelf.holding(name)
 
     def holder(self, address: int) -> Holding | None:
-        """Return who holds an address."""
+        """Return who holds an address, be it leaving."""
         shelf = self._shelf_of(address)
-        return None if shelf is None else shelf.holder(address)
+        return self._leaving.get(address) if shelf is None else shelf.holder(address)
 
     def former(self, address: int) -> Rest | None:
         """Return who lost this address last, while nobody else has it."""
@@ -93,6 +97,11 @@ class Ledger:
     def holdings(self) -> list[Holding]:
         """Return everything held, pool by pool in the order of the leases."""
         return [held for shelf in self._shelves.values() for held in shelf.holdings()]
+
+    @property
+    def leaving(self) -> tuple[Holding, ...]:
+        """What is held outside every pool, in the order of the leases."""
+        return tuple(self._leaving.values())
 
     def free(self, now: float, pool: str = DEFAULT_POOL) -> tuple[int, int]:
         """Return how many addresses of a pool configured names and names under wildcards can still get."""
@@ -123,12 +132,15 @@ class Ledger:
         return Record(self.sequence + 1, RecordKind.LEASED, name, address, configured, now)
 
     def plan_idle(self, configured: Callable[[str], bool], now: float) -> list[Record]:
-        """Return the records that release every name neither asked for nor in use for its pool's idle_s. Changes nothing.
+        """Return the records that release every name neither asked for nor in use for its pool's idle_s, and every address
+        that is leaving and was not used while a connector could say it. Changes nothing.
 
         Args:
             configured: whether the configuration spells a name out at present; such a name is never released.
         """
         idle = [held for shelf in self._shelves.values() for held in shelf.idle(configured, now)]
+        leaves_s = max(pool.renew_s for pool in self.pools)
+        idle += [held for held in self._leaving.values() if now - held.used >= leaves_s]
         first, kind = self.sequence + 1, RecordKind.RELEASED
         return [
             Record(sequence, kind, held.name, held.address, held.configured, now)
@@ -138,12 +150,19 @@ class Ledger:
     def use(self, address: int, at: float) -> bool:
         """Note that an address's name was asked for, or that it has live flows; return whether it was ever a name's."""
         shelf = self._shelf_of(address)
-        return shelf is not None and shelf.use(address, at)
+        if shelf is not None:
+            return shelf.use(address, at)
+        held = self._leaving.get(address)
+        if held is not None:
+            held.used = max(held.used, at)
+        return held is not None
 
     def recall(self, used: Mapping[int, float]) -> None:
         """Take in when addresses were last used, seconds since 1970, as it was stored."""
         for shelf in self._shelves.values():
             shelf.recall({address: at for address, at in used.items() if address in shelf.pool})
+        for address in self._leaving.keys() & used.keys():
+            self.use(address, used[address])
 
     def apply(self, record: Record) -> None:
         """Take a stored record in.
@@ -158,6 +177,8 @@ class Ledger:
         shelf = self._shelf_of(record.address)
         if shelf is not None:
             self._fold(shelf, record)
+        else:
+            self._fold_outside(record)
         self.sequence = record.sequence
         self._history.setdefault(record.address, []).append(record)
 
@@ -168,7 +189,11 @@ class Ledger:
             except ValueError as error:
                 raise ValueError(f"record: {record.sequence} {error}") from None
             return
-        held = shelf.holding(record.name)
+        held, rest = shelf.holding(record.name), shelf.former(record.address)
+        if record.kind is RecordKind.RELEASED and rest is not None and rest.name == record.name:
+            # It was leaving then, and lies in a pool again; here it rests since its name got another one.
+            shelf.use(record.address, record.at)
+            return
         if held is None or held.address != record.address:
             raise ValueError(f"record: {record.sequence} is about a lease that does not exist")
         if record.kind is RecordKind.RELEASED:
@@ -176,11 +201,21 @@ class Ledger:
         else:
             shelf.configure(held)
 
+    def _fold_outside(self, record: Record) -> None:
+        if record.kind is RecordKind.LEASED:
+            held = Holding(record.name, record.address, record.configured, record.at, record.at)
+            self._leaving[record.address] = held
+        elif record.kind is RecordKind.RELEASED:
+            self._leaving.pop(record.address, None)
+
     def _forget_elsewhere(self, record: Record) -> None:
         for shelf in self._shelves.values():
             held = shelf.holding(record.name)
             if held is not None and held.address != record.address:
                 shelf.release(held, record.at)
+        for held in self.leaving:
+            if held.name == record.name and held.address != record.address:
+                del self._leaving[held.address]
 
     def _shelf_of(self, address: int) -> Shelf | None:
         place = bisect_right(self._lows, address) - 1

@@ -58,7 +58,7 @@ class LedgerStore:
         Raises:
             LedgerError: it cannot be opened, is damaged, or was written by a newer version.
         """
-        self._path = path
+        self.path = path
         with self._operator_words():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(
@@ -132,7 +132,7 @@ class LedgerStore:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise LedgerError(
-                f"{self._path}: written by a newer zcc (schema {version}, here {SCHEMA_VERSION}); "
+                f"{self.path}: written by a newer zcc (schema {version}, here {SCHEMA_VERSION}); "
                 "upgrade zcc or restore the older file"
             )
         if version < SCHEMA_VERSION:
@@ -158,11 +158,11 @@ class LedgerStore:
             yield
         except sqlite3.IntegrityError as error:
             raise LedgerError(
-                f"{self._path}: {error}; does another private edge write the same file? Give each its own"
+                f"{self.path}: {error}; does another private edge write the same file? Give each its own"
             ) from error
         except (sqlite3.Error, OSError, ValueError) as error:
             raise LedgerError(
-                f"{self._path}: {error}; check the disk and the file's owner, or restore it from a backup"
+                f"{self.path}: {error}; check the disk and the file's owner, or restore it from a backup"
             ) from error
 
 

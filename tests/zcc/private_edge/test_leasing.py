@@ -210,3 +210,37 @@ def test_a_connector_can_not_name_more_addresses_than_there_are(tmp_path: Path) 
     usage.report("cc-1", [IPv4Address(1)])
     assert seen == [10, 8, 0, 1, 1]
     assert metrics.in_use.labels("too many")._value.get() == 12
+
+
+def test_pools_are_exchanged_while_names_are_asked_for(tmp_path: Path) -> None:
+    narrow = Pool(IPv4Network("10.254.0.0/29"), 0.0, renew_s=60.0)
+
+    async def scene(leasing: Leasing, store: LedgerStore, clock: ManualClock) -> None:
+        leases = [await leasing.resolve("co1", f"x{n}.wild.example") for n in range(7)]
+        inside, outside = leases[0], leases[6]
+        assert inside is not None and outside is not None
+        before = leasing.ledger
+        with pytest.raises(LedgerError, match="overlaps"):
+            await leasing.exchange([narrow, Pool(IPv4Network("10.254.0.0/28"), name="other")], CATALOGUE)
+        assert leasing.ledger is before
+        asking = asyncio.gather(*(leasing.resolve("co1", f"y{n}.wild.example") for n in range(3)), return_exceptions=True)
+        await leasing.exchange([narrow], CATALOGUE)
+        await asking
+        assert [held.address for held in leasing.ledger.leaving][-1] >= int(outside.address)
+        kept = await leasing.who_is(outside.address)
+        assert kept is not None and not isinstance(kept, Tombstone) and kept.name == "x6.wild.example" and kept.pool == ""
+        assert await leasing.who_is(inside.address) == inside.model_copy(update={"ttl": 60})
+        with pytest.raises(NoPool):
+            await leasing.resolve("co1", "x1.wild.example", "second")
+        assert leasing.in_use([outside.address]) == 1
+        clock.advance(61)
+        leasing.in_use([outside.address])
+        await leasing.sweep()
+        assert [held.address for held in leasing.ledger.leaving] == [int(outside.address)]
+        clock.advance(61)
+        await leasing.sweep()
+        found = await leasing.who_is(outside.address)
+        assert isinstance(found, Tombstone) and found.name == "x6.wild.example" and found.released == clock.time()
+        assert await leasing.who_is(IPv4Address("10.254.0.14")) is None
+
+    play(tmp_path, scene)

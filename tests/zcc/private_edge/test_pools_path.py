@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from tests.zcc.private_edge.test_private_path import path_at, play
 
 from private_path import PrivatePath, until
+from zcc.errors import LedgerError
 from zcc.mtunnel.errors import Code, Refused
+from zcc.private_edge.settings import PoolSettings
+from zcc.synthetic.lease import Lease
 
 
 def test_a_second_pool_is_asked_for_by_name_and_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -57,3 +60,25 @@ def test_only_connectors_may_say_what_is_in_use(tmp_path: Path) -> None:
     play(tmp_path, scene)
     assert any("InUse from an app-connector" in one["eventreason"] for one in PrivatePath.records(path_at(tmp_path), "tunnel")
                if one["event"] == "REFUSED")
+
+
+def test_an_edit_moves_the_pools_while_connectors_are_connected(tmp_path: Path) -> None:
+    async def scene(path: PrivatePath) -> None:
+        await until(lambda: path.client.connected)
+        old = await path.client.resolve("co1", "x.wild.example")
+        settings = path.edge.settings
+        moved = settings.model_copy(update={"pool": IPv4Network("10.7.0.0/24"), "name": "ignored"})
+        await path.edge.edit(moved)
+        await until(lambda: path.client.welcome is not None and path.client.welcome.pool == IPv4Network("10.7.0.0/24"))
+        assert path.client.welcome is not None and old is not None
+        assert path.client.welcome.leaving == (IPv4Network(old.address),) and path.edge.settings.name == settings.name
+        new = await path.client.resolve("co1", "x.wild.example")
+        assert new is not None and new.address in IPv4Network("10.7.0.0/24")
+        who = await path.client.who_is(old.address)
+        assert isinstance(who, Lease) and who.name == "x.wild.example" and who.pool == ""
+        overlapping = (PoolSettings(name="p", network=IPv4Network("10.7.0.0/25")),)
+        with pytest.raises(LedgerError):
+            await path.edge.edit(moved.model_copy(update={"pools": overlapping}))
+        assert await path.client.resolve("co1", "x.wild.example") == new
+
+    play(tmp_path, scene)

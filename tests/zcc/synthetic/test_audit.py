@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -42,6 +42,7 @@ def test_what_nobody_holds_can_not_end(kind: RecordKind) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([1.0, 40.0, 400.0])), max_size=60))
+@settings(deadline=None)
 def test_at_every_moment_the_ledger_and_the_audit_name_the_same_holder(
     steps: list[tuple[str, float]],
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zcc.synthetic.audit import Tenure, tenures
 from zcc.synthetic.ledger import Ledger, Outcome
 from zcc.synthetic.pool import Pool
 from zcc.synthetic.record import Record, RecordKind
@@ -253,3 +255,68 @@ def test_records_of_the_time_of_one_pool_are_read_as_they_were_meant() -> None:
     ledger = Ledger([POOL], records, single_until=3)
     holder = ledger.holder(there)
     assert holder is not None and holder.name == "b" and ledger.holding("a") is None
+
+
+def test_an_address_that_no_pool_has_any_more_keeps_its_name_until_nobody_can_say_it_and_is_nobody_s_then() -> None:
+    wide, narrow = (Pool(IPv4Network(f"10.254.0.0/{bits}"), 0, renew_s=60.0, **TIMES) for bits in (28, 29))
+    ledger, records = make(wide), list[Record]()
+    for n in range(10):
+        planned = ledger.plan(f"n{n}.example", False, float(n))
+        assert isinstance(planned, Record)
+        ledger.apply(planned)
+        records.append(planned)
+    narrowed = Ledger([narrow], records)
+    assert [held.name for held in narrowed.leaving] == [f"n{n}.example" for n in range(5, 10)]
+    outside = narrowed.leaving[0]
+    assert narrowed.holder(outside.address) is outside and narrowed.former(outside.address) is None
+    assert narrowed.holding("n5.example") is None and narrowed.holding("n4.example") is not None
+    assert lease(narrowed, "n5.example", 20.0) is Outcome.FULL      # it is given none outside, though it has one there
+    assert narrowed.use(outside.address, 100.0)                     # a live flow
+    gone = release_idle(narrowed, 100.0)
+    assert gone == ["n6.example", "n7.example", "n8.example", "n9.example"] and [*narrowed.leaving] == [outside]
+    assert release_idle(narrowed, 160.0) == ["n5.example"] and narrowed.leaving == ()
+    assert narrowed.holder(outside.address) is None and not narrowed.use(outside.address, 161.0)
+    assert narrowed.history(outside.address)[-1].kind is RecordKind.RELEASED
+
+
+def test_a_pool_that_grows_again_finds_its_names_where_they_were() -> None:
+    wide, narrow = (Pool(IPv4Network(f"10.254.0.0/{bits}"), 0, renew_s=60.0, **TIMES) for bits in (28, 29))
+    records: list[Record] = []
+
+    def run(pool: Pool, *names: str, now: float) -> Ledger:
+        ledger = Ledger([pool], records)
+        for name in names:
+            if isinstance(planned := ledger.plan(name, False, now), Record):
+                ledger.apply(planned)
+                records.append(planned)
+        for record in ledger.plan_idle(lambda name: name in names, now):
+            ledger.apply(record)
+            records.append(record)
+        return ledger
+
+    run(wide, *(f"n{n}.example" for n in range(7)), now=0.0)
+    run(narrow, now=2000.0)                                          # all are released, those outside too
+    narrowed = run(narrow, "n6.example", now=2500.0)                 # and one gets another address
+    again = Ledger([wide], records)
+    assert again.leaving == () and again.holding("n6.example") == narrowed.holding("n6.example")
+    assert former(again, "10.254.0.7") == "n5.example" and former(again, "10.254.0.8") == "n6.example"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([27, 28, 29]), st.floats(0, 400)), max_size=40))
+@settings(deadline=None)
+def test_whatever_becomes_of_the_pools_no_address_ever_has_two_names(steps: list[tuple[str, int, float]]) -> None:
+    records: list[Record] = []
+    now = 0.0
+    for name, bits, later in steps:
+        now += later
+        ledger = Ledger([Pool(IPv4Network(f"10.254.0.0/{bits}"), 0.0, renew_s=60.0, quarantine_s=50.0, idle_s=300.0)], records)
+        planned = ledger.plan(name, False, now)
+        for record in [*([planned] if isinstance(planned, Record) else ledger.plan_idle(lambda _: False, now))]:
+            ledger.apply(record)
+            records.append(record)
+    by_address: dict[int, list[Tenure]] = {}
+    for span in tenures(records):
+        by_address.setdefault(span.address, []).append(span)
+    for spans in by_address.values():
+        for one, other in itertools.pairwise(spans):
+            assert one.name == other.name or (one.until is not None and one.until <= other.since)
