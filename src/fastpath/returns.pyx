@@ -1,6 +1,6 @@
 """Returns: the way back of a worker. What its kernel and its internet edges send finds the flow that it answers.
 
-    device ─▶ packet ▶ (shard) ▶ nat ─▶ restore ────────────┐
+    device ─▶ packet ▶ shard ▶ nat ─▶ restore ────┐
     tunnel ─▶ dtls ▶ geneve ▶ packet ▶ flowtable ─┴─▶ egress.deliver ─▶ GWLB, under the flow's newest header
     ICMP error ─▶ the flow of the packet that it quotes ─▶ egress.deliver_error
     fragment ─▶ the flow of its datagram's first one

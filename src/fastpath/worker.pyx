@@ -5,10 +5,11 @@
     DNS listener ─▶ owned name? ─▶ DNS listener
     other workers ─▶ as if it had come here
 
-Each of several workers has all of this for itself; they meet only in the rings of shard. It owns every table it holds: nobody else may touch them while run() runs. The control plane speaks to it through the command
-ring and hears of it through the event ring. The loop holds no lock, allocates nothing, logs nothing and does not take the
-GIL; it returns to Python only to call what the command EXCHANGE announces (a new rule set, a new session). The clock is
-read once a turn. Where a packet leaves is egress's matter.
+It owns every table it holds: nobody else may touch them while run() runs. Each of several workers has all of this for itself;
+they meet only in the rings of shard. The control plane speaks to it through the command ring and hears of it through the event
+ring. The loop holds no lock, allocates nothing, logs nothing and does not take the GIL; it returns to Python only to call what
+the command EXCHANGE announces (a new rule set, a new session). The clock is read once a turn. Where a packet leaves is
+egress's matter.
 """
 
 cimport cython

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from argument_calls.call import BATCH, PORT, T, array, rows_in
-from model.arguments import Address, Array, Instance, Number
+from model.arguments import Address, Array, Number
 
 
 def one(module: Any) -> Any:
@@ -23,5 +23,5 @@ T.call("shard.shards", {"count": 2, "ring_bytes": 4096, "ports": (1, 9), "aliase
 T.call("shard.Shard.owners_batch", {"batch": rows_in, "out": array(np.int32, 4)},
        BATCH | {"out": Array(np.int32, written=True)}, one, lambda made: made.lost)
 T.call("memoryport.MemoryPort", {"frames": [b"frame"], "address": "127.0.0.1", "port": 1, "peers": [1]},
-       {"frames": Instance(), "address": Address(), "port": PORT})
+       {"address": Address(), "port": PORT})
 T.call("memoryport.MemoryPort.last", {"n": 1}, {"n": Number(0, 1024)}, memory, lambda made: made.sent)

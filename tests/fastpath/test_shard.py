@@ -1,5 +1,6 @@
 """Shard: packets of a flow, its fragments and its ICMP errors have one worker, which the kernel's programs choose too."""
 
+import os
 import socket
 from ipaddress import ip_address
 
@@ -18,6 +19,7 @@ from fastpath.memoryport import MemoryPort
 from fastpath.packetio import GeneveSocket
 from fastpath.packetring import PacketRing
 from fastpath.shard import shards
+from fastpath.xsk import XskPort
 from inner_packets import WORKLOAD, WORKLOAD6, echo, pieces, tcp, udp
 from isolation import isolated
 from model import shard as model
@@ -149,6 +151,25 @@ def test_rings_of_a_group_get_the_packets_of_their_workers() -> None:
             gwlb_end.sendto(gwlb.header(0xAAA, 2, 7, frame[0] >> 4) + frame, ("10.1.0.1", 6081))
     found = arrived(ports, len(frames))
     assert [found[frame] for frame in frames] == owners(3, *frames)
+
+
+@isolated
+def test_ports_that_share_the_queues_of_an_interface_get_every_packet_once() -> None:
+    if os.geteuid() != 0:
+        return      # AF_XDP wants rights that a user namespace does not give
+    frames = samples()
+    other = namespaces.another()
+    namespaces.link("g0", ["10.1.0.1/24"], other, "g1", ["10.1.0.2/24"], queues=2)
+    first = XskPort("10.1.0.1", workers=2)
+    ports = [first, XskPort("10.1.0.1", worker=1, workers=2, first=first)]
+    with namespaces.inside(other):
+        ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)]
+    for k, frame in enumerate(frames):      # the sender's queue is chosen by its flow
+        ends[k % 8].sendto(gwlb.header(0xAAA, 2, 7, frame[0] >> 4) + frame, ("10.1.0.1", 6081))
+    assert sorted(arrived(ports, len(frames))) == sorted(frames)
+    for wrong in ({"worker": 2, "workers": 2}, {"workers": 2, "first": first}, {"worker": 1, "workers": 2}):
+        with pytest.raises(ValueError, match=r"worker|first"):
+            XskPort("10.1.0.1", **wrong)
 
 
 def test_memory_port_gives_its_frames_in_turn_for_ever_and_keeps_what_was_sent_last() -> None:

@@ -36,6 +36,7 @@ RULES = [
     {"name": "east-west", "method": "LOCAL", "destinations": ["10.8.0.0/16", "fd00:8::/32"]},
     {"name": "updates", "method": "DIRECT", "destinations": ["203.0.113.0/24"]},
 ]
+QUESTION = b"\x00\x01\x01\x00\x00\x01" + bytes(6) + b"\x01a\x04test\x00\x00\x01\x00\x01"
 APPLICATIONS = [{"name": "portal", "domains": ["portal.corp.example"], "tcp": [80], "udp": [7]}]
 
 
@@ -300,3 +301,47 @@ def test_live_destinations_are_the_synthetic_addresses_of_live_flows_each_once()
             rig.send(udp4("10.8.6.4", str(destination), 3000 + number, port))
         rig.wait(lambda: rig.path.counters().flows == 4)
         assert rig.path.live_destinations() == [APPLICATION, other]
+
+
+@isolated
+def test_a_name_that_some_worker_could_not_be_told_holds_no_answer_back():
+    with running() as rig:
+        tell = rig.path._command
+        rig.path._command = lambda kind, worker=0, **fields: worker == 0 and tell(kind, worker, **fields)      # a ring is full
+        rig.path.learn(None, APPLICATION, rig.names.id_of("portal.corp.example"), 60)
+        rig.path._command = tell
+        query = udp4("10.8.6.4", "192.0.2.53", 4000, 53, QUESTION)
+        rig.send(query)
+        answer = udp4("192.0.2.53", "10.8.6.4", 53, 4000)
+        rig.path.reply(rig.punt(PuntReason.PUNT_DNS_QUERY), answer)
+        assert rig.gwlb.recv(9000)[40:] == answer
+
+
+@isolated
+def test_an_answer_goes_by_the_worker_that_was_asked_and_names_reach_all():
+    with running() as rig:
+        asked = set()
+        for port in range(4000, 4012):
+            rig.path.learn(None, APPLICATION, rig.names.id_of("portal.corp.example"), 60)
+            query = udp4("10.8.6.4", "192.0.2.53", port, 53, QUESTION)
+            rig.send(query, cookie=port)
+            punt = rig.punt(PuntReason.PUNT_DNS_QUERY)
+            rig.punts.clear()
+            asked.add(punt.worker)
+            answer = udp4("192.0.2.53", "10.8.6.4", 53, port)
+            rig.path.reply(punt, answer)
+            assert rig.gwlb.recv(9000) == gwlb.header(ENDPOINT, 2, port, 4) + answer
+        assert asked == set(range(Rig.workers))
+        assert all(worker.counters()["names"] == 1 for worker in rig.path._workers)
+
+
+@isolated
+def test_counters_add_up_and_live_flows_are_those_of_every_worker():
+    with running() as rig:
+        for port in range(3000, 3020):
+            rig.send(udp4("10.8.6.4", "10.8.7.4", port, 9))
+            rig.gwlb.recv(9000)
+        counters = rig.path.counters()
+        assert (counters.packets["LOCAL"], counters.flows, counters.handed_over) == (20, 20, 0)
+        assert len(rig.path.live_flows()) == 20
+        assert all(worker.counters()["flows"] > 0 for worker in rig.path._workers)
