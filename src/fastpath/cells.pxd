@@ -19,6 +19,7 @@ cdef enum:
     LAST_BITS = 8                # behind a slot of the first cells
     LAST = 256
     FLAT_RUNS = 16               # with more runs than these its values lie flat
+    FLAT_ROUTES = 4096           # and in a table with fewer routes always
 
 # Where a change was; slots that it cannot concern are left.
 cdef struct Change:
@@ -154,7 +155,7 @@ cdef inline int make_last(Build* build, int32_t node, int depth, uint32_t inheri
     expand_routes(build.routes, node, depth, LAST_BITS, inherited, outcomes, below)
     for i in range(1, LAST):
         runs += outcomes[i] != outcomes[i - 1]
-    if runs > FLAT_RUNS:
+    if runs > FLAT_RUNS or build.routes.count < FLAT_ROUTES:
         first = take_values(build.fib, LAST)
         if first < 0:
             return FIB_FULL

@@ -26,6 +26,23 @@ cdef extern from *:
             && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq") ? 2 : 1;
     }
 
+    /* Those of 64 outcomes that lead to 256 values (bit 30 of a link) become these. Bit 31 of `at`: may be a link. */
+    FASTPATH_AVX2 static inline uint64_t fastpath_flat64(const uint32_t *values, const uint32_t *addresses, uint32_t *out,
+                                                         const __m256i *at) {
+        const __m256i last = _mm256_set1_epi32(255), place = _mm256_set1_epi32((1 << 30) - 1);
+        uint64_t flat = 0;
+        for (int i = 0; i < 8; i++) {
+            __m256i outcome = _mm256_loadu_si256((const __m256i *) out + i);
+            __m256i address = _mm256_loadu_si256((const __m256i *) addresses + i);
+            __m256i on = _mm256_and_si256(_mm256_and_si256(outcome, at[i]), _mm256_slli_epi32(outcome, 1));
+            __m256i found = _mm256_add_epi32(_mm256_and_si256(outcome, place), _mm256_and_si256(address, last));
+            found = _mm256_mask_i32gather_epi32(outcome, (const int *) values, found, on, 4);
+            _mm256_storeu_si256((__m256i *) out + i, found);
+            flat |= (uint64_t) (uint32_t) _mm256_movemask_ps(_mm256_castsi256_ps(on)) << 8 * i;
+        }
+        return flat;
+    }
+
     FASTPATH_AVX2 static uint64_t fastpath_gather4_avx2(const uint64_t *cells, const uint32_t *values,
                                                         const uint32_t *addresses, uint32_t *out) {
         const __m256i counts = _mm256_setr_epi8(0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4,0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4);
@@ -54,7 +71,8 @@ cdef extern from *:
             _mm256_storeu_si256((__m256i *) out + i, outcome);
             rest |= (uint64_t) (uint32_t) _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(outcome, at[i]))) << 8 * i;
         }
-        return rest;
+        if (__builtin_popcountll(rest) < 16) return rest;        /* a step for all would cost more than each by itself */
+        return rest & ~fastpath_flat64(values, addresses, out, at);
     }
 
     /* Where the outcomes of sixteen addresses are, by cells at `cell` and slots in the last 5 bits of `slot`; bit 31: may be links. */

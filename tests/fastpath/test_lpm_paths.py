@@ -32,6 +32,8 @@ SHAPES = {
     "IPv4 /32 only": (32, scattered(32, [32], 300, 1, 10 << 24, 16)),
     "IPv4 /25 to /32": (32, scattered(32, range(25, 33), 400, 2, 10 << 24, 20)),
     "IPv4 dense /32": (32, [*dense(32, 32, 700, 10 << 24), (10 << 24, 22)]),
+    "IPv4 /25 to /32, more routes than lie flat": (32, [*scattered(32, range(25, 33), 3000, 19, 10 << 24, 14),
+                                                        *dense(32, 32, 1500, 11 << 24)]),
     "IPv4 /16 only": (32, scattered(32, [16], 200, 3)),
     "IPv4 nested": (32, [(0x0A0A0A0A >> (32 - length) << (32 - length), length) for length in range(33)]),
     "IPv6 /48 only": (128, scattered(128, [48], 1500, 4, NET, 32)),
