@@ -3,6 +3,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns
+from fastpath.dtls cimport Session
+from fastpath.packetio cimport Port
 
 cdef enum:
     TUNNEL_SLOTS = 8                  # one an edge
@@ -15,8 +17,8 @@ cdef enum:
     TUNNEL_OPTION_FLOW_HASH = 3
 
 cdef struct Slot:
-    void* session                     # borrowed: dtls.Session
-    void* socket                      # borrowed: packetio.UdpSocket, connected
+    void* session                     # borrowed: dtls.Session; NULL: a stream's is its socket's own
+    void* socket                      # borrowed: packetio.UdpSocket, connected; or stream.Stream
     int fd                            # -1 = empty
     uint16_t mtu                      # largest inner packet that its path carries
     uint64_t sealed                   # records of the session, sent and received
@@ -46,6 +48,8 @@ cdef class Tunnels:
     cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil
     # Receive and open: rows hold plain Geneve packets; records that carry none are dropped rows. *closed: session ended.
     cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil
+    cdef int _streamed(self, int slot, Columns* b, int n, int* closed) noexcept nogil
+    cdef _put(self, int at, Session session, Port socket, uint16_t mtu)
     cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil
     # Whether a slot has received more than it has handed out.
     cdef bint held(self) noexcept nogil

@@ -1,4 +1,4 @@
-"""Tunnels: the DTLS sessions a worker owns, one slot an internet edge, with the Geneve header that rides in them.
+"""Tunnels: the DTLS or TLS sessions a worker owns, one slot an internet edge, with the Geneve header that rides in them.
 
 Journey: last stage of a ZIA packet out (encapsulate, seal, send), first stage of one back (receive, open). Sessions arrive
 with their handshake done; from then on they belong to the worker's thread. Which edge to prefer is decided elsewhere
@@ -17,10 +17,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_ZIA_DOWN
 from fastpath.arguments cimport SHORT_MAX, integer
-from fastpath.batch cimport HEADROOM, ROOM_DEFAULT, Columns, drop, row
+from fastpath.batch cimport HEADROOM, ROOM_DEFAULT, Columns, drop, reset, row
 from fastpath.dtls cimport DTLS_CLOSED, Session
 from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6, put, write_base
-from fastpath.packetio cimport UdpSocket
+from fastpath.packetio cimport Port, UdpSocket
+from fastpath.stream cimport Stream
 from fastpath.wire cimport store_be16, store_be32, store_be64
 
 cdef enum:
@@ -56,13 +57,21 @@ cdef class Tunnels:
         Raises:
             ValueError: place is not 0 … 15, or mtu not 68 … 65,535.
         """
-        cdef int at = place_of(place)
-        cdef uint16_t largest = <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX)
+        self._put(place_of(place), session, socket, <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX))
+
+    def attach_stream(self, place, Stream stream not None, mtu=SHORT_MAX):
+        """Put an established TLS session into a place; what was there is let go.
+
+        Args, Raises: as attach.
+        """
+        self._put(place_of(place), None, stream, <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX))
+
+    cdef _put(self, int at, Session session, Port socket, uint16_t mtu):
         self.sessions[at], self.sockets[at] = session, socket
-        self.slots[at].session = <void*> session
+        self.slots[at].session = NULL if session is None else <void*> session
         self.slots[at].socket = <void*> socket
         self.slots[at].sealed = self.slots[at].opened = 0
-        self.slots[at].mtu = largest
+        self.slots[at].mtu = mtu
         self.slots[at].fd = socket.fd
 
     def resize(self, place, mtu):
@@ -146,6 +155,9 @@ cdef class Tunnels:
         cdef uint16_t[4096] sealed
         cdef int k, i, size, m = 0
         cdef uint8_t* frame
+        if self.slots[slot].fd >= 0 and self.slots[slot].session == NULL:
+            self.slots[slot].sealed += (<Stream> self.slots[slot].socket).send_rows(b, rows, n)
+            return
         for k in range(n):
             i = rows[k]
             frame = row(b, i) + b.start[i]
@@ -167,6 +179,9 @@ cdef class Tunnels:
         cdef int size
         if not 0 <= slot < TUNNEL_PLACES or self.slots[slot].fd < 0:
             return 0
+        if self.slots[slot].session == NULL:
+            self.slots[slot].sealed += 1
+            return (<Stream> self.slots[slot].socket).send_packet(packet, n)
         size = (<Session> self.slots[slot].session).seal(packet, n, out, SEALED_MAX)
         if size <= 0:
             return 0
@@ -175,14 +190,16 @@ cdef class Tunnels:
 
     cdef bint held(self) noexcept nogil:
         cdef int slot
-        for slot in range(TUNNEL_SLOTS):
-            if self.slots[slot].fd >= 0 and (<UdpSocket> self.slots[slot].socket).holds():
+        for slot in range(TUNNEL_PLACES):
+            if self.slots[slot].fd >= 0 and (<Port> self.slots[slot].socket).holds():
                 return True
         return False
 
     cdef int recv(self, int slot, Columns* b, int* closed) noexcept nogil:
-        cdef int i, size, n = (<UdpSocket> self.slots[slot].socket).recv_rows(b)
+        cdef int i, size, n = (<Port> self.slots[slot].socket).recv_rows(b)
         closed[0] = 0
+        if self.slots[slot].session == NULL:
+            return self._streamed(slot, b, n, closed)
         for i in range(n):
             if b.reason[i] != DROP_NONE:
                 continue
@@ -194,6 +211,15 @@ cdef class Tunnels:
             b.start[i], b.length[i] = HEADROOM, size
             self.slots[slot].opened += 1
         return n
+
+    cdef int _streamed(self, int slot, Columns* b, int n, int* closed) noexcept nogil:
+        """Rows of a stream are plain already. Its end is told by a row of its own, since without one nobody looks."""
+        self.slots[slot].opened += n
+        closed[0] = n == 0 and (<Stream> self.slots[slot].socket).closed
+        if closed[0]:
+            reset(b, 1)
+            drop(b, 0, DROP_DTLS_RECORD)
+        return b.count
 
     cdef int _open(self, int slot, const uint8_t* datagram, int n, uint8_t* out, int room) noexcept nogil:
         # Our edges put one record in a datagram (design §3); any more of one are taken out and ignored, so that they

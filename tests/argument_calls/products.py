@@ -70,6 +70,9 @@ T.call("tunnels.Tunnels.release", {"place": 1}, {"place": Number(0, 15)}, lambda
 T.call("tunnels.Tunnels.records", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
 T.call("tunnels.Tunnels.resize", {"place": 1, "mtu": 1400}, {"place": Number(0, 15), "mtu": Number(68, SHORT)},
        lambda module: module.Tunnels(), lambda made: None)
+T.call("frames.Frames.feed", {"data": b"abc"}, {"data": Array(np.uint8, sized=False)}, lambda module: module.Frames(),
+       lambda made: None)
+T.call("frames.Frames.recv", {"batch": rows_in}, BATCH, lambda module: module.Frames(), lambda made: None)
 T.call("tunnels.Tunnels.swap", {"slot": 1}, {"slot": Number(0, 7)}, lambda module: module.Tunnels(), lambda made: None,
        works=False)
 

@@ -16,9 +16,11 @@ from dtls_pair import contexts, pair
 from fastpath import gwlb, message, nat, packet, superpacket, trains
 from fastpath.batch import PacketBatch
 from fastpath.dtls import Session
+from fastpath.frames import Frames
 from fastpath.ring import Ring
 from fuzz import fuzz_dns, fuzz_geneve, fuzz_packet
 from fuzz.mutation import PACKET_LIMIT, compared
+from model import frames as frames_model
 from model import nat as nat_model
 from model import packet as packet_model
 from model import superpacket as superpacket_model
@@ -135,3 +137,16 @@ def check_names(data: bytes) -> None:
     except ValueError:
         return
     assert gwlb.endpoint_name(number) == text.lower(), f"{text!r} is {number:#x}, and that {gwlb.endpoint_name(number)!r}"
+
+
+def check_frames(data: bytes) -> None:
+    """A stream's frames: however it is cut, the packets and drops of the model."""
+    found = []
+    for kind, step in ((frames_model.Frames, len(data) or 1), (Frames, len(data) or 1), (Frames, 1 + len(data) % 7)):
+        frames, batch, rows = kind(), PacketBatch(3, 300), []
+        for at in range(0, len(data), step):
+            assert frames.feed(data[at:at + step]) == len(data[at:at + step]), "whole frames were taken, so there is room"
+            while (n := frames.recv(batch)):
+                rows += [(batch.frame(row), int(batch.reason[row])) for row in range(n)]
+        found.append(rows)
+    assert found[0] == found[1] == found[2]

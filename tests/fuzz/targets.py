@@ -37,6 +37,7 @@ TARGETS = {
     "document": Target(protocols.check_document, ("zcc/document.py",), 2048),
     "dtls": Target(native.check_dtls, ("fastpath/dtls.pyx",)),
     "expression": Target(protocols.check_expression, ("zcc/policy/objects/tag_expression.py",), 256),
+    "frames": Target(native.check_frames, ("fastpath/frames.pyx", "fastpath/stream.pyx"), 2048),
     "geneve": Target(native.check_geneve, ("fastpath/geneve.pyx", "fastpath/gwlb.pyx"), native.PACKET_LIMIT),
     "gwlb_names": Target(native.check_names, ("fastpath/gwlb.pyx",), 64),
     "health": Target(protocols.check_health, ("zcc/connector/health.py",)),

@@ -19,7 +19,7 @@ ROWS = (
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
      "superpacket", "trains", "tunqueue", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces",
-     "domains", "rows"),
+     "domains", "rows", "frames", "stream"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
@@ -59,6 +59,8 @@ SAME_ROW = {
     ("tunqueue", "superpacket"): "what the kernel leaves for it to cut",
     ("tunqueue", "trains"): "what it leaves for the kernel to cut",
     ("xskqueue", "ethernet"): "frames that carry Geneve, in and out of a row",
+    ("stream", "packetio"): "one more kind of port",
+    ("stream", "frames"): "what it carries",
     ("refusal", "packet"): "numbers of protocols and flags",
     ("pieces", "packet"): "numbers of options",
     ("quote", "packet"): "walks extension headers",

@@ -54,9 +54,10 @@ from zcc.doorway import Doorway
 from zcc.errors import ZccError
 from zcc.feeds.watch import Watch
 from zcc.itunnel.client import TunnelClient
+from zcc.itunnel.dial import Dialler
 from zcc.mtunnel.client import EdgeClient, Hello
 from zcc.mtunnel.transport import ALPN
-from zcc.pki.context import dtls_client, tls_client
+from zcc.pki.context import dtls_client, stream_client, tls_client
 from zcc.pki.peer import PeerCheck
 from zcc.policy.model import Method
 from zcc.policy.objects.catalogue import Catalogue
@@ -265,16 +266,10 @@ class Connector:
         settings = self.settings
         self.tunnels: Tunnels | None = None
         if settings.zia is not None:
+            dialler = Dialler(dtls_client(settings.identity), lambda der: self.check.verify(der, "internet-edge"),
+                              stream_client(settings.identity))
             self.tunnels = Tunnels([
-                TunnelClient(
-                    settings.zia,
-                    dtls_client(settings.identity),
-                    lambda der: self.check.verify(der, "internet-edge"),
-                    worker,
-                    worker.session,
-                    report=self.logs.tunnel,
-                    clock=self.clock,
-                )
+                TunnelClient(settings.zia, dialler, worker, worker.session, report=self.logs.tunnel, clock=self.clock)
                 for worker in self.datapath.by_worker()
             ])
             self.edits.steer = self.tunnels.steer

@@ -26,6 +26,7 @@ from fastpath.dtls import Session
 from fastpath.message import Command, command, drain
 from fastpath.packetio import UdpSocket
 from fastpath.refusal import Refusal
+from fastpath.stream import Stream
 from zcc.connector.crew import Crew
 from zcc.connector.events import Events
 from zcc.connector.plan import Plan
@@ -126,8 +127,7 @@ class Datapath:
         for event in drain(self._crew.events[number]):
             punt = self._events_of[number].punt(event)
             self._track(punt)
-            handler = self._subscribers.get(_PUNTS[punt.reason])
-            if handler is not None:
+            if (handler := self._subscribers.get(_PUNTS[punt.reason])) is not None:
                 _hand_over(handler, punt)
 
     def _pump_words(self, number: int) -> None:
@@ -236,8 +236,11 @@ class Datapath:
 
     def attach_tunnel(self, place: int, session: Session, sock_fd: int, mtu: int) -> None:
         """Give a session, its handshake done, and its connected socket to the worker; places are those of fastpath.tunnels."""
-        socket = UdpSocket(sock_fd)
-        self._exchange(lambda: self._tunnels.attach(place, session, socket, mtu))
+        self._exchange(functools.partial(self._tunnels.attach, place, session, UdpSocket(sock_fd), mtu))
+
+    def attach_stream(self, place: int, connection: object, sock_fd: int, mtu: int) -> None:
+        """The same with a TLS session over TCP."""
+        self._exchange(functools.partial(self._tunnels.attach_stream, place, Stream(connection, sock_fd), mtu))
 
     def resize_tunnel(self, place: int, mtu: int) -> None:
         """Let packets of up to `mtu` bytes go by a session."""

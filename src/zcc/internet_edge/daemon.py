@@ -25,7 +25,8 @@ from zcc.internet_edge.listener import Listener
 from zcc.internet_edge.metrics import EdgeCollector, Snapshot
 from zcc.internet_edge.sessions import EdgeSession
 from zcc.internet_edge.settings import InternetEdgeSettings
-from zcc.pki.context import dtls_server
+from zcc.internet_edge.streams import Streams
+from zcc.pki.context import dtls_server, stream_server
 from zcc.pki.peer import Peer, PeerCheck
 from zcc.telemetry.logs import Logs
 from zcc.telemetry.metrics import MetricsServer
@@ -34,6 +35,9 @@ __all__ = ["run"]
 
 REVIEW_S = 10.0          # how often the revocation list is looked at
 OUTCOMES = ("cookies", "begun", "accepted", "refused", "failed", "expired", "crowded")
+STREAM_OUTCOMES = ("begun", "accepted", "refused", "failed", "expired", "crowded")
+TAKE_OVERS = ("taken_over", "not_taken_over")
+TUNNEL_PROTOCOLS = {"DTLS": "DTLSv1.2", "TLS": "TLSv1.3"}
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPV6"}
 
 log = logging.getLogger(__name__)
@@ -69,8 +73,9 @@ class Reporter:
     def _tunnel(self, event: str, session: EdgeSession, reason: str) -> None:
         listen = self._settings.listen
         self._logs.tunnel(
-            tunnelactionname="Tunnel Event", tunneltype="DTLS", protocol="DTLSv1.2", event=event,
-            eventreason=reason, peer=str(session.peer), sessionid=str(session.number),
+            tunnelactionname="Tunnel Event", tunneltype=session.transport, event=event,
+            protocol=TUNNEL_PROTOCOLS[session.transport], eventreason=reason,
+            peer=str(session.peer), sessionid=str(session.number),
             sourceip=IPv4Address(session.address[0]), srcport=session.address[1],
             destvip=listen.address, destport=listen.port, dpdrec=session.probes,
             rxbytes=session.received_bytes, txbytes=session.sent_bytes,
@@ -90,7 +95,7 @@ async def run(settings: InternetEdgeSettings, *, stop: asyncio.Event) -> None:
     metrics = MetricsServer(settings.metrics)
     doorway = Doorway(settings.kernel)
     try:
-        datapath = _open(settings, doorway, listener, Reporter(logs, settings, asyncio.get_running_loop()))
+        datapath = _open(settings, doorway, listener, check, Reporter(logs, settings, asyncio.get_running_loop()))
         metrics.registry.register(EdgeCollector(lambda: _snapshot(datapath, listener)))
         await metrics.start()
         await _serve(settings, datapath, check, stop)
@@ -102,14 +107,16 @@ async def run(settings: InternetEdgeSettings, *, stop: asyncio.Event) -> None:
 
 
 def _open(
-    settings: InternetEdgeSettings, doorway: Doorway, listener: Listener, reporter: Reporter
+    settings: InternetEdgeSettings, doorway: Doorway, listener: Listener, check: PeerCheck, reporter: Reporter
 ) -> Datapath:
+    tls = stream_server(settings.identity)
     device = doorway.open()
     forbidden = doorway.host_addresses()
     for address in settings.nat.addresses:
         doorway.own(address)
     try:
-        return Datapath(settings, (doorway.kind, device), listener, forbidden=forbidden, clock=SystemClock(),
+        streams = Streams(tls, lambda der: check.verify(der, "connector"), settings.limits, settings.listen)
+        return Datapath(settings, (doorway.kind, device), listener, streams, forbidden=forbidden, clock=SystemClock(),
                         ended=reporter.flow_ended, tunnel=reporter.tunnel_changed)
     except OSError as error:
         raise ListenError(f"internet edge at {settings.listen} with device {device}: {error}; is another one "
@@ -154,4 +161,7 @@ def _snapshot(datapath: Datapath, listener: Listener) -> Snapshot:
         bytes={side: counts.bytes for side, counts in sides.items()},
         drops=drop_counts(datapath.drops),
         handshakes={outcome: listener.counts[outcome] for outcome in OUTCOMES},
-        sessions=len(datapath.sessions), half_open=len(listener), flows=len(datapath.book))
+        stream_handshakes={outcome: datapath.gate.streams.counts[outcome] for outcome in STREAM_OUTCOMES},
+        take_overs={outcome: datapath.gate.counts[outcome] for outcome in TAKE_OVERS},
+        black_holes=datapath.gate.counts["black_holes"], streams=datapath.gate.n_streams,
+        sessions=len(datapath.sessions) - datapath.gate.n_streams, half_open=len(listener), flows=len(datapath.book))

@@ -39,6 +39,7 @@ from zcc.internet_edge.listener import Listener
 from zcc.internet_edge.odd import OddPackets
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.internet_edge.settings import InternetEdgeSettings
+from zcc.internet_edge.streams import Streams
 
 __all__ = ["Datapath"]
 
@@ -61,6 +62,7 @@ class Datapath:
         settings: InternetEdgeSettings,
         device: tuple[str, str],
         listener: Listener,
+        streams: Streams,
         *,
         forbidden: Iterable[Address],
         clock: Clock,
@@ -91,7 +93,7 @@ class Datapath:
         self.to_internet, self.to_tunnels = Counts(), Counts()
         self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port, merged=True)
         self._wire = socket.socket(fileno=os.dup(self._udp.fd))
-        self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel, settings.inner_mtu)
+        self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel, settings.inner_mtu, streams)
         self._device = Device.tun(device[1]) if device[0] == "tun" else Device.veth(device[1])
         self._stop = threading.Event()
         self._calls: deque[Callable[[], None]] = deque()
@@ -108,11 +110,11 @@ class Datapath:
     def run(self) -> None:
         """Carry packets until stop(); then say goodbye to all connectors and close."""
         poll = select.poll()
-        for fd in (self._udp.fd, self._device.fd, self._wake):
+        for fd in (self._udp.fd, self._device.fd, self._wake, self.gate.streams.fd):
             poll.register(fd, select.POLLIN)
         try:
             while not self._stop.is_set():
-                wait_ms = 0 if self._udp.held or self._device.held else WAIT_MS
+                wait_ms = 0 if self._udp.held or self._device.held or self.gate.held else WAIT_MS
                 if any(fd == self._wake for fd, _ in poll.poll(wait_ms)):
                     os.eventfd_read(self._wake)
                 self.turn(self._clock.monotonic_ns())
@@ -137,8 +139,15 @@ class Datapath:
         for _ in range(BURSTS):
             if not self._udp.recv(self._batch):
                 break
-            self._from_tunnels(now_ns)
+            self._from_tunnels(self.gate.open(now_ns), now_ns)
             self._count_drops()
+        for session in self.gate.readable(now_ns):
+            for _ in range(BURSTS):
+                origin = self.gate.read(session, now_ns)
+                if origin is None:
+                    break
+                self._from_tunnels(origin, now_ns)
+                self._count_drops()
         for _ in range(BURSTS):
             if not self._device.recv(self._batch):
                 break
@@ -150,8 +159,8 @@ class Datapath:
 
     # ---- tunnel → internet ----
 
-    def _from_tunnels(self, now_ns: int) -> None:
-        self._take_opened(self.gate.open(now_ns), now_ns)
+    def _from_tunnels(self, origin: NDArray[np.uint32], now_ns: int) -> None:
+        self._take_opened(origin, now_ns)
         while self._odd.release(Origin.ORIGIN_WORKLOAD):
             self._count_drops()
             self._take_opened(self.gate.origins(), now_ns)
@@ -298,10 +307,16 @@ class Datapath:
             if session is None:
                 batch.reason[rows] = DropReason.DROP_DTLS_PEER_UNKNOWN
                 continue
-            batch.peer_address[rows], batch.peer_port[rows] = session.address
-            session.sent += session.record.seal_rows(batch, rows)
             session.sent_bytes += int(batch.inner_length[rows].sum())
             self.to_tunnels.bytes += int(batch.inner_length[rows].sum())
+            if session.path is None:
+                sent = session.record.send(batch, rows)
+                batch.reason[rows[batch.reason[rows] == 0]] = TAKEN
+                session.sent += sent
+                self.to_tunnels.packets += sent
+                continue
+            batch.peer_address[rows], batch.peer_port[rows] = session.address
+            session.sent += session.record.seal_rows(batch, rows)
         self.to_tunnels.packets += self._udp.send(batch, live[batch.reason[live] == 0])
 
     def _tick(self, now_ns: int) -> None:

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from fastpath.action import DropReason
 from fastpath.batch import HEADROOM_BYTES, PacketBatch
 from fastpath.dtls import Session
+from fastpath.stream import Stream
 from zcc.internet_edge.cookie import PeerAddress
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
+from zcc.internet_edge.streams import Streams
 from zcc.itunnel import wire
 from zcc.itunnel.dial import interface_mtu, probe_path
 from zcc.itunnel.pathmtu import PathMtu, datagram_in, datagram_of
@@ -48,10 +50,13 @@ class Gate:
         wire_socket: socket.socket,
         tunnel: Callable[[str, EdgeSession, str], None],
         inner_mtu: int,
+        streams: Streams,
     ) -> None:
         """Start without sessions; the arguments are the datapath's."""
         self._batch, self._listener, self.sessions = batch, listener, sessions
         self._wire, self._tunnel = wire_socket, tunnel
+        self.streams = streams
+        self._by_fd: dict[int, EdgeSession] = {}       # sessions of streams
         self._largest = datagram_of(inner_mtu)
         self.counts: Counter[str] = Counter()      # taken_over, not_taken_over, black_holes of sessions that ended
         probe_path(wire_socket)
@@ -111,9 +116,50 @@ class Gate:
             path = PathMtu(4, min(self._largest, _datagram_towards(accepted.address)), now_ns)
             session, ended = self.sessions.add(accepted.address, record, accepted.peer, path, now_ns)
             for former in ended:
-                self._tunnel("DOWN", former, "another session takes its place")
+                self._retire(former, "another session takes its place")
             self._tunnel("UP", session, "None")
         self._listener.accepted.clear()
+
+    def readable(self, now_ns: int) -> list[EdgeSession]:
+        """Return the sessions by TLS that may have something to read; new ones among them."""
+        fds = dict.fromkeys(self.streams.ready(now_ns))
+        for accepted in self.streams.accepted:
+            with accepted.socket as sock:
+                record = Stream(accepted.connection, sock.fileno())
+            session, ended = self.sessions.add(accepted.address, record, accepted.peer, None, now_ns)
+            for former in ended:
+                self._retire(former, "another session takes its place")
+            self.streams.watch(record.fd)
+            self._by_fd[record.fd] = session
+            fds[record.fd] = None
+            self._tunnel("UP", session, "None")
+        self.streams.accepted.clear()
+        fds |= dict.fromkeys(fd for fd, session in self._by_fd.items() if session.record.held)
+        return [self._by_fd[fd] for fd in fds if fd in self._by_fd]
+
+    def read(self, session: EdgeSession, now_ns: int) -> NDArray[np.uint32] | None:
+        """Fill the batch from a session by TLS; return the number of the session of each row, None = nothing is there."""
+        batch = self._batch
+        if session.record.fd < 0:      # it has ended meanwhile
+            return None
+        count = session.record.recv(batch)
+        if not count:
+            if session.record.closed:
+                self.end(session, "the connector closed it")
+            return None
+        session.last_ns = now_ns
+        batch.peer_address[:count], batch.peer_port[:count] = session.key
+        return np.full(count, session.number, np.uint32)
+
+    @property
+    def n_streams(self) -> int:
+        """How many sessions go by TLS. Any thread."""
+        return len(self._by_fd)
+
+    @property
+    def held(self) -> bool:
+        """Whether a session by TLS has more to give that no descriptor shows."""
+        return any(session.record.held for session in self._by_fd.values())
 
     def take_control(self, origin: NDArray[np.uint32], now_ns: int) -> None:
         batch = self._batch
@@ -131,7 +177,7 @@ class Gate:
                 self._control(session, wire.ProbeAnswer(sequence, time_ns))
             case wire.SizeProbe(number, size):
                 self._control(session, wire.SizeAnswer(number, size))
-            case wire.SizeAnswer():
+            case wire.SizeAnswer() if session.path is not None:
                 session.path.answer(message, now_ns)
                 self._probe_size(session, now_ns)
             case wire.Hello(_, _, former):
@@ -150,10 +196,11 @@ class Gate:
             log.warning("%s asks to take over from session %d, which is not its own or has ended", session.peer, number)
             return
         self.counts["taken_over"] += 1
-        session.path = PathMtu(4, session.path.ceiling, now_ns, former.path.size)     # the same path, a moment ago
+        if session.path is not None and former.path is not None:      # the same path, a moment ago
+            session.path = PathMtu(4, session.path.ceiling, now_ns, former.path.size)
 
     def _probe_size(self, session: EdgeSession, now_ns: int) -> None:
-        for probe in session.path.probes(now_ns):
+        for probe in () if session.path is None else session.path.probes(now_ns):
             self._control(session, probe)
 
     def end_sessions(self, is_refused: Callable[[EdgeSession], bool], reason: str) -> None:
@@ -165,12 +212,24 @@ class Gate:
 
     def end(self, session: EdgeSession, reason: str) -> None:
         """End a session, and tell its connector so."""
-        self.counts["black_holes"] += session.path.black_holes
-        self.say(session.address, [session.record.close()])
+        if session.path is not None:
+            self.say(session.address, [session.record.close()])
         self.sessions.remove(session)
+        self._retire(session, reason)
+
+    def _retire(self, session: EdgeSession, reason: str) -> None:
+        """What is left to do for a session that is in the book no more."""
+        if session.path is None:
+            self._by_fd.pop(session.record.fd, None)
+            session.record.close()
+        else:
+            self.counts["black_holes"] += session.path.black_holes
         self._tunnel("DOWN", session, reason)
 
     def _control(self, session: EdgeSession, message: wire.Message) -> None:
+        if session.path is None:
+            session.record.send_bytes(wire.encode(message))
+            return
         sealed = session.record.seal(wire.encode(message))
         if sealed is not None:
             self.say(session.address, [sealed])
@@ -196,8 +255,9 @@ class Gate:
         for address, datagram in self._listener.tick(now_ns):
             self.say(address, [datagram])
         self.accept(now_ns)
+        self.streams.tick(now_ns)
         for session in self.sessions:
-            if now_ns >= session.path.next_ns:
+            if session.path is not None and now_ns >= session.path.next_ns:
                 self._probe_size(session, now_ns)
         for session in self.sessions.idle(now_ns):
             self.end(session, "nothing came for too long")
@@ -207,6 +267,7 @@ class Gate:
         for session in self.sessions:
             self._control(session, wire.Goodbye())
             self.end(session, "the edge stops")
+        self.streams.close()
 
     def _live(self) -> NDArray[np.uint16]:
         return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)

@@ -21,6 +21,7 @@ __all__ = ["EdgeSession", "SessionBook"]
 # Probes come twice a second: a connector silent for so long has another session, or none.
 SILENT_NS = 3_000_000_000
 IDLE_NS = 30_000_000_000
+STREAM_MTU = 1400        # what DTLS will carry too, mostly, when the connector comes back to it
 
 
 @dataclass(slots=True, eq=False)
@@ -29,11 +30,11 @@ class EdgeSession:
 
     number: int
     address: PeerAddress
-    record: Any              # fastpath.dtls.Session
+    record: Any              # fastpath.dtls.Session or fastpath.stream.Stream
     peer: Peer
     since_ns: int
     last_ns: int             # when its newest datagram came
-    path: PathMtu            # towards the connector
+    path: PathMtu | None     # towards the connector; None where TLS carries packets and TCP cuts them as it likes
     received: int = 0        # packets of workloads
     sent: int = 0
     received_bytes: int = 0
@@ -43,7 +44,17 @@ class EdgeSession:
     @property
     def mtu(self) -> int:
         """The largest inner packet that goes by it."""
-        return inner_mtu(self.path.size)
+        return STREAM_MTU if self.path is None else inner_mtu(self.path.size)
+
+    @property
+    def transport(self) -> str:
+        """DTLS or TLS."""
+        return "TLS" if self.path is None else "DTLS"
+
+    @property
+    def key(self) -> PeerAddress:
+        """What its rows have as their peer: no datagram comes from port 0, so a stream's number stands there for itself."""
+        return (self.number, 0) if self.path is None else self.address
 
 
 class SessionBook:
@@ -65,27 +76,27 @@ class SessionBook:
         return iter(list(self._by_number.values()))
 
     def add(
-        self, address: PeerAddress, record: Any, peer: Peer, path: PathMtu, now_ns: int
+        self, address: PeerAddress, record: Any, peer: Peer, path: PathMtu | None, now_ns: int
     ) -> tuple[EdgeSession, list[EdgeSession]]:
         """Take a session; return it, and those that it puts an end to: the address's former one, the most
         silent one.
         """
-        ended = [self._by_address[address]] if address in self._by_address else []
+        ended = [self._by_address[address]] if path is not None and address in self._by_address else []
         if not ended and len(self) >= self._limit:
             ended = [min(self._by_number.values(), key=lambda session: session.last_ns)]
         for session in ended:
             self.remove(session)
         added = EdgeSession(self._next, address, record, peer, now_ns, now_ns, path)
         self._next += 1
-        self._by_address[address] = self._by_number[added.number] = self._newest[str(peer)] = added
+        self._by_address[added.key] = self._by_number[added.number] = self._newest[str(peer)] = added
         self._names[added.number] = str(peer)
         return added, ended
 
     def remove(self, session: EdgeSession) -> None:
         """Forget a session; flows of it follow their connector's next one."""
         self._by_number.pop(session.number, None)
-        if self._by_address.get(session.address) is session:
-            del self._by_address[session.address]
+        if self._by_address.get(session.key) is session:
+            del self._by_address[session.key]
         if self._newest.get(str(session.peer)) is session:
             del self._newest[str(session.peer)]
         if len(self._names) > 4 * self._limit:      # numbers grow; the oldest have no flows left

@@ -55,7 +55,7 @@ class InternetEdgeSettings(Settings):
     identity: IdentitySettings
     logs: LogSettings = LogSettings()
     metrics: MetricSettings | None = None
-    listen: HostPort = Field(description="IPv4 address and UDP port of the DTLS listener")
+    listen: HostPort = Field(description="IPv4 address and port: UDP for DTLS, TCP for TLS")
     kernel: DeviceSettings = DeviceSettings()
     nat: NatSettings
     flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time")

@@ -29,6 +29,8 @@ from zcc.itunnel.settings import SLOTS, TunnelSettings
 
 __all__ = ["Datapath", "EdgeStatus", "TunnelClient"]
 
+PROTOCOLS = {"DTLS": "DTLSv1.2", "TLS": "TLSv1.3"}
+
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ class EdgeStatus:
     probes_sent: int           # of the present session
     probes_answered: int
     reason: str                # of the last failure; "" when there was none
-    transport: str = ""        # of the present session: DTLS; "" when there is none
+    transport: str = ""        # of the present session: DTLS or TLS; "" when there is none
     path_mtu: int = 0          # largest IP packet outside that goes through, as far as known; 0 = unknown
     inner_mtu: int = 0         # largest packet inside; 0 = unknown
     path_state: str = ""       # base, search, complete, error; "" when there is no session
@@ -58,8 +60,7 @@ class TunnelClient:
     def __init__(
         self,
         settings: TunnelSettings,
-        context: SSL.Context,
-        verify: Callable[[bytes], object],
+        dialler: Dialler,
         datapath: Datapath,
         make_session: Callable[[SSL.Connection], Any],
         *,
@@ -70,15 +71,13 @@ class TunnelClient:
         """Prepare; run() connects.
 
         Args:
-            context: zcc.pki.context.dtls_client.
-            verify: takes the edge's certificate (DER), raises PeerRefused.
             make_session: fastpath.dtls.Session, handed in so that this package stays free of fastpath.
             report: Logs.tunnel.
             jitter: 0 … 1, spreads reconnects and renewals.
         """
         self._datapath, self._report = datapath, report
         self._clock = clock or SystemClock()
-        ways = Ways(Dialler(context, verify), datapath, make_session, self._choose, self._clock, jitter)
+        ways = Ways(dialler, datapath, make_session, self._choose, self._alone, self._clock, jitter)
         self._keepers = [Keeper(slot, edge, settings, ways) for slot, edge in enumerate(settings.edges)]
         self._was_up = [False] * len(self._keepers)
         self._gateways = Gateways(len(self._keepers), round(settings.hold_down.total_seconds() * 1e9))
@@ -125,9 +124,13 @@ class TunnelClient:
         """Take the news that the session of a place ended."""
         self._keepers[place % SLOTS].lost(place)
 
+    def _alone(self, slot: int) -> bool:
+        return any(not any(self._keepers[other].by_datagrams for other in others) for others in self._gateways.beside(slot))
+
     def _choose(self) -> None:
         now_ns = self._clock.monotonic_ns()
-        for move in self._gateways.update([keeper.up for keeper in self._keepers], now_ns):
+        up, by_datagrams = [keeper.up for keeper in self._keepers], [keeper.by_datagrams for keeper in self._keepers]
+        for move in self._gateways.update(up, by_datagrams, now_ns):
             self._datapath.activate_tunnel(move.route.number, move.slot, move.route.edges)
             of = f" of gateway {move.gateway}" if move.gateway else ""
             log.info("internet tunnel: new flows%s go by %s", of, self.active(move.gateway) or "no edge: none is up")
@@ -141,12 +144,13 @@ class TunnelClient:
         if keeper.up:
             keeper.failures, keeper.reason = 0, ""
         reason = "None" if keeper.up or leg is None else leg.closed
+        transport = "DTLS" if leg is None else leg.transport
         if keeper.up:
-            log.info("internet edge %s is up", keeper)
+            log.info("internet edge %s is up by %s", keeper, transport)
         else:
             log.warning("internet edge %s is down: %s", keeper, reason)
         self._report(tunnelactionname="Tunnel Event", event="UP" if keeper.up else "DOWN", eventreason=reason,
-                     tunneltype="DTLS", protocol="DTLSv1.2", destvip=address.address, destport=address.port,
+                     tunneltype=transport, protocol=PROTOCOLS[transport], destvip=address.address, destport=address.port,
                      sourceip=keeper.source[0], srcport=keeper.source[1], peer=keeper.edge.name)
 
     def _status(self, keeper: Keeper) -> EdgeStatus:

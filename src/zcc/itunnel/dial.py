@@ -19,13 +19,15 @@ from pathlib import Path
 from OpenSSL import SSL
 
 from zcc.fields import HostPort
-from zcc.itunnel.handshake import Handshake, HandshakeFailed, use_fixed_mtu
+from zcc.itunnel.handshake import Handshake, HandshakeFailed, StreamHandshake, use_fixed_mtu
 
-__all__ = ["DATAGRAM_MAX", "Dialled", "Dialler", "interface_mtu", "probe_path"]
+__all__ = ["DATAGRAM_MAX", "Dialled", "Dialler", "interface_mtu", "prepare_stream", "probe_path"]
 
 HANDSHAKE_S = 10.0
 DATAGRAM_MAX = 1 << 16
 BUFFER_BYTES = 1 << 24
+STREAM_BUFFER_BYTES = 1 << 19
+STREAM_TIMEOUT_MS = 10_000
 # linux/in.h, linux/in6.h, linux/sockios.h: names that Python's socket module does not have.
 IP_MTU_DISCOVER, IP_MTU, IPV6_MTU_DISCOVER, IPV6_MTU = 10, 14, 23, 24
 PMTUDISC_PROBE = 3
@@ -47,19 +49,64 @@ class Dialled:
         name = self.socket.getsockname()
         return name[0], name[1]
 
+    def drop(self) -> None:
+        """Close it: another one was faster. The edge hears of it by the end of TCP, or by silence."""
+        self.socket.close()
+
 
 class Dialler:
     """Dials edges for one connector."""
 
-    def __init__(self, context: SSL.Context, verify: Callable[[bytes], object]) -> None:
+    def __init__(self, context: SSL.Context, verify: Callable[[bytes], object], stream: SSL.Context | None = None) -> None:
         """Prepare.
 
         Args:
             context: zcc.pki.context.dtls_client.
             verify: takes the edge's certificate (DER), raises PeerRefused.
+            stream: zcc.pki.context.stream_client; None = TLS is never tried.
         """
         use_fixed_mtu(context)
-        self._context, self._verify = context, verify
+        self._context, self._verify, self._stream = context, verify, stream
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether there is a way by TLS."""
+        return self._stream is not None
+
+    async def tls(self, address: HostPort) -> Dialled:
+        """Establish a TLS session over TCP.
+
+        Raises:
+            HandshakeFailed, PeerRefused, OSError, TimeoutError: there is none.
+        """
+        assert self._stream is not None
+        connection = SSL.Connection(self._stream, None)
+        connection.set_connect_state()
+        with _kept(_family(address), socket.SOCK_STREAM) as sock:
+            prepare_stream(sock)
+            async with asyncio.timeout(HANDSHAKE_S):
+                await asyncio.get_running_loop().sock_connect(sock, (str(address.address), address.port))
+                await self._shake_stream(StreamHandshake(connection), sock)
+            return Dialled(connection, sock, "TLS")
+
+    async def _shake_stream(self, handshake: StreamHandshake, sock: socket.socket) -> None:
+        loop, received = asyncio.get_running_loop(), b""
+        try:
+            while True:
+                said = handshake.receive(received)
+                if said:
+                    await loop.sock_sendall(sock, said)
+                if handshake.done:
+                    self._verify(handshake.certificate())
+                    return
+                received = await loop.sock_recv(sock, DATAGRAM_MAX)
+                if not received:
+                    raise HandshakeFailed("the edge closed the connection")
+        except HandshakeFailed as failure:
+            for said in failure.farewell:
+                with contextlib.suppress(OSError):
+                    sock.send(said)
+            raise
 
     async def dtls(self, address: HostPort) -> Dialled:
         """Establish a DTLS session.
@@ -109,6 +156,13 @@ def probe_path(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
+
+
+def prepare_stream(sock: socket.socket) -> None:
+    """Have TCP send at once, and keep little: what waits in it delays all that is behind it."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STREAM_TIMEOUT_MS)
 
 
 def interface_mtu(sock: socket.socket) -> int:

@@ -61,19 +61,27 @@ class Gateways:
                          for name, route in self._routes.items()}  # fmt: skip
         self._told = {name: told for name, told in self._told.items() if name in self._routes}
 
-    def update(self, up: Sequence[bool], now_ns: int) -> Iterator[Move]:
+    def update(self, up: Sequence[bool], by_datagrams: Sequence[bool], now_ns: int) -> Iterator[Move]:
         """Choose anew, and yield the gateways of which the data plane knows something else.
 
         Args:
             up: of each edge, whether it is.
+            by_datagrams: of each edge, whether it is up by DTLS: where one is, edges that are up by TLS only do not count.
             now_ns: monotonic.
         """
         for name, route in self._routes.items():
-            self._choices[name].update([up[slot] for slot in route.edges], now_ns)
+            counts = by_datagrams if any(by_datagrams[slot] for slot in route.edges) else up
+            self._choices[name].update([counts[slot] for slot in route.edges], now_ns)
             now = route, self.active(name)
             if self._told.get(name) != now:
                 self._told[name] = now
                 yield Move(name, *now)
+
+    def beside(self, slot: int) -> Iterator[tuple[int, ...]]:
+        """Yield the other edges of each gateway that an edge is one of."""
+        for route in self._routes.values():
+            if slot in route.edges:
+                yield tuple(edge for edge in route.edges if edge != slot)
 
     def active(self, gateway: str = EVERY_EDGE) -> int | None:
         """Return the slot for new flows of a gateway; None = none of its edges is up."""

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 from zcc.errors import ZccError
 
-__all__ = ["DATAGRAM_BYTES", "Handshake", "HandshakeFailed", "datagrams", "records", "use_fixed_mtu"]
+__all__ = ["DATAGRAM_BYTES", "Handshake", "HandshakeFailed", "StreamHandshake", "datagrams", "records", "use_fixed_mtu"]
 
 RECORD_HEADER = 13           # RFC 6347 §4.1
 DATAGRAM_BYTES = 1200        # a handshake crosses every path without fragments (as QUIC's, RFC 9000 §14.1)
@@ -112,10 +112,7 @@ class Handshake:
         Raises:
             HandshakeFailed: the peer showed none.
         """
-        shown = self.connection.get_peer_certificate(as_cryptography=True)
-        if shown is None:
-            raise HandshakeFailed("the peer showed no certificate")
-        return shown.public_bytes(Encoding.DER)
+        return _certificate(self.connection)
 
     def refuse(self) -> list[bytes]:
         """Return what ends the session again: the peer then knows that we will not have it."""
@@ -152,3 +149,51 @@ def _tiles(datagram: bytes) -> bool:
 def _reason(error: SSL.Error) -> str:
     parts = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return "; ".join(str(part[-1]) for part in parts) or "connection lost"
+
+
+class StreamHandshake:
+    """A TLS handshake without a socket: bytes in, bytes out; after `done`, `connection` is for fastpath.stream. One thread."""
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        """Take a connection over memory BIOs whose connect or accept state is set."""
+        self.connection = connection
+        self.done = False
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what has come, b"" to begin; return what to send.
+
+        Raises:
+            HandshakeFailed: the peer refused us, or its certificate does not chain to our CA. Its farewell is to be sent.
+        """
+        if data:
+            self.connection.bio_write(data)
+        try:
+            self.connection.do_handshake()
+            self.done = True
+        except SSL.WantReadError:
+            pass
+        except (SSL.Error, ValueError) as error:
+            reason = _reason(error) if isinstance(error, SSL.Error) else str(error)
+            raise HandshakeFailed(reason, [said] if (said := self._said()) else []) from None
+        return self._said()
+
+    def certificate(self) -> bytes:
+        """Return the peer's certificate, DER; valid once done.
+
+        Raises:
+            HandshakeFailed: the peer showed none.
+        """
+        return _certificate(self.connection)
+
+    def _said(self) -> bytes:
+        try:
+            return self.connection.bio_read(FLIGHT_BYTES)
+        except SSL.WantReadError:
+            return b""
+
+
+def _certificate(connection: SSL.Connection) -> bytes:
+    shown = connection.get_peer_certificate(as_cryptography=True)
+    if shown is None:
+        raise HandshakeFailed("the peer showed no certificate")
+    return shown.public_bytes(Encoding.DER)

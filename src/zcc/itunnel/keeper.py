@@ -6,7 +6,8 @@
 
 A session is renewed by a new handshake beside it, not inside it: the new one proves the certificate again, has keys, a socket
 and a port of its own, and is known to carry packets before one is moved. Packets are taken from both meanwhile: none is lost.
-One event loop.
+While no edge of a gateway answers by DTLS, the session is one of TLS; a DTLS session beside it takes over once it has carried
+probes without loss for the hold down. One event loop.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = ["Datapath", "Keeper", "Ways"]
 BACKOFF_S = (0.25, 5.0)        # first wait after a failure, and the longest
 LOOK_S = 0.5                   # how often age and records are looked at
 PROVE_S = 5.0                  # a session that carries no probe by then takes nothing over
+STREAM_MTU = 1400              # inside TLS, which cuts as it likes: what DTLS will carry too, mostly
 DRAIN_S = 2.0                  # longer than a packet is on its way
 FAILURES = (HandshakeFailed, PeerRefused, OSError, TimeoutError)
 
@@ -44,6 +46,9 @@ class Datapath(Protocol):
 
     def attach_tunnel(self, place: int, session: Any, sock_fd: int, mtu: int) -> None:
         """Take over an established session and its connected socket (duplicated); `mtu`: largest inner packet."""
+
+    def attach_stream(self, place: int, connection: Any, sock_fd: int, mtu: int) -> None:
+        """Take over an established TLS session and its connected socket (duplicated)."""
 
     def resize_tunnel(self, place: int, mtu: int) -> None:
         """Let packets of up to `mtu` bytes go by a session."""
@@ -72,6 +77,7 @@ class Ways:
     datapath: Datapath
     make_session: Callable[[Any], Any]
     changed: Callable[[], None]      # called when a keeper's `up` may have changed
+    alone: Callable[[int], bool]     # whether a gateway has no edge but this slot's, or none that is up by DTLS
     clock: Clock
     jitter: Callable[[], float]
 
@@ -87,6 +93,7 @@ class Keeper:
         self.leg: Leg | None = None          # in the slot
         self.beside: Leg | None = None
         self.failures = self.renewals = 0
+        self._fell_silent = False
         self.reason = ""                     # of the last failure
         self.source: tuple[str, int] = ("", 0)
 
@@ -98,6 +105,11 @@ class Keeper:
         """Whether the edge takes flows."""
         return self.leg is not None and self.leg.up
 
+    @property
+    def by_datagrams(self) -> bool:
+        """Whether it does so by DTLS."""
+        return self.up and self.leg is not None and self.leg.transport == "DTLS"
+
     def renew(self) -> None:
         """Make a new session and have it take over, whether it is time or not."""
         self._asked.set()
@@ -106,7 +118,7 @@ class Keeper:
         """Keep a session until cancelled; then say goodbye."""
         while True:
             try:
-                await self._serve(await self._ways.dialler.dtls(self.edge.address))
+                await self._serve(await self._dial())
             except FAILURES as error:
                 self.reason = _text(error)
                 self.failures += 1
@@ -138,6 +150,30 @@ class Keeper:
 
     # ---- a session and its successors ----
 
+    async def _dial(self) -> Dialled:
+        """Return a session by DTLS; by TLS when DTLS stays without answer and no other edge can take the flows."""
+        dialler, address = self._ways.dialler, self.edge.address
+        limits = self._settings.fallback
+        datagrams = asyncio.create_task(dialler.dtls(address))
+        both = [datagrams]
+        try:
+            # One that was up and fell silent has been waited for already.
+            await asyncio.wait(both, timeout=0 if self._fell_silent else limits.after.total_seconds())
+            self._fell_silent = False
+            if not datagrams.done() and limits.tls and dialler.has_tls and self._ways.alone(self.slot):
+                both.append(asyncio.create_task(dialler.tls(address)))
+            pending = set(both)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in both:
+                    if task in done and task.exception() is None:
+                        return task.result()
+            return both[0].result()      # raises
+        finally:
+            for task in both:
+                task.cancel()
+                task.add_done_callback(_forget)
+
     async def _serve(self, dialled: Dialled) -> None:
         self.leg = self._attach(dialled, self.slot, 0)
         renewing = asyncio.create_task(self._renew(), name=f"renewal {self.edge.name}")
@@ -165,6 +201,7 @@ class Keeper:
                     async with asyncio.timeout(max(wait_ns, 0) / 1e9):
                         await self._wake.wait()
         if self.leg is not None:
+            self._fell_silent = self.leg.probes.failed
             self.reason = self.leg.closed
             self.failures += self.leg.probes.answered == 0
 
@@ -177,10 +214,14 @@ class Keeper:
                 failures = 0
             except (*FAILURES, ZccError) as error:
                 failures += 1
-                log.warning("internet edge %s: no new session beside the old one: %s", self, _text(error))
+                level = logging.WARNING if self.by_datagrams or failures == 1 else logging.DEBUG
+                log.log(level, "internet edge %s: no new session by DTLS beside the old one: %s", self, _text(error))
 
     async def _renewal_due(self, failures: int) -> None:
         """Wait until the session is to be renewed; after failures not before some time."""
+        if self.leg is not None and self.leg.transport == "TLS":
+            await asyncio.sleep(self._settings.fallback.retry.total_seconds())
+            return
         await asyncio.sleep(min(BACKOFF_S[0] * 2 ** min(failures, 10), BACKOFF_S[1]) if failures else 0)
         limits = self._settings.renew
         age_ns = round(_ns(limits.age) * (1 - self._ways.jitter() / 10))      # edges and connectors not all at once
@@ -196,19 +237,32 @@ class Keeper:
         """Have what was dialled take over, once it has proved itself, and the former session drain."""
         assert self.leg is not None
         known = self.leg.path.size if self.leg.path is not None else 0
+        patience_s = self._settings.hold_down.total_seconds() if self.leg.transport == "TLS" else 0.0
         self.beside = self._attach(dialled, self.slot + SLOTS, known)
         self._wake.set()
         try:
-            async with asyncio.timeout(PROVE_S):
-                while not self.beside.probes.answered:
-                    if self.beside.closed:
-                        raise ZccError(self.beside.closed)
-                    await asyncio.sleep(self._settings.probe_interval.total_seconds() / 10)
+            await self._prove(self.beside, patience_s)
             self._swap()
             await asyncio.sleep(DRAIN_S)
         finally:
             former, self.beside = self.beside, None
             self._part(former)
+
+    async def _prove(self, leg: Leg, patience_s: float) -> None:
+        """Wait until a leg carries probes, and has done so for some time.
+
+        Raises:
+            ZccError: it ended, or lost a probe meanwhile. TimeoutError: it carries none.
+        """
+        look_s = self._settings.probe_interval.total_seconds() / 10
+        async with asyncio.timeout(PROVE_S):
+            while not leg.probes.answered and not leg.closed:
+                await asyncio.sleep(look_s)
+        until_ns = self._clock.monotonic_ns() + round(patience_s * 1e9)
+        while self._clock.monotonic_ns() < until_ns and not leg.closed and not leg.probes.lost:
+            await asyncio.sleep(look_s)
+        if leg.closed or leg.probes.lost:
+            raise ZccError(leg.closed or "a probe was lost")
 
     def _swap(self) -> None:
         old, new = self.leg, self.beside
@@ -231,11 +285,15 @@ class Keeper:
         now_ns = self._clock.monotonic_ns()
         with dialled.socket:             # the data plane has its own
             self.source = dialled.source
+            probes = ProbeSession(_ns(self._settings.probe_interval), self._settings.probe_lost, now_ns)
+            if dialled.transport == "TLS":
+                self._datapath.attach_stream(
+                    place, dialled.connection, dialled.socket.fileno(), min(self._settings.inner_mtu, STREAM_MTU))
+                return Leg(place, dialled.transport, probes, None, now_ns)
             version = self.edge.address.address.version
             ceiling = min(pathmtu.datagram_of(self._settings.inner_mtu),
                           pathmtu.datagram_in(interface_mtu(dialled.socket), version))
             path = pathmtu.PathMtu(version, ceiling, now_ns, known)
-            probes = ProbeSession(_ns(self._settings.probe_interval), self._settings.probe_lost, now_ns)
             leg = Leg(place, dialled.transport, probes, path, now_ns)
             self._datapath.attach_tunnel(
                 place, self._ways.make_session(dialled.connection), dialled.socket.fileno(), pathmtu.inner_mtu(path.size))
@@ -284,3 +342,9 @@ def _ns(duration: timedelta) -> int:
 
 def _text(error: BaseException) -> str:
     return str(error) or "no answer within the time for a handshake"
+
+
+def _forget(task: asyncio.Task[Dialled]) -> None:
+    """Close what was dialled for nothing."""
+    if not task.cancelled() and task.exception() is None and task is not None:
+        task.result().drop()

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from zcc.fields import Duration, HostPort, Settings
 
-__all__ = ["EdgeSettings", "RenewSettings", "TunnelSettings"]
+__all__ = ["EdgeSettings", "FallbackSettings", "RenewSettings", "TunnelSettings"]
 
 SLOTS = 8                            # sessions a worker holds
 MOVE_LIMIT = timedelta(seconds=5)    # a dead edge's flows have moved by then
@@ -41,6 +41,22 @@ class RenewSettings(Settings):
         return self
 
 
+class FallbackSettings(Settings):
+    """TLS over TCP to the same address, for as long as UDP gets through to no edge."""
+
+    tls: bool = Field(default=True, description="whether TLS is used when DTLS to every edge of a gateway fails")
+    after: Duration = Field(default=timedelta(seconds=3), description="how long DTLS may stay without answer before")
+    retry: Duration = Field(default=timedelta(seconds=5), description="between two attempts to come back to DTLS")
+
+    @model_validator(mode="after")
+    def _is_bearable(self) -> FallbackSettings:
+        if not timedelta(milliseconds=100) <= self.after <= timedelta(seconds=10):
+            raise ValueError("after must be 100ms to 10s: a handshake is given up then")
+        if not timedelta(milliseconds=100) <= self.retry <= timedelta(hours=1):
+            raise ValueError("retry must be 100ms to 1h")
+        return self
+
+
 class TunnelSettings(Settings):
     """Internet edges in order of preference, and the probes that watch them."""
 
@@ -62,6 +78,7 @@ class TunnelSettings(Settings):
         description="largest packet that the tunnel carries; what its path carries is found by probing and is less, mostly"
     )
     renew: RenewSettings = RenewSettings()
+    fallback: FallbackSettings = FallbackSettings()
 
     @model_validator(mode="after")
     def _moves_in_time(self) -> TunnelSettings:

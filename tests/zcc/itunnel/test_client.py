@@ -17,6 +17,7 @@ from zcc.errors import PeerRefused
 from zcc.fields import HostPort
 from zcc.itunnel import wire
 from zcc.itunnel.client import TunnelClient
+from zcc.itunnel.dial import Dialler
 from zcc.itunnel.gateways import Route
 from zcc.itunnel.handshake import Handshake, use_fixed_mtu
 from zcc.itunnel.settings import EdgeSettings, TunnelSettings
@@ -151,7 +152,7 @@ class World:
         settings = TunnelSettings(edges=tuple(addresses), probe_interval=timedelta(milliseconds=20), probe_lost=3,
                                   hold_down=timedelta(milliseconds=200))
         self.client = self.plane.client = TunnelClient(
-            settings, dtls_client(identity(self.ca, "connector", "cc-1")), self.check, self.plane, Session,
+            settings, Dialler(dtls_client(identity(self.ca, "connector", "cc-1")), self.check), self.plane, Session,
             report=lambda **fields: self.told.append((fields["peer"], fields["event"])), jitter=lambda: 0.0)
         task = asyncio.create_task(self.client.run())
         try:

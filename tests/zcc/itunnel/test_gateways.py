@@ -13,8 +13,8 @@ S = 1_000_000_000
 NEAR, FAR = Route(1, (1, 0)), Route(2, (2,))
 
 
-def told(gateways: Gateways, up: list[bool], now: int = 0) -> dict[str, int | None]:
-    return {move.gateway: move.slot for move in gateways.update(up, now)}
+def told(gateways: Gateways, up: list[bool], now: int = 0, by_datagrams: list[bool] | None = None) -> dict[str, int | None]:
+    return {move.gateway: move.slot for move in gateways.update(up, up if by_datagrams is None else by_datagrams, now)}
 
 
 def test_each_gateway_goes_by_the_first_of_its_own_edges():
@@ -32,6 +32,15 @@ def test_a_gateway_returns_to_its_primary_after_the_hold_down():
     assert told(gateways, [True, False, True], 1 * S) == {"near": 0}
     assert told(gateways, [True, True, True], 2 * S) == {}
     assert told(gateways, [True, True, True], 7 * S) == {"near": 1}
+
+
+def test_an_edge_by_tls_counts_where_none_is_up_by_dtls():
+    gateways = Gateways(3, 5 * S)
+    gateways.steer({"near": NEAR, "far": FAR})
+    nowhere = [False, False, False]
+    assert told(gateways, [True, True, True], 0, nowhere) == {"": 0, "near": 1, "far": 2}
+    assert told(gateways, [True, True, True], 1, [True, False, False]) == {"near": 0}
+    assert list(gateways.beside(1)) == [(0, 2), (0,)]
 
 
 def test_an_edit_keeps_what_it_does_not_change_and_tells_what_it_does():
