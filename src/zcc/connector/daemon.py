@@ -55,6 +55,7 @@ from zcc.errors import ZccError
 from zcc.feeds.watch import Watch
 from zcc.itunnel.client import TunnelClient
 from zcc.itunnel.dial import Dialler
+from zcc.itunnel.metrics import InternetEdgeCollector
 from zcc.mtunnel.client import EdgeClient, Hello
 from zcc.mtunnel.transport import ALPN
 from zcc.pki.context import dtls_client, stream_client, tls_client
@@ -321,6 +322,8 @@ class Connector:
             "zia_up": lambda: int(self._zia().up),
         }
         self.metrics.registry.register(ConnectorCollector(self.datapath.counters, services, gauges))
+        if self.tunnels is not None:
+            self.metrics.registry.register(InternetEdgeCollector(self.tunnels.status))
         await self.metrics.start()
         self._closers.push_async_callback(self.metrics.close)
 

@@ -165,10 +165,11 @@ class Keeper:
             pending = set(both)
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in both:
-                    if task in done and task.exception() is None:
-                        return task.result()
-            return both[0].result()      # raises
+                won = next((task for task in both if task in done and task.exception() is None), None)
+                if won is not None:
+                    both.remove(won)
+                    return won.result()
+            return datagrams.result()      # raises
         finally:
             for task in both:
                 task.cancel()
@@ -346,5 +347,5 @@ def _text(error: BaseException) -> str:
 
 def _forget(task: asyncio.Task[Dialled]) -> None:
     """Close what was dialled for nothing."""
-    if not task.cancelled() and task.exception() is None and task is not None:
+    if not task.cancelled() and task.exception() is None:
         task.result().drop()
