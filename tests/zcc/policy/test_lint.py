@@ -32,7 +32,7 @@ def rule(name, method="DROP", **criteria):
 def found(rules, world=None, feeds=EVERY_FEED, **objects):
     policy = Policy.model_validate({**BASE, **objects, "rules": rules})
     told = lint(policy, world, feeds)
-    return [(f.code, f.place) for f in told if f.place[0] not in ("source_groups",)]
+    return [(f.code, f.place) for f in told if f.place[0] not in ("source_groups",) and f.code != "unserved"]
 
 
 def first_is(code):
@@ -159,6 +159,25 @@ def test_a_zpa_rule_that_catches_an_app_connector_is_told_of():
     assert found([zpa], **servers) == [("loop", ("rules", 0))]
     assert found([zpa | {"exclude_source_groups": ["ac"]}], **servers) == []
     assert found([zpa | {"sources": ["10.8.0.0/16"]}], **servers) == []
+
+
+@pytest.mark.parametrize(("rules", "served"), [
+    ([rule("a", "ZPA", applications=["portal"])], True), ([rule("a", "ZPA", segment_groups=["office"])], True),
+    ([rule("a", "ZPA", all_applications=True)], True), ([], False), ([rule("a", "DROP", applications=["portal"])], False),
+    ([rule("a", "ZPA", applications=["portal"], enabled=False)], False),
+])  # fmt: skip
+def test_an_application_that_no_rule_serves_is_told_of(rules, served):
+    office = [{"name": "office", "applications": ["portal"]}]
+    told = lint(Policy.model_validate({**BASE, "segment_groups": office, "rules": rules}), None, EVERY_FEED)
+    assert [f.place for f in told if f.code == "unserved"] == ([] if served else [("applications", 0)])
+
+
+@pytest.mark.parametrize(("services", "heard"), [
+    (["icmp"], False), (["tcp/53"], False), ([], True), (["tcp/8443", "icmp"], True),
+])  # fmt: skip
+def test_a_rule_about_causes_where_no_flow_is_heard_is_told_of(services, heard):
+    told = found([rule("hiding", unnamed=["ech"], services=services)])
+    assert told == ([] if heard else [("never", ("rules", 0, "unnamed"))])
 
 
 def test_every_code_is_in_the_manual():

@@ -10,6 +10,7 @@ from zcc.policy.lint.objects import (
     overlapping_segments,
     rules_before_zpa,
 )
+from zcc.policy.lint.served import unheard_rules, unserved_applications
 from zcc.policy.lint.shadow import shadow
 from zcc.policy.lint.world import (
     missing_feeds,
@@ -31,7 +32,8 @@ def lint(policy: Policy, world: World | None = None, feeds: frozenset[str] = fro
         feeds: the files that the settings name.
     """
     found = [*shadow(policy), *empty_groups(policy), *overlapping_segments(policy), *overlapping_pools(policy),
-             *rules_before_zpa(policy), *loops(policy), *missing_feeds(policy, feeds)]  # fmt: skip
+             *rules_before_zpa(policy), *unserved_applications(policy), *unheard_rules(policy), *loops(policy),
+             *missing_feeds(policy, feeds)]  # fmt: skip
     if world is not None:
         found += unknown_categories(policy, world)
         found += workload_groups_of_nobody(policy, world)
