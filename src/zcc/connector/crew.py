@@ -33,7 +33,7 @@ from fastpath.shard import Shard, shards
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort
-from zcc.connector.ingress import open_ports
+from zcc.connector.ingress import check_free, open_ports
 from zcc.connector.plan import Plan
 
 __all__ = ["Crew"]
@@ -70,6 +70,8 @@ class Crew:
         self.words = [Ring(_share(WORDS_RING_BYTES, n)) for _ in range(n)]
         self._secret = secrets.token_bytes(32)
         ports = open_ports(plan.io, str(plan.address), plan.port, plan.flows, n)
+        if plan.dns_listen is not None:
+            check_free(plan.dns_listen[0], plan.dns_listen[1])
         self.workers = [self._worker(shard, port, rules) for shard, port in zip(self.shards, ports, strict=True)]
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"worker {number}", daemon=True) for number in range(n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import socket
 from collections.abc import Callable
 
 from fastpath.packetio import GenevePort, GeneveSocket
@@ -17,7 +18,7 @@ from fastpath.packetring import PacketRing
 from fastpath.xsk import XskPort
 from zcc.connector.settings import IoSettings
 
-__all__ = ["open_ingress", "open_ports"]
+__all__ = ["check_free", "open_ingress", "open_ports"]
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,16 @@ def open_ingress(io: IoSettings, address: str, port: int, flows: int = 65_536) -
     return made
 
 
+def check_free(address: str, port: int) -> None:
+    """See that nobody has a UDP port: a group of sockets would let a second connector in beside the first, unnoticed.
+
+    Raises:
+        OSError: somebody has it, or the address is not this host's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, port))
+
+
 def open_ports(io: IoSettings, address: str, port: int, flows: int, workers: int) -> Ports:
     """Open a port for each worker by the way that the settings name; auto: by the best that works, and say so in the log.
 
@@ -85,6 +96,7 @@ def open_ports(io: IoSettings, address: str, port: int, flows: int, workers: int
     Raises:
         OSError: not by that way, or by none.
     """
+    check_free(address, port)
     ways = list(WAYS) if io.kind == "auto" else [io.kind]
     refused: list[str] = []
     for way in ways:
