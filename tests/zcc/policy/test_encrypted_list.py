@@ -16,10 +16,12 @@ TEXT = resources.files("zcc.policy.objects").joinpath("encrypted_dns.txt").read_
 LISTED = resolvers(TEXT)
 BOTH_FAMILIES = ("AdGuard", "Applied Privacy", "Cisco", "CleanBrowsing", "Cloudflare", "Control D", "DNS.SB", "DNS4EU",
                  "dns0.eu", "Google", "Mullvad", "NextDNS", "Quad9")  # fmt: skip
-WELL_KNOWN = ("1.1.1.1", "1.0.0.1", "2606:4700:4700::1111", "8.8.8.8", "8.8.4.4", "2001:4860:4860::8844", "9.9.9.9",
-              "2620:fe::fe", "149.112.112.112", "208.67.222.222", "208.67.220.220", "94.140.14.14", "45.90.28.7", "76.76.2.2",
-              "185.222.222.222", "dns.google", "cloudflare-dns.com", "one.one.one.one", "dns.quad9.net", "doh.opendns.com", "dns.nextdns.io",
-              "dns.mullvad.net", "doh.dns.sb", "dns.adguard-dns.com", "mozilla.cloudflare-dns.com")  # fmt: skip
+WELL_KNOWN = (
+    "1.1.1.1", "1.0.0.1", "2606:4700:4700::1111", "8.8.8.8", "8.8.4.4", "2001:4860:4860::8844", "9.9.9.9", "2620:fe::fe",
+    "149.112.112.112", "208.67.222.222", "208.67.220.220", "94.140.14.14", "45.90.28.7", "76.76.2.2", "185.222.222.222",
+    "dns.google", "cloudflare-dns.com", "one.one.one.one", "dns.quad9.net", "doh.opendns.com", "dns.nextdns.io",
+    "dns.mullvad.net", "doh.dns.sb", "dns.adguard-dns.com", "mozilla.cloudflare-dns.com",
+)  # fmt: skip
 
 
 def ranges(values: tuple[str, ...]) -> list[AddressRange]:
