@@ -13,11 +13,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Interface", "holder_of", "interface", "veth_peer_mac"]
+__all__ = ["Interface", "holder_of", "interface", "lost_at", "veth_peer_mac"]
 
 _RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_GETADDR = 16, 18, 20, 22
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLMSG_DONE = 1, 0x300, 3
-_IFLA_ADDRESS, _IFLA_MTU, _IFLA_LINK, _IFLA_NUM_RX_QUEUES, _IFLA_LINK_NETNSID = 1, 4, 5, 32, 37
+_IFLA_ADDRESS, _IFLA_MTU, _IFLA_LINK, _IFLA_STATS64, _IFLA_NUM_RX_QUEUES, _IFLA_LINK_NETNSID = 1, 4, 5, 23, 32, 37
+_TX_DROPPED = 7                          # word of struct rtnl_link_stats64
 _IFA_LOCAL = 2
 _LINK_BYTES, _ADDRESS_BYTES = 16, 8      # ifinfomsg, ifaddrmsg
 
@@ -84,6 +85,18 @@ def veth_peer_mac(name: str) -> bytes:
     if _IFLA_LINK_NETNSID in attributes:
         raise ValueError(f"the other end of {name!r} is in another network namespace: pass peer_mac")
     return _link(struct.unpack("=i", attributes[_IFLA_LINK])[0])[_IFLA_ADDRESS]
+
+
+def lost_at(name: str) -> int:
+    """Return how many packets the kernel could not put out of interface `name`; 0 when it is gone.
+
+    From a TUN device they were for whoever reads it, and its queue was full.
+    """
+    try:
+        attributes = _link(socket.if_nametoindex(name))
+    except OSError:
+        return 0
+    return int(struct.unpack_from("=Q", attributes[_IFLA_STATS64], 8 * _TX_DROPPED)[0])
 
 
 def _link(index: int) -> dict[int, bytes]:

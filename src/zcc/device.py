@@ -1,4 +1,4 @@
-"""Settings of the device between the fast path and this host's kernel: the `kernel:` section of a role's file.
+"""Settings of devices between the fast path and this host's kernel: the `kernel:` section of a role's file, and its like.
 
 Apart from zcc.doorway, which makes the device, so that a file is read without what speaks to the kernel.
 """
@@ -10,22 +10,25 @@ from pydantic import Field
 
 from zcc.fields import Settings
 
-__all__ = ["INNER_SUFFIX", "DeviceSettings"]
+__all__ = ["INNER_SUFFIX", "NAME", "NAME_LIMIT", "DeviceSettings", "LinkSettings"]
 
 INNER_SUFFIX = "-fp"  # of our end of a veth pair
-NAME_LIMIT = 15 - len(INNER_SUFFIX)
+NAME, NAME_LIMIT = r"^[a-z][a-z0-9_.]*$", 15 - len(INNER_SUFFIX)
 
 
-class DeviceSettings(Settings):
-    """The `kernel:` section."""
+class LinkSettings(Settings):
+    """What every device has."""
 
     device: Literal["auto", "tun", "veth"] = Field(
         default="auto", description="tun, veth, or auto: tun where /dev/net/tun may be opened"
     )
-    name: str = Field(
-        default="zcc0", pattern=r"^[a-z][a-z0-9_.]*$", max_length=NAME_LIMIT, description="of the interface"
-    )
+    name: str = Field(default="zcc0", pattern=NAME, max_length=NAME_LIMIT, description="of the interface")
     mtu: int = Field(default=1500, ge=1280, le=9000, description="bytes an IP packet may have on it")
+
+
+class DeviceSettings(LinkSettings):
+    """The `kernel:` section."""
+
     internal: IPv4Network | None = Field(
         default=None,
         description="range inside this host: its .0.1 is the listeners', the rest stands for workloads",

@@ -16,6 +16,7 @@ Source: ethtool(8), packet(7), arp(7).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -47,6 +48,8 @@ SYSCTL = Path("/proc/sys/net")
 TUN = Path("/dev/net/tun")
 IFF_NOARP = 0x80              # linux/if.h
 NTF_PROXY = 0x08              # linux/neighbour.h
+RULE_PRIORITY = 20_000        # behind the kernel's own addresses (0), before the main table (32,766)
+TABLES = 0x5A000000           # the routing table of a device is this and its index
 SIOCETHTOOL = 0x8946
 # ethtool commands that take one on-or-off value: tx checksum, scatter-gather, TSO, GSO, GRO
 # (linux/ethtool.h).
@@ -61,6 +64,7 @@ class Doorway:
     def __init__(self, settings: DeviceSettings) -> None:
         self._settings = settings
         self._proxies: list[tuple[Address, int]] = []
+        self._taken_from: list[str] = []
         self.kind: Literal["tun", "veth"] = "tun"
         self.index = 0
 
@@ -107,6 +111,16 @@ class Doorway:
             nothing to answer.
         """
         return self._with_netlink(lambda ip: self._own(ip, address))
+
+    def take_from(self, interface: str) -> None:
+        """Route to the device all that arrives on an interface for other hosts, of both families.
+
+        What comes out of the device is routed by this host's other tables, so it does not come back.
+
+        Raises:
+            DeviceError: there is no such interface, or the kernel refuses.
+        """
+        self._with_netlink(lambda ip: self._take_from(ip, interface))
 
     def host_addresses(self) -> set[Address]:
         """Return every address that is this host's kernel's own."""
@@ -192,7 +206,28 @@ class Doorway:
         log.info("%s is routed to %s and answered for on %s", address, self.name, wire)
         return wire
 
+    def _take_from(self, ip: Any, interface: str) -> None:
+        if not ip.link_lookup(ifname=interface):
+            raise DeviceError(f"there is no interface {interface}, whose packets {self.name} is to get")
+        self._taken_from.append(interface)
+        for family, default, switch in ((socket.AF_INET, "0.0.0.0/0", "ipv4/ip_forward"),
+                                        (socket.AF_INET6, "::/0", "ipv6/conf/all/forwarding")):
+            self._forget_rule(ip, family, interface)
+            ip.route("replace", dst=default, oif=self.index, table=TABLES + self.index, family=family)
+            ip.rule("add", iifname=interface, priority=RULE_PRIORITY, table=TABLES + self.index, family=family)
+            _set(switch, 1)
+        log.info("what arrives on %s for others is routed to %s", interface, self.name)
+
+    def _forget_rule(self, ip: Any, family: int, interface: str) -> None:
+        """Delete the rule of an interface, also one that a crash has left; that there is none is no error."""
+        with contextlib.suppress(NetlinkError):
+            ip.rule("del", iifname=interface, priority=RULE_PRIORITY, family=family)
+
     def _remove(self, ip: Any) -> None:
+        for interface in self._taken_from:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                self._forget_rule(ip, family, interface)
+        self._taken_from.clear()
         for address, towards in self._proxies:
             try:
                 ip.neigh("del", dst=str(address), ifindex=towards, flags=NTF_PROXY, family=_family(address))

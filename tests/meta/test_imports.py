@@ -25,7 +25,7 @@ ROWS = (
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
      "owned", "tunnels", "message", "shard", "memoryport"),
     # the order of the journey
-    ("admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
+    ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
     ("capi",),
     ("__main__",),

@@ -40,7 +40,9 @@ Address = IPv4Address | IPv6Address
 
 def own_addresses(settings: ConnectorSettings) -> frozenset[bytes]:
     """Return the addresses of the connector and of its edges, 16 bytes each: what they say to each other is no workload's."""
-    addresses: list[Address] = [settings.ingress.address, settings.health.address]
+    addresses: list[Address] = [settings.health.address]
+    if settings.ingress.address is not None:
+        addresses.append(settings.ingress.address)
     if settings.direct is not None:
         addresses += [address for address in (settings.direct.address, settings.direct.address6) if address is not None]
     if settings.zpa is not None:
@@ -240,7 +242,7 @@ class Arrivals:
 
     def _sent_by_connector(self, source: bytes, destination: bytes) -> bool:
         """Which end of the outer pair is the connector: the ingress address, else who was sent to first."""
-        own = self._settings.ingress.address.packed
+        own = b"" if self._settings.ingress.address is None else self._settings.ingress.address.packed
         if own in (source, destination):
             return source == own
         return self._connectors.setdefault(frozenset((source, destination)), destination) == source

@@ -26,14 +26,14 @@ from fastpath.fragments import FragmentTable
 from fastpath.nametable import NameTable
 from fastpath.nat import NatTable
 from fastpath.owned import OwnedNames
-from fastpath.packetio import Device, GenevePort, UdpSocket
+from fastpath.packetio import GenevePort, UdpSocket
 from fastpath.portidle import PortIdle
 from fastpath.ring import Ring
 from fastpath.shard import Shard, shards
 from fastpath.tunnels import Tunnels
 from fastpath.worker import Worker
 from fastpath.xsk import XskPort
-from zcc.connector.ingress import check_free, open_ports
+from zcc.connector.ingress import check_free, open_device, open_ports, open_routed
 from zcc.connector.plan import Plan
 
 __all__ = ["Crew"]
@@ -69,7 +69,7 @@ class Crew:
         self.events = [Ring(_share(EVENT_RING_BYTES, n)) for _ in range(n)]
         self.words = [Ring(_share(WORDS_RING_BYTES, n)) for _ in range(n)]
         self._secret = secrets.token_bytes(32)
-        ports = open_ports(plan.io, str(plan.address), plan.port, plan.flows, n)
+        ports = open_routed(plan.routed, n) if plan.routed else open_ports(plan.io, str(plan.address), plan.port, plan.flows, n)
         if plan.dns_listen is not None:
             check_free(plan.dns_listen[0], plan.dns_listen[1])
         self.workers = [self._worker(shard, port, rules) for shard, port in zip(self.shards, ports, strict=True)]
@@ -105,7 +105,7 @@ class Crew:
         plan, number, n = self.plan, shard.number, len(self.shards)
         admission, commands = self._admission(shard, rules), Ring(_share(COMMAND_RING_BYTES, n))
         worker = Worker(
-            port, self._device(number), EndpointMap(plan.endpoints), admission, commands,
+            port, open_device(plan.device, plan.device_kind, number), EndpointMap(plan.endpoints), admission, commands,
             kernel_flows=port.flows if isinstance(port, XskPort) else None, words=self.words[number],
             shard=shard if n > 1 else None,
         )
@@ -134,12 +134,6 @@ class Crew:
             port_idle=PortIdle(flows, plan.port_idle),
             owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
         )
-
-    def _device(self, number: int) -> Device:
-        """A TUN queue each; of a veth end the first worker takes what comes, and hands it over."""
-        if self.plan.device_kind == "tun":
-            return Device.tun(self.plan.device)
-        return Device.veth(self.plan.device, receives=number == 0)
 
     def _work(self, number: int) -> None:
         cores = self.plan.io.cores

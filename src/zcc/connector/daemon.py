@@ -40,6 +40,7 @@ from zcc.connector.plan import listen_of, plan_of
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
 from zcc.connector.relay import ZpaRelay
 from zcc.connector.resolver import Resolver
+from zcc.connector.routed import Routed
 from zcc.connector.routes import routes_of
 from zcc.connector.rulebook import Rulebook
 from zcc.connector.sessions import Labels, session_fields
@@ -95,6 +96,7 @@ class Connector:
         self.metrics = MetricsServer(settings.metrics)
         self.labels = _labels(settings, self.rulebook)
         self.doorway = Doorway(settings.kernel)
+        self.routed = Routed(settings.ingress.routed)
         self._closers = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._edits: set[asyncio.Task[None]] = set()
@@ -141,6 +143,7 @@ class Connector:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._closers.aclose()
         self.doorway.close()
+        self.routed.close()
         self.logs.close()
 
     def begin_edit(self, reload: Callable[[], ConnectorSettings]) -> None:
@@ -200,13 +203,12 @@ class Connector:
             if address is not None:
                 self.doorway.own(address)
         try:
-            self.datapath = Datapath(
-                plan_of(self.settings, self.rulebook, device, self.doorway.kind), self.rulebook.rules
-            )
+            plan = plan_of(self.settings, self.rulebook, device, self.doorway.kind, self.routed.open())
+            self.datapath = Datapath(plan, self.rulebook.rules)
         except OSError as error:
             raise ZccError(
-                f"ingress {self.settings.ingress.address} port {self.settings.ingress.port}: {error.strerror}; "
-                "is the address this host's, is another connector running, and is CAP_NET_RAW there?"
+                f"ingress {self.settings.ingress}: {error.strerror}; is the address this host's, is another connector running, "
+                "and is CAP_NET_RAW there?"
             ) from error
 
     def _dial_private(self) -> None:
@@ -377,9 +379,7 @@ async def run(
         privileges.drop(privileges.CAP_BPF, privileges.CAP_NET_RAW)      # every socket that needs them is open
         if reload is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, connector.begin_edit, reload)
-        log.info(
-            "connector %s serves %s port %d", settings.name, settings.ingress.address, settings.ingress.port
-        )
+        log.info("connector %s serves %s", settings.name, settings.ingress)
         notify.ready()
         await stop.wait()
         notify.stopping()

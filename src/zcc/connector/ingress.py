@@ -1,6 +1,7 @@
-"""Ingress: the best way to GWLB's packets that works here, and why not a better one.
+"""Ingress: the best way to GWLB's packets that works here, and why not a better one; or devices that packets are routed to.
 
     xdp  ─ past the kernel's stack ─▶ packet  ─ rings shared with the kernel ─▶ udp  ─ sockets, works everywhere
+    routed  ─ a TUN device a place, no load balancer
 
 Journey: the data path opens its port here once, when the connector starts. What each way needs is in docs/io.md.
 """
@@ -11,14 +12,16 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from fastpath.packetio import GenevePort, GeneveSocket
+from fastpath.packetio import Device, GenevePort, GeneveSocket
 from fastpath.packetring import PacketRing
+from fastpath.routed import RoutedPort
 from fastpath.xsk import XskPort
+from zcc.connector.plan import RoutedWay
 from zcc.connector.settings import IoSettings
 
-__all__ = ["check_free", "open_ingress", "open_ports"]
+__all__ = ["check_free", "open_device", "open_ingress", "open_ports", "open_routed"]
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,28 @@ def open_ports(io: IoSettings, address: str, port: int, flows: int, workers: int
             log.warning("io.kernel_flows has no effect: only xdp has a program in the kernel")
         return made
     raise AssertionError("there is always a last way")
+
+
+def open_device(name: str, kind: str, number: int) -> Device:
+    """Open a device that a doorway has made, for a worker: a TUN queue each; of a veth end worker 0 takes what comes.
+
+    Raises:
+        OSError: it is gone, or may not be opened.
+    """
+    return Device.tun(name) if kind == "tun" else Device.veth(name, receives=number == 0)
+
+
+def open_routed(ways: Sequence[RoutedWay], workers: int) -> Ports:
+    """Open the devices that workloads' packets are routed to, for each worker.
+
+    Raises:
+        OSError: one is gone, or may not be opened.
+    """
+    made: list[GenevePort] = [
+        RoutedPort([(open_device(way.device, way.kind, number), way.endpoint) for way in ways]) for number in range(workers)
+    ]
+    log.info("packets are routed to %s", ", ".join(f"{way.device} ({way.kind})" for way in ways))
+    return made
 
 
 def _described(way: str, made: Ports) -> str:

@@ -6,8 +6,10 @@ Journey: settings and rulebook → here → Datapath. It opens nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import NamedTuple
 
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, DnsListen
 from zcc.connector.rulebook import Rulebook
@@ -15,17 +17,25 @@ from zcc.connector.settings import WORKERS_MAX, ConnectorSettings, IngressSettin
 from zcc.dns.intercept import ONLY_ADDRESSES
 from zcc.errors import ZccError
 
-__all__ = ["Plan", "idle_times", "plan_of"]
+__all__ = ["Plan", "RoutedWay", "idle_times", "plan_of"]
 
 ANY_WAY = IoSettings()
 PROTOCOLS = {"tcp": 6, "udp": 17}
+
+
+class RoutedWay(NamedTuple):
+    """A device that packets are routed to, as its doorway made it."""
+
+    device: str
+    kind: str
+    endpoint: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a worker is built for."""
 
-    address: IPv4Address  # service address: GWLB's packets come here
+    address: IPv4Address | None  # service address: GWLB's packets come here; None = they come by `routed`
     port: int
     endpoints: tuple[tuple[int, int, int], ...]  # (endpoint id, namespace id, location id)
     device: str  # name and kind of the device that the doorway made
@@ -41,6 +51,7 @@ class Plan:
     port_idle: tuple[tuple[int, int, int, float], ...] = ()  # protocol, ports from and to, seconds; a later one wins
     workers: int = 1
     midstream: str = "adopt"  # what becomes of TCP from the middle of a connection that is not known here
+    routed: tuple[RoutedWay, ...] = ()
     io: IoSettings = ANY_WAY
     dns_text: str = ""  # why a private name has no record but A
     dns_by_location: bool = False  # whether an owned name's address depends on the client's location
@@ -70,11 +81,14 @@ def workers_of(settings: ConnectorSettings) -> int:
     return min(max(1, len(os.sched_getaffinity(0)) - 1), WORKERS_MAX)
 
 
-def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str) -> Plan:
+def plan_of(
+    settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: str, routed: Sequence[RoutedWay] = ()
+) -> Plan:
     """Make the plan of a connector's file.
 
     Args:
         device, kind: as the doorway made it.
+        routed: devices that workloads' packets are routed to.
     Raises:
         ZccError: the file has no internal network.
     """
@@ -87,6 +101,7 @@ def plan_of(settings: ConnectorSettings, rulebook: Rulebook, device: str, kind: 
     return Plan(
         address=settings.ingress.address,
         port=settings.ingress.port,
+        routed=tuple(routed),
         io=settings.io,
         workers=workers_of(settings),
         endpoints=tuple(

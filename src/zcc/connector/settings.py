@@ -15,10 +15,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from zcc.device import DeviceSettings
+from zcc.device import NAME, NAME_LIMIT, DeviceSettings, LinkSettings
 from zcc.dns.settings import DnsSettings
 from zcc.feeds.settings import FeedSettings
-from zcc.fields import DEFAULT_POOL, Duration, PortRange, Settings
+from zcc.fields import DEFAULT_POOL, Duration, EndpointId, PortRange, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
@@ -48,6 +48,7 @@ __all__ = [
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 DNS_PORT = 53
 POOL_PREFIX_LONGEST = 29  # as zpa.pool
+InterfaceName = Annotated[str, Field(pattern=r"^[^/\s:]{1,15}$")]
 WORKERS_MAX = 32  # as fastpath.shard
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -66,11 +67,28 @@ class PortIdleSettings(Settings):
         return self
 
 
-class IngressSettings(Settings):
-    """Where GWLB's packets arrive, and how many flows are kept."""
+class RoutedSettings(LinkSettings):
+    """A device that workloads' packets are routed to, without a load balancer."""
 
-    address: IPv4Address = Field(description="service address, registered as GWLB's target")
+    name: str = Field(default="zccin0", pattern=NAME, max_length=NAME_LIMIT, description="of the interface")
+    endpoint: EndpointId = Field(description="one of the endpoints: whose packets these are, by namespace and location")
+    interfaces: tuple[InterfaceName, ...] = Field(
+        default=(), max_length=16, description="all that arrives on these for other hosts is routed to the device"
+    )
+
+    def doorway(self) -> DeviceSettings:
+        """What the device is made by."""
+        return DeviceSettings(device=self.device, name=self.name, mtu=self.mtu)
+
+
+class IngressSettings(Settings):
+    """Where workloads' packets arrive, from GWLB or by route, and how many flows are kept."""
+
+    address: IPv4Address | None = Field(default=None, description="service address, registered as GWLB's target")
     port: Port = 6081
+    routed: tuple[RoutedSettings, ...] = Field(
+        default=(), max_length=16, description="instead of address: devices that packets are routed to"
+    )
     flows: int = Field(
         default=262_144, ge=64, le=1 << 24, description="most flows at a time; 192 bytes each, taken at the start"
     )
@@ -82,6 +100,15 @@ class IngressSettings(Settings):
         default="adopt",
         description="TCP from the middle of a connection that is not known here, such as one that GWLB has moved",
     )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.address is None) != bool(self.routed):
+            raise ValueError("give either address, where GWLB's packets come, or routed")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.address} port {self.port}" if self.address else ", ".join(way.name for way in self.routed)
 
 
 class IoSettings(Settings):
@@ -198,6 +225,7 @@ class ConnectorSettings(Catalogue):
         yield from dns_rule_problems(self.dns_rules, self)
         yield from repeated("namespaces", "id", [namespace.id for namespace in self.namespaces])
         yield from self._listen_problems()
+        yield from self._routed_problems()
         yield from self._method_problems()
         yield from self._worker_problems()
         yield from self._network_problems()
@@ -214,6 +242,20 @@ class ConnectorSettings(Catalogue):
             name = getattr(listen, field)
             if name and name not in known:
                 yield ("dns", "listen", field), unknown(kind, name, known)
+
+    def _routed_problems(self) -> Iterator[tuple[Place, str]]:
+        known = {endpoint.id for endpoint in self.endpoints}
+        names, taken = [self.kernel.name], set[int]()
+        for i, way in enumerate(self.ingress.routed):
+            place: Place = ("ingress", "routed", i)
+            if way.endpoint not in known:
+                yield (*place, "endpoint"), "it is none of the endpoints; add it to endpoints:, with namespace and location"
+            if way.name in names:
+                yield (*place, "name"), f"{way.name!r} is another device's; choose another"
+            if way.endpoint in taken:
+                yield (*place, "endpoint"), "it is another device's; give each its own"
+            names.append(way.name)
+            taken.add(way.endpoint)
 
     def _method_problems(self) -> Iterator[tuple[Place, str]]:
         sections = {Method.ZPA: self.zpa, Method.DIRECT: self.direct, Method.ZIA: self.zia}
@@ -244,7 +286,9 @@ class ConnectorSettings(Catalogue):
         if internal.prefixlen > 28:
             yield ("kernel", "internal"), f"{internal} is too small; allowed: a /28 or larger"
         yield from self._pool_problems(internal)
-        held = [(("ingress", "address"), self.ingress.address), (("health", "address"), self.health.address)]
+        held: list[tuple[Place, IPv4Address | IPv6Address]] = [(("health", "address"), self.health.address)]
+        if self.ingress.address is not None:
+            held.append((("ingress", "address"), self.ingress.address))
         if self.direct is not None and self.direct.address is not None:
             held.append((("direct", "address"), self.direct.address))
         for place, address in held:

@@ -73,9 +73,27 @@ def test_good_file_is_taken_with_its_defaults():
     (edited("dns", value={"learn_floor": "2h", "learn_ceiling": "1h"}), ("dns",), "learn_floor"),
     (edited("dns", value={"ttl": "500ms"}), ("dns", "ttl"), "whole seconds"),
     (edited("direct", value={}), ("direct",), "address or address6"),
+    (edited("ingress", value={}), ("ingress",), "either address"),
+    (edited("ingress", "routed", value=[{"endpoint": "vpce-0aaaaaaaaaaaaaaa1"}]), ("ingress",), "either address"),
+    (edited("ingress", value={"routed": [{"endpoint": "vpce-0bbbbbbbbbbbbbbb2"}]}), ("ingress", "routed", 0, "endpoint"),
+     "none of the endpoints"),
+    (edited("ingress", value={"routed": [{"endpoint": "vpce-0aaaaaaaaaaaaaaa1", "name": "zcc0"}]}),
+     ("ingress", "routed", 0, "name"), "another device's"),
+    (edited("ingress", value={"routed": [{"endpoint": "vpce-0aaaaaaaaaaaaaaa1", "name": name} for name in ("a", "b")]}),
+     ("ingress", "routed", 1, "endpoint"), "give each its own"),
+    (edited("ingress", value={"routed": [{"endpoint": "vpce-0aaaaaaaaaaaaaaa1", "interfaces": ["a/b"]}]}),
+     ("ingress", "routed", 0, "interfaces", 0), "pattern"),
 ], ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "")
 def test_disagreement_is_told_at_its_place(settings, place, words):
     assert words in problems(settings)[place]
+
+
+def test_routed_devices_stand_instead_of_an_address():
+    way = {"endpoint": "vpce-0aaaaaaaaaaaaaaa1", "interfaces": ["eth1", "eth2.100"]}
+    settings = ConnectorSettings.model_validate(edited("ingress", value={"routed": [way]}))
+    (routed,) = settings.ingress.routed
+    assert (str(settings.ingress), routed.doorway().name, routed.doorway().internal) == ("zccin0", "zccin0", None)
+    assert str(ConnectorSettings.model_validate(GOOD).ingress) == "10.1.200.11 port 6081"
 
 
 def test_fail_open_needs_a_way_out():

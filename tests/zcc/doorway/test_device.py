@@ -186,3 +186,29 @@ def test_without_the_right_the_message_says_what_is_needed() -> None:
 def test_wrong_settings_are_named(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         DeviceSettings(**fields)
+
+
+@isolated
+def test_what_arrives_on_an_interface_for_others_is_routed_to_the_device() -> None:
+    other = namespaces.another()
+    namespaces.link("lan", ["10.8.6.1/24", "fd00:8::1/64"], other, "eth0", ["10.8.6.4/24", "fd00:8::4/64"])
+    with namespaces.inside(other):
+        for gateway in ("10.8.6.1", "fd00:8::1"):
+            namespaces.default_route(gateway)
+        clients = [socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)]
+    doorway = Doorway(settings(internal=None, name="in0"))
+    doorway.open()
+    doorway.take_from("lan")
+    doorway.take_from("lan")      # as after a crash: the rule is there already
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as seen:
+        seen.bind((doorway.device, 3))
+        seen.settimeout(5)
+        for client, address in zip(clients, ("203.0.113.9", "2001:db8::9"), strict=True):
+            client.sendto(b"for others", (address, 9))
+            while b"for others" not in seen.recv(2000):
+                pass
+    with pytest.raises(DeviceError, match="no interface nosuch0"):
+        doorway.take_from("nosuch0")
+    doorway.close()
+    with IPRoute() as ip:
+        assert not [rule for family in (2, 10) for rule in ip.get_rules(family=family) if rule.get_attr("FRA_IIFNAME")]

@@ -1,0 +1,60 @@
+"""ZIA without a load balancer: client ─▶ TUN ─▶ connector ═ DTLS ═ internet edge ─▶ TUN ─▶ server, in the lab's networks.
+
+The client is on the connector's host, as it is on OpenConnect's, and its packets are routed to the connector's device: both
+tunnels do the same job from the same kernel to the same kernel. Run as a program: `routed SECONDS TRIALS`; prints a JSON list,
+one object a trial.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from bench.zia_rig.ends import FAR, NEAR, between, pin
+from zcc.lab import identity, namespaces
+from zcc.lab import topology as plan
+from zcc.lab.deployment import Deployment
+
+CONNECTOR, EDGE, DEVICE = "cc-1", "ie-1", "zccin0"
+UP_S = 15
+COMPANY = plan.COMPANIES[0]
+
+
+class Routed(Deployment):
+    """One connector and one edge, and no other daemon."""
+
+    def start(self) -> None:
+        """Start both, and route the server's address to the connector."""
+        for part in ("log", "run", "etc", "var"):
+            (self.state / part).mkdir(exist_ok=True)
+        identity.issue_agents(self.state / "pki", self.state / "identity")
+        for name in (EDGE, CONNECTOR):
+            self._make_daemon(name).start()
+            self.daemons[name].wait_ready(UP_S)
+        self.hosts[CONNECTOR].run(["ip", "route", "add", f"{plan.INTERNET}/32", "dev", DEVICE], limit_s=5)
+
+    def write_config(self, name: str, **changes: Any) -> None:
+        """Write a file that has the connector's packets routed, and all of them go by ZIA."""
+        if name == CONNECTOR:
+            ingress = {"routed": [{"endpoint": plan.ENDPOINT_ID[COMPANY], "name": DEVICE}]}
+            changes = {"ingress": ingress, "rules": [], "applications": [], "zpa": None, "gateways": []} | changes
+        super().write_config(name, **changes)
+
+
+def run(seconds: float, trials: int) -> int:
+    """Bring the tunnel up, pin its ends, measure."""
+    deployment = Routed(namespaces.state_directory(), lambda _: None)
+    deployment.start()
+    for name, core in ((CONNECTOR, NEAR), (EDGE, FAR)):
+        pin(deployment.daemons[name].pid, core)
+    time.sleep(1)
+    tunnel = [deployment.daemons[name].pid for name in (CONNECTOR, EDGE)]
+    found = between(deployment.hosts[CONNECTOR], deployment.hosts["internet"], seconds, trials, tunnel)
+    print(json.dumps(found), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]))))
