@@ -7,6 +7,7 @@ worker's session has to say goes to that worker's client. It decides nothing: ea
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from zcc.itunnel.client import EdgeStatus, TunnelClient
@@ -15,6 +16,7 @@ from zcc.itunnel.gateways import EVERY_EDGE, Route
 __all__ = ["Tunnels"]
 
 STATES = ("down", "connecting", "probing", "up")      # the worst first
+COUNTED = ("probes_sent", "probes_answered", "black_holes", "renewals")
 
 
 class Tunnels:
@@ -43,9 +45,8 @@ class Tunnels:
         return self._clients[0].gateways()
 
     def status(self) -> list[EdgeStatus]:
-        """Return the state of every edge, in order: of the worker for which it is worst."""
-        rows = zip(*(client.status() for client in self._clients), strict=True)
-        return [min(row, key=lambda one: STATES.index(one.state)) for row in rows]
+        """Return the state of every edge, in order: of the worker for which it is worst; what is counted is added up."""
+        return [_together(row) for row in zip(*(client.status() for client in self._clients), strict=True)]
 
     async def run(self) -> None:
         """Keep all sessions until cancelled; then say goodbye to all edges."""
@@ -60,3 +61,8 @@ class Tunnels:
     def on_closed(self, worker: int, slot: int) -> None:
         """Take the news that a session of a worker ended."""
         self._clients[worker].on_closed(slot)
+
+
+def _together(row: Sequence[EdgeStatus]) -> EdgeStatus:
+    worst = min(row, key=lambda one: STATES.index(one.state))
+    return dataclasses.replace(worst, **{name: sum(getattr(one, name) for one in row) for name in COUNTED})

@@ -1,9 +1,9 @@
 """Tunnels of several workers are told of as one: up when all are, and as bad as the worst."""
 
 import asyncio
-from types import SimpleNamespace
 
 from zcc.connector.tunnels import Tunnels
+from zcc.itunnel.client import EdgeStatus
 
 
 class Client:
@@ -19,8 +19,8 @@ class Client:
     def gateways(self) -> dict[str, tuple[str, ...]]:
         return {"": tuple(self.states)}
 
-    def status(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(name=name, state=state) for name, state in self.states.items()]
+    def status(self) -> list[EdgeStatus]:
+        return [EdgeStatus(name, "", state, False, 1.0, 7, 6, "", renewals=2) for name, state in self.states.items()]
 
     def steer(self, routes: object) -> None:
         self.heard.append(routes)
@@ -38,7 +38,9 @@ class Client:
 def test_an_edge_is_as_up_as_it_is_for_the_worker_that_has_it_worst() -> None:
     one, two = Client({"ie-1": "up", "ie-2": "up"}, "ie-1"), Client({"ie-1": "probing", "ie-2": "up"}, "ie-2")
     tunnels = Tunnels([one, two])
-    assert [(row.name, row.state) for row in tunnels.status()] == [("ie-1", "probing"), ("ie-2", "up")]
+    rows = tunnels.status()
+    assert [(row.name, row.state) for row in rows] == [("ie-1", "probing"), ("ie-2", "up")]
+    assert (rows[0].probes_sent, rows[0].probes_answered, rows[0].renewals) == (14, 12, 4)      # counters never go back
     assert (tunnels.up, tunnels.active(), tunnels.gateways()) == (True, "ie-1", {"": ("ie-1", "ie-2")})
 
 
