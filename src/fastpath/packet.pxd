@@ -10,6 +10,23 @@ from fastpath.batch cimport Columns, alive, drop, row
 from fastpath.checksum cimport update16
 from fastpath.wire cimport load_be16, store_be16
 
+cdef extern from *:
+    """
+    /* Not inlined: its loop would take registers from the parser, which needs it for few packets. */
+    static __attribute__((noinline, cold)) int fastpath_names_route(const unsigned char *options, int n) {
+        enum { END = 0, NO_OPERATION = 1, LOOSE = 131, STRICT = 137 };
+        for (int at = 0; at < n && options[at] != END; ) {
+            if (options[at] == LOOSE || options[at] == STRICT) return 1;
+            if (options[at] == NO_OPERATION) at++;
+            else if (at + 1 < n && options[at + 1] >= 2) at += options[at + 1];
+            else break;
+        }
+        return 0;
+    }
+    """
+    # Whether a source route is among IPv4 options (RFC 791 §3.1). Behind one that can not be read nobody reads on.
+    bint names_route "fastpath_names_route" (const uint8_t* options, int n) noexcept nogil
+
 cdef enum:
     PROTOCOL_ICMP = 1
     PROTOCOL_TCP = 6
@@ -28,8 +45,6 @@ cdef enum:
     ROUTING_SOURCE = 0        # a routing type (RFC 5095)
     IP_OPTION_END = 0
     IP_OPTION_NONE = 1
-    IP_OPTION_LOOSE_ROUTE = 131
-    IP_OPTION_STRICT_ROUTE = 137
     TCP_BYTES = 20
     UDP_BYTES = 8
     ICMP_BYTES = 8
@@ -57,21 +72,6 @@ cdef inline void write_mapped(uint8_t* to, const uint8_t* address) noexcept nogi
     memcpy(to, &half, 8)
     half = <uint64_t> four << 32 | 0xFFFF0000U      # little-endian, as wire.pxd holds us to
     memcpy(to + 8, &half, 8)
-
-
-cdef inline bint names_route(const uint8_t* options, int n) noexcept nogil:
-    """Whether a source route is among IPv4 options (RFC 791 §3.1). Behind one that can not be read nobody reads on."""
-    cdef int at = 0
-    while at < n and options[at] != IP_OPTION_END:
-        if options[at] == IP_OPTION_LOOSE_ROUTE or options[at] == IP_OPTION_STRICT_ROUTE:
-            return True
-        if options[at] == IP_OPTION_NONE:
-            at += 1
-        elif at + 1 < n and options[at + 1] >= 2:
-            at += options[at + 1]
-        else:
-            break
-    return False
 
 
 cdef inline uint8_t parse4(Columns* b, int i, const uint8_t* at, int there, Transport* out) noexcept nogil:
