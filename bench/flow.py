@@ -2,9 +2,9 @@
 
 The workload of DPDK's rte_hash as its bench has it: keys are there in memory, one row after the other, as many as there
 are flows but at most 2^20, each at random, and are looked up by one call (`lookup-a-call`: by a call for every 64, which is the
-most that DPDK's takes). Keys and hashes are read within the
-figure; the hash is not made in it (bench flowkey), as the journey has it ready. Inserts and removals go through all flows in
-the order of their keys, into a table that has been emptied; a removal finds the flow by its key first.
+most that DPDK's takes). Keys and hashes are read within the figure; the hash is not made in it (bench flowkey), as the journey
+has it ready. Inserts and removals go through all flows in the order of their keys, into a table that has been emptied; a
+removal finds the flow by its key first.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ T.call("batch.PacketBatch", {"capacity": 4, "room": 512}, {"capacity": Number(1,
 T.call("batch.PacketBatch.reset", {"count": 2}, {"count": Number(0, 4)}, lambda module: rows_in(), lambda made: made.count)
 T.call("batch.PacketBatch.frame", {"i": 2}, {"i": Number(0, 3)}, lambda module: rows_in(), lambda made: made.count)
 T.call("checksum.checksum", {"data": b"abcd"}, {"data": Array(np.uint8, sized=False)})
+T.call("checksum.checksum_by", {"data": b"abcd", "path": "scalar"}, {"data": Octets(), "path": Text()})
 T.call("checksum.updated", {"checksum": 1, "old": 2, "new": 3}, {"checksum": PORT, "old": PORT, "new": PORT})
 T.call("flowkey.Secret", {"seed": SEED}, {"seed": Octets(32)})
 T.call("flowkey.build_batch", {"batch": rows_in, "secret": flowkey.Secret(SEED)}, BATCH | {"secret": Instance()})

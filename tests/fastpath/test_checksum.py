@@ -33,6 +33,25 @@ def test_any_bytes_sum_as_the_model_sums_them(data):
     assert compiled.checksum(data) == model.checksum(data)
 
 
+@pytest.mark.parametrize("path", compiled.PATHS)
+@given(st.randoms(use_true_random=False), st.integers(0, 2000), st.integers(0, 70))
+def test_each_path_sums_long_data_as_the_model_does(path, draw, size, start):
+    data = memoryview(draw.randbytes(start + size))[start:]      # at any place in memory
+    assert compiled.checksum_by(data, path) == compiled.checksum(data) == model.checksum(data)
+
+
+@pytest.mark.parametrize("path", compiled.PATHS)
+@pytest.mark.parametrize("size", [63, 64, 65, 255, 256, 257, 319, 320, 65535])
+def test_no_path_loses_a_carry(path, size):
+    data = b"\xff" * size
+    assert compiled.checksum_by(data, path) == compiled.checksum(data) == model.checksum(data)
+
+
+def test_an_unknown_path_is_named():
+    with pytest.raises(ValueError, match="path must be one of scalar"):
+        compiled.checksum_by(b"", "mmx")
+
+
 @given(st.integers(0, 65535), st.integers(0, 65535), st.integers(0, 65535))
 def test_update_is_the_models(checksum, old, new):
     assert compiled.updated(checksum, old, new) == model.updated(checksum, old, new)
