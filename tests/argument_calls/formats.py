@@ -66,3 +66,6 @@ T.call("quote.readdress_one", right, BATCH | one | kinds)
 T.call("refusal.refuse_one", {"batch": rows_in, "row_number": 1, "refusal": refusal.Refusal.REFUSAL_TOO_BIG, "mtu": 1280,
                               "speaker": mapped},
        BATCH | row_number | {"refusal": Number(0, 2), "mtu": Number(68, SHORT), "speaker": Spared(Octets(16))})
+T.call("superpacket.cut_one", {"header": bytes(10), "packet": bytes(packet_of()), "batch": rows_in},
+       {"header": Array(np.uint8), "packet": Octets()} | BATCH)
+T.call("trains.join_rows", {"batch": rows_in, "rows": array(np.uint16, 2)}, BATCH | ROWS)
