@@ -1,7 +1,8 @@
 """First packets: every packet begins a flow, decided by policy and logged at its end; LOCAL, one core; see bench/README.md.
 
-The worker's real loop and tables, by two back ends. The flow table is full, so for each flow that begins the oldest one ends
-and its record goes to the log. Root, Linux 6.6, two cores; in namespaces of its own.
+The worker's real loop and tables, by three back ends. The flow table is full, so for each flow that begins the oldest one ends
+and its record goes to the log. Beside them the bare reflectors of the folder that $ZCC_BENCH_IO names, as far as they are
+there: they know no flows, and show what the way in and out alone costs. Root, Linux 6.6, two cores; in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,26 @@ from __future__ import annotations
 import functools
 import json
 import os
+import socket
 import statistics
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from bench.gwlb import PAYLOAD, WINDOW, Program, engine, warm_up
+import namespaces
+from bench.gwlb import PAYLOAD, WINDOW, Program, bare, engine, warm_up
 from bench.gwlb_rig.engine import FLOWS
+from bench.gwlb_rig.load import DEVICE
 from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
+from fastpath.redirect import shield
 
-TRIALS, SECONDS, QUICK_SECONDS = 5, 0.4, 0.1
+ROUNDS, TRIALS, SECONDS, QUICK_SECONDS = 3, 2, 0.4, 0.1
 COLUMNS = {"begun": "kflows/s", "cpu": "CPU us/flow", "logged": "%"}
+OURS = ("fastpath-xdp", "fastpath-packet", "fastpath-udp")
+REFLECTORS = {"xreflect": ["./xreflect", "-M", "native"], "reflect-packet": ["./reflect", "-m", "tp2ring"],
+              "reflect-recvmmsg": ["./reflect", "-m", "mmraw"]}
+Figures = dict[str, float]
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -27,27 +37,57 @@ def cases(quick: bool) -> Iterator[Case]:
     if os.geteuid() != 0:
         print("newflows: needs root for namespaces and BPF; nothing measured", file=sys.stderr)
         return
-    for kind in ("xdp", "packet"):
-        measured = functools.cache(lambda kind=kind: trials(kind, quick))
+    measured = functools.cache(lambda: rounds(quick))
+    for impl in impls():
         for column, unit in COLUMNS.items():
-            yield Case(f"fastpath-{kind}", f"local-{column}", unit, 1,
-                       lambda measured=measured, column=column: statistics.median(trial[column] for trial in measured()))
+            if column != "logged" or impl not in REFLECTORS:
+                yield Case(impl, f"local-{column}", unit, 1, lambda impl=impl, column=column: statistics.median(
+                    trial[column] for trial in measured()[impl]))
 
 
-def trials(kind: str, quick: bool) -> list[dict[str, float]]:
+def impls() -> list[str]:
+    """Ours, and the reflectors that are there."""
+    folder = Path(os.environ.get("ZCC_BENCH_IO", "/nonexistent"))
+    return [*OURS, *(name for name, command in REFLECTORS.items() if (folder / command[0]).exists())]
+
+
+def rounds(quick: bool) -> dict[str, list[Figures]]:
+    """Take all in every round: the machine's pace changes, and must change for all."""
+    found: dict[str, list[Figures]] = {}
+    for _ in range(1 if quick else ROUNDS):
+        for impl in impls():
+            found.setdefault(impl, []).extend(trials(impl, quick))
+    return found
+
+
+def trials(impl: str, quick: bool) -> list[Figures]:
     """Set up, fill the table, measure, end."""
+    seconds, count = (QUICK_SECONDS, 1) if quick else (SECONDS, TRIALS)
     rig = Rig(PAYLOAD, in_kernel=False)
     try:
-        device = engine(rig, kind)
+        if impl in REFLECTORS:
+            device = reflector(rig, impl)
+            return [dict(zip(COLUMNS, rig.trial(device, seconds, WINDOW, distinct=True), strict=False)) for _ in range(count)]
+        device = engine(rig, impl.removeprefix("fastpath-"))
         warm_up(rig, device)
         while log_of(device)["flows"] < FLOWS:
             rig.send(seconds=0.2, window=WINDOW, distinct=True)
-        return [trial(rig, device, QUICK_SECONDS if quick else SECONDS) for _ in range(1 if quick else TRIALS)]
+        return [trial(rig, device, seconds) for _ in range(count)]
     finally:
         rig.close()
 
 
-def trial(rig: Rig, device: Program, seconds: float) -> dict[str, float]:
+def reflector(rig: Rig, impl: str) -> Program:
+    """Start a bare one; by rings, the kernel's own copy of what it takes is dropped as for ours."""
+    if impl == "reflect-packet":
+        with namespaces.inside(rig.device):
+            rig.undo.callback(os.close, shield(socket.if_nametoindex("d0"), DEVICE, 6081))
+    device = bare(rig, Path(os.environ["ZCC_BENCH_IO"]), REFLECTORS[impl])
+    warm_up(rig, device)
+    return device
+
+
+def trial(rig: Rig, device: Program, seconds: float) -> Figures:
     """Measure once. What came back without a flow's end in the log, or its loss counted, is an error."""
     before = log_of(device)
     kpps, cpu_us = rig.trial(device, seconds, WINDOW, distinct=True)

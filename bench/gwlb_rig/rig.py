@@ -39,10 +39,10 @@ class Rig:
     """The namespaces and the load; close() ends all of it."""
 
     def __init__(self, payload: bytes, in_kernel: bool, port: int = 443) -> None:
-        self._undo = contextlib.ExitStack()
+        self.undo = contextlib.ExitStack()
         self.device, self.gateway = namespaces.another(), namespaces.another()
         for descriptor in (self.device, self.gateway):
-            self._undo.callback(os.close, descriptor)
+            self.undo.callback(os.close, descriptor)
         with namespaces.inside(self.gateway):
             namespaces.link("g0", [f"{load.GATEWAY}/24"], self.device, "d0", [f"{load.DEVICE}/24"])
         before = set(napi_threads())
@@ -64,7 +64,7 @@ class Rig:
             made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,  # type: ignore[call-overload]
                                     cwd=options.pop("cwd", Path(__file__).parents[2]), **options)
         os.sched_setscheduler(made.pid, os.SCHED_RR, os.sched_param(1))
-        self._undo.callback(end, made)
+        self.undo.callback(end, made)
         return made
 
     def trial(self, device: subprocess.Popen[str], seconds: float, window: int, **more: float) -> tuple[float, float]:
@@ -86,7 +86,7 @@ class Rig:
 
     def close(self) -> None:
         """End every program and forget the namespaces."""
-        self._undo.close()
+        self.undo.close()
 
 
 def end(program: subprocess.Popen[str]) -> None:

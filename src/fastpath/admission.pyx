@@ -15,7 +15,7 @@ from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
 from fastpath.counters cimport credit
 from fastpath.flowkey cimport FlowKey, hash_key, make, set_secret
-from fastpath.flows cimport class_of
+from fastpath.flows cimport class_of, fetch_followers
 from fastpath.flowtable cimport *
 from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport Credit
@@ -138,6 +138,7 @@ cdef class Admission:
             if victim < 0:
                 return -1
             self.counts.evicted += 1
+            fetch_followers(&self.flows.core, victim)
             self.close(victim)
             index = self.flows.insert(<const FlowKey*> (b.key + 40 * i), b.hash[i], klass, self.now)
         return index

@@ -323,15 +323,21 @@ cdef inline int first_wrong(const Flows* flows, const int32_t* indexes, int n) n
     return -1
 
 
-cdef inline void give_way(Flows* flows, int32_t victim) noexcept nogil:
-    """Remove a flow, and have the memory of those that will be next on its way: its successors in the list."""
+cdef inline void fetch_followers(const Flows* flows, int32_t victim) noexcept nogil:
+    """Have the memory of those on its way that will give way next: a flow's successors in the list."""
     cdef int32_t following = flows.entries[victim].next
     cdef FlowEntry* entry
     if following >= 0:
         entry = &flows.entries[following]
         prefetch(home_of(&flows.index, entry.hash))
+        prefetch(&flows.paths[following])
         if entry.next >= 0:
             prefetch(&flows.entries[entry.next])
+
+
+cdef inline void give_way(Flows* flows, int32_t victim) noexcept nogil:
+    """Remove a flow for a new one."""
+    fetch_followers(flows, victim)
     remove_flow(flows, victim)
 
 
