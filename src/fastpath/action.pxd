@@ -103,4 +103,5 @@ cpdef enum DropReason:
     # several workers
     DROP_SHARD_MOVED = 47         # no loss: the worker that it belongs to has got it
     DROP_SHARD_FULL = 48          # the ring to that worker had no room
-    DROP_REASONS = 49    # how many there are
+    DROP_PUNT_SHARE = 49          # its sender has asked the control plane more often than one may
+    DROP_REASONS = 50    # how many there are

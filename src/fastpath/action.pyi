@@ -89,4 +89,5 @@ class DropReason(enum.IntEnum):
     DROP_PACKET_SOURCE_ROUTE = 46
     DROP_SHARD_MOVED = 47
     DROP_SHARD_FULL = 48
-    DROP_REASONS = 49
+    DROP_PUNT_SHARE = 49
+    DROP_REASONS = 50

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.action cimport ACTION_ZIA
 from fastpath.alias cimport AliasTable
+from fastpath.askers cimport AskerTable
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport RuleSet
 from fastpath.counters cimport Counters, count_total
@@ -26,6 +27,8 @@ cdef enum:
     EVERY_NAMESPACE = 0xFFFF
     BY_LISTENER = 1                # value of a DNS event: the packet is a bare message, and the peer who asked
     OWNER_NONE = 0
+    POSTED_EVENT = 1
+    POSTED_RECORD = 2
     MIDSTREAM_ADOPT = 0            # what becomes of TCP from the middle of a connection that nobody here knows
     MIDSTREAM_RESET = 1
     MIDSTREAM_DROP = 2
@@ -60,14 +63,17 @@ cdef class Admission:
     cdef readonly Pools pools
     cdef readonly FragmentTable fragments
     cdef readonly PortIdle port_idle
+    cdef readonly AskerTable askers
     cdef readonly Ring events
+    cdef readonly Ring records     # of flows that ended and names that were answered; a ZPA flow's end follows its beginning in events
     cdef PacketBatch scratch       # one row, to decide a flow again
     cdef Plan plan
     cdef Counters counts
     cdef HashKey secret
     cdef uint64_t now              # of this turn
-    cdef int draining, posted
-    cdef uint64_t record_at        # when the next may be posted
+    cdef int draining
+    cdef int posted                # POSTED_ bits of rings that nobody was told of yet
+    cdef uint64_t record_at        # see tokens.pxd
     cdef KernelFlows kernel        # flows that the kernel carries meanwhile; None = none
 
     cdef void key_row(self, Columns* b, int i) noexcept nogil
@@ -79,8 +85,6 @@ cdef class Admission:
     cdef int32_t admit(self, Columns* b, int i, uint32_t location, bint resumed, uint8_t state) noexcept nogil
     # If the policy has changed since, or its gateway fails open meanwhile: decide anew, and change what is bound.
     cdef void renew(self, int32_t index) noexcept nogil
-    # Slot of the tunnel for a flow that a ZIA rule of the present rules decided: its own while that may be, else its gateway's.
-    cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil
     # The rule that decides a flow now, by the name in its entry.
     cdef int32_t rule_of(self, const FlowEntry* entry) noexcept nogil
     # Count the answer to a query for an owned name, and record it if there is room for it.
@@ -90,6 +94,7 @@ cdef class Admission:
     # End the flow whose alias and port these are, if there is one.
     cdef void forget(self, uint8_t protocol, const uint8_t* alias, uint16_t port) noexcept nogil
     cdef void local_end(self, FlowEntry* entry, uint8_t* address) noexcept nogil
+    # A packet without a flow asks: its source has a share of that. 0: dropped.
     cdef int punt(self, uint8_t reason, Columns* b, int i, uint32_t location, const FlowEntry* entry,
                   uint32_t value) noexcept nogil
 
@@ -106,6 +111,20 @@ cdef class Admission:
 
 # Inline, because every packet comes by: what is left out of line above is for packets that change something. None of these
 # branches depends on the way a packet goes, which no processor can guess.
+
+cdef inline uint8_t tunnel_of(Admission admission, const FlowEntry* entry) noexcept nogil:
+    """Slot of the tunnel for a flow that a ZIA rule of the present rules decided: its own while that may be, else its gateway's."""
+    return admission.tunnels.choose(entry.tunnel, admission.rules.gateway_of[entry.rule])
+
+
+cdef inline void notify_posted(Admission admission) noexcept nogil:
+    """Wake who reads the rings, where something was posted."""
+    if admission.posted & POSTED_EVENT:
+        admission.events.notify()
+    if admission.posted & POSTED_RECORD:
+        admission.records.notify()
+    admission.posted = 0
+
 
 cdef inline bint is_midstream(uint8_t protocol, uint8_t tcp_flags) noexcept nogil:
     """Whether no connection begins with such a packet: TCP, and no SYN, or one with an ACK (RFC 9293 §3.5)."""

@@ -3,6 +3,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final, final
 
 from fastpath.alias import AliasTable
+from fastpath.askers import AskerTable
 from fastpath.classify import RuleSet
 from fastpath.flowtable import FlowTable
 from fastpath.fragments import FragmentTable
@@ -38,6 +39,8 @@ class Admission:
         fragments: FragmentTable | None = None,
         midstream: str = "adopt",
         port_idle: PortIdle | None = None,
+        askers: AskerTable | None = None,
+        records: Ring | None = None,
     ) -> Admission: ...
     @property
     def flows(self) -> FlowTable: ...
@@ -58,7 +61,11 @@ class Admission:
     @property
     def events(self) -> Ring: ...
     @property
+    def records(self) -> Ring: ...
+    @property
     def fragments(self) -> FragmentTable: ...
     @property
     def port_idle(self) -> PortIdle: ...
+    @property
+    def askers(self) -> AskerTable: ...
     def exchange_rules(self, rules: RuleSet) -> None: ...

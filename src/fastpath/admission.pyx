@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath.action cimport *
 from fastpath.alias cimport AliasTable
+from fastpath.askers cimport AskerTable
 from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
 from fastpath.counters cimport credit
@@ -28,6 +29,7 @@ from fastpath.portidle cimport PortIdle
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from fastpath.pools cimport Pools
 from fastpath.ring cimport Ring
+from fastpath.tokens cimport take_token
 from fastpath.tunnels cimport TUNNEL_NONE, Tunnels
 from fastpath.wire cimport load_be32, store_be32
 
@@ -37,7 +39,7 @@ cdef enum:
     DNS_PORT = 53
     EXPIRED_AT_ONCE = 256
     RECORD_NS = 1_000_000         # of answers to owned names, so that many records a second; the others are counted
-    RECORD_BURST_NS = 1_000_000_000
+    RECORDS_AT_ONCE = 1000
     EXPIRIES_A_TURN = 16   # so many times EXPIRED_AT_ONCE: all flows of a large table within seconds, no turn held up
 
 MIDSTREAM = ("adopt", "reset", "drop")      # names of MIDSTREAM_, by number
@@ -53,34 +55,31 @@ cdef class Admission:
     """The tables of one worker and the fixed plan of addresses.
 
     Args:
-        flows, nat, names, aliases, rules, tunnels, events: the worker's own.
+        flows, nat, names, aliases, rules, tunnels, events: the worker's own. records: what is only written down; None = events.
         secret: 32 bytes for the flow hash.
-        pools: IPv4Networks of synthetic addresses.
-        internal: IPv4Network of aliases (.0.1 is the listeners').
+        pools, internal: IPv4Networks of synthetic addresses; IPv4Network of aliases (.0.1 is the listeners').
         ports: (ZPA TCP, ZPA UDP, DNS TCP) listeners in the connector's kernel.
-        egress: IPv4Address and/or IPv6Address for DIRECT.
         mtus: (largest inner packet into a ZIA tunnel, largest packet out of the service interface).
-        owned: names whose queries are answered here; None = none.
+        egress, owned: IPv4Address and/or IPv6Address for DIRECT; names whose queries are answered here, None = none.
         midstream: "adopt", "reset" or "drop" TCP from the middle of a connection that is not known here.
-        port_idle, fragments: idle times by port, None = those of classes; None = a table of the usual size.
+        port_idle, fragments, askers: idle times by port, None = those of classes; tables, None = those of the usual size.
     """
 
     def __cinit__(self, FlowTable flows not None, NatTable nat not None, NameTable names not None,
                   AliasTable aliases not None, RuleSet rules not None, Tunnels tunnels not None, Ring events not None, *,
                   bytes secret, pools, internal, ports, egress=(), mtus=(1400, 1500), OwnedNames owned=None,
-                  FragmentTable fragments=None, str midstream="adopt", PortIdle port_idle=None):
+                  FragmentTable fragments=None, str midstream="adopt", PortIdle port_idle=None, AskerTable askers=None,
+                  Ring records=None):
         self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
         self.rules, self.tunnels, self.events = rules, tunnels, events
+        self.records = events if records is None else records
         self.owned = OwnedNames(8, secret) if owned is None else owned
         self.pools = Pools(pools)
         self.fragments = FragmentTable(seed=secret) if fragments is None else fragments
         self.port_idle = PortIdle(flows.capacity) if port_idle is None else port_idle
-        self.record_at = 0
+        self.askers = AskerTable(seed=secret) if askers is None else askers
         self.scratch = PacketBatch(1, 256)
         set_secret(&self.secret, secret, "secret")
-        memset(&self.counts, 0, sizeof(Counters))
-        memset(&self.plan, 0, sizeof(Plan))
-        self.draining = self.posted = self.now = 0
         cdef Plan* p = &self.plan
         p.internal, p.internal_mask = int(internal.network_address), int(internal.netmask)
         mapped(p.listener, internal[1])
@@ -186,12 +185,9 @@ cdef class Admission:
         cdef Message m
         self.counts.dns_answered += 1
         # A second's worth may come at once; behind it the control plane would only write what nobody can read.
-        if self.record_at + RECORD_BURST_NS < self.now:
-            self.record_at = self.now - RECORD_BURST_NS
-        if self.record_at > self.now:
+        if not take_token(&self.record_at, self.now, RECORD_NS, RECORDS_AT_ONCE):
             self.counts.dns_unrecorded += 1
             return
-        self.record_at += RECORD_NS
         memset(&m, 0, sizeof(Message))
         m.kind, m.namespace, m.location, m.value = PUNT_DNS_ANSWERED, b.namespace[i], location, value
         m.peer_address, m.peer_port = b.peer_address[i], b.peer_port[i]
@@ -206,7 +202,7 @@ cdef class Admission:
         cdef int32_t rule
         cdef uint8_t action
         if entry.generation == self.rules.generation or entry.owner == OWNER_DNS:
-            if entry.action == ACTION_ZIA and self.rules.opens_of[entry.rule] and self.tunnel_of(entry) == TUNNEL_NONE:
+            if entry.action == ACTION_ZIA and self.rules.opens_of[entry.rule] and tunnel_of(self, entry) == TUNNEL_NONE:
                 self._fail_open(index)
             return
         view(&f, entry)
@@ -224,9 +220,6 @@ cdef class Admission:
                 self._unbind(entry)        # by the action that bound it
                 entry.action = ACTION_DROP
         entry.rule = rule
-
-    cdef uint8_t tunnel_of(self, const FlowEntry* entry) noexcept nogil:
-        return self.tunnels.choose(entry.tunnel, self.rules.gateway_of[entry.rule])
 
     cdef int32_t rule_of(self, const FlowEntry* entry) noexcept nogil:
         cdef Columns* b = &self.scratch.columns
@@ -259,7 +252,7 @@ cdef class Admission:
         cdef FlowEntry* entry = &self.flows.entries[index]
         cdef FlowView f
         if entry.action == ACTION_ZIA:
-            entry.tunnel = self.tunnel_of(entry)
+            entry.tunnel = tunnel_of(self, entry)
             if entry.tunnel != TUNNEL_NONE or not self.rules.opens_of[entry.rule]:
                 return DROP_NONE
             entry.action = ACTION_DIRECT
@@ -374,6 +367,9 @@ cdef class Admission:
         cdef Message m
         cdef FlowPath* path
         cdef uint8_t[48] room
+        if entry == NULL and not self.askers.take(b.namespace[i], b.source + 16 * i, self.now):
+            drop(b, i, DROP_PUNT_SHARE)
+            return 0
         memset(&m, 0, sizeof(Message))
         m.kind, m.namespace, m.location, m.value = reason, b.namespace[i], location, value
         m.endpoint, m.peer_address, m.peer_port = b.endpoint[i], b.peer_address[i], b.peer_port[i]
@@ -395,7 +391,10 @@ cdef class Admission:
         return 0
 
     cdef int _post(self, const Message* m, const uint8_t* packet) noexcept nogil:
-        cdef int posted = post(self.events, m, packet)
-        self.posted = 1
+        cdef int posted
+        if m.kind == PUNT_DNS_ANSWERED or m.kind == PUNT_FLOW_CLOSED and m.flow.action != ACTION_ZPA:
+            posted, self.posted = post(self.records, m, packet), self.posted | POSTED_RECORD
+        else:
+            posted, self.posted = post(self.events, m, packet), self.posted | POSTED_EVENT
         self.counts.events[m.kind] += posted
         return posted

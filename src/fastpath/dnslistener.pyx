@@ -9,7 +9,7 @@ handed by the same socket. Every client is of one namespace and location. The wo
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer
 from fastpath.action cimport DROP_NONE, PUNT_DNS_QUERY
@@ -17,6 +17,7 @@ from fastpath.admission cimport BY_LISTENER, Admission
 from fastpath.batch cimport Columns, row
 from fastpath.owned cimport OWNED_ROOM
 from fastpath.packetio cimport UdpSocket
+from fastpath.wire cimport store_be32
 
 cdef enum:
     GROUPS = 64
@@ -52,6 +53,12 @@ cdef void group_by_peer(Columns* b, uint16_t* rows, int n) noexcept nogil:
             i = following[i]
 
 
+cdef inline void mapped(uint8_t* to, uint32_t address) noexcept nogil:
+    memset(to, 0, 10)
+    to[10] = to[11] = 0xFF
+    store_be32(to + 12, address)
+
+
 @cython.final
 cdef class DnsListener:
     """Args:
@@ -78,6 +85,7 @@ cdef class DnsListener:
             if b.reason[i] != DROP_NONE:
                 continue
             b.namespace[i], b.endpoint[i], b.geneve_length[i] = self.namespace, 0, 0
+            mapped(b.source + 16 * i, b.peer_address[i])
             b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
             message = row(b, i) + b.start[i]
             size = self.admission.owned.reply(self.namespace, self.location, message, b.length[i], self.admission.now, out)

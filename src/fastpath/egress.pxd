@@ -7,6 +7,7 @@ from fastpath.admission cimport Admission
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.flowtable cimport FlowEntry
 from fastpath.message cimport FlowView
+from fastpath.identification cimport Identifications
 from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP, TCP_SYN, clamp_mss
 from fastpath.packetio cimport Device, GenevePort
 from fastpath.quote cimport Quote
@@ -31,6 +32,8 @@ cdef class Egress:
     cdef Rows to_tunnel[8]
     cdef PacketBatch pieces        # of one packet that is too large, on their way
     cdef Limit limit               # of refusals
+    cdef Identifications identifications
+    cdef int datagram              # that the row at hand is a fragment of, by admission.fragments; -1 none
     # Forget the rows of the batch before.
     cdef void begin(self) noexcept nogil
     # Send the rows of this batch, and count its dropped ones.
@@ -56,6 +59,7 @@ cdef class Egress:
     cdef void _home(self, Columns* b, int i, int32_t index) noexcept nogil
     # Row i, too large for mtu, leaves in pieces, by a tunnel or (slot < 0) the device; or it is dropped.
     cdef void _in_pieces(self, Columns* b, int i, FlowEntry* entry, uint16_t mtu, int slot, uint8_t reason) noexcept nogil
+    cdef void _identify(self, Columns* b, int i) noexcept nogil
     cdef void _tell_size(self, Columns* b, int i, FlowEntry* entry, uint16_t mtu, uint8_t reason) noexcept nogil
     cdef void _alias_of(self, FlowView* f, uint8_t* alias) noexcept nogil
 

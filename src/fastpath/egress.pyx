@@ -18,11 +18,12 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer
 from fastpath.action cimport *
-from fastpath.admission cimport OWNER_CUT, Admission, Plan, account_row, renew_flow
+from fastpath.admission cimport OWNER_CUT, Admission, Plan, account_row, renew_flow, tunnel_of
 from fastpath.counters cimport count_total
 from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry, FlowPath, header_of
 from fastpath.geneve cimport put
+from fastpath.identification cimport Identifications
 from fastpath.message cimport FlowView, view
 from fastpath.outer cimport OUTER_BYTES, write_outer
 from fastpath.packetio cimport Device, GenevePort
@@ -53,6 +54,8 @@ cdef class Egress:
     def __cinit__(self, GenevePort geneve, Device device, Admission admission not None):
         self.geneve, self.device, self.admission = geneve, device, admission
         self.pieces = PacketBatch(PIECES_MAX)
+        self.identifications = Identifications(seed=(<const uint8_t*> &admission.secret)[:sizeof(admission.secret)])
+        self.datagram = -1
         self.limit.full_ns = 0
         self.begin()
 
@@ -147,10 +150,19 @@ cdef class Egress:
                 return
         else:
             clamp(b, i, plan.direct_mtu)
+        self._identify(b, i)
         if large:
             self._in_pieces(b, i, entry, plan.direct_mtu, -1, reason)
         else:
             add(&self.to_device, i)
+
+    cdef void _identify(self, Columns* b, int i) noexcept nogil:
+        """Another identification for what leaves under an address that it shares with others."""
+        cdef uint16_t* kept = NULL
+        if b.ip_version[i] == 4:
+            if self.datagram >= 0:
+                kept = &self.admission.fragments.datagrams[self.datagram].identification
+            self.identifications.renew(row(b, i) + b.inner_start[i], kept)
 
     cdef void _tell_size(self, Columns* b, int i, FlowEntry* entry, uint16_t mtu, uint8_t reason) noexcept nogil:
         if entry.state & FLOW_KERNEL_INSIDE:
@@ -181,7 +193,7 @@ cdef class Egress:
 
     cdef void _into_tunnel(self, Columns* b, int i, FlowEntry* entry) noexcept nogil:
         cdef uint16_t mtu
-        entry.tunnel = self.admission.tunnel_of(entry)
+        entry.tunnel = tunnel_of(self.admission, entry)
         if entry.tunnel == TUNNEL_NONE:
             drop(b, i, DROP_ZIA_DOWN)
             return
@@ -244,6 +256,7 @@ cdef class Egress:
         if entry.action == ACTION_ZPA:
             rewrite_error(packet, b.ip_version[i], l4, NAT_DESTINATION, self.admission.plan.listener)
             rewrite_quote(packet, l4, quote, NAT_SOURCE, self.admission.plan.listener, self.admission._listener_port(entry))
+        self._identify(b, i)
         add(&self.to_device, i)
 
     cdef void deliver_error(self, Columns* b, int i, int32_t index, Quote* quote) noexcept nogil:

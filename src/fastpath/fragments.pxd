@@ -35,6 +35,7 @@ cdef struct Datagram:
     uint8_t verdict              # DropReason of every fragment from now on; 0 none
     uint8_t direction            # of its first fragment, valid iff flow >= 0
     uint8_t extents
+    uint16_t identification      # that its fragments leave with under our address; 0: none yet
     Extent extent[64]
 
 # A frame that waits; its bytes lie in the room of the same number.

@@ -27,6 +27,7 @@ cdef class Ingress:
     cdef void _decide_row(self, Columns* b, int i, bint resumed) noexcept nogil
     cdef void _decide_whole(self, Columns* b, int i, bint resumed) noexcept nogil
     cdef void _decide_fragment(self, Columns* b, int i, bint resumed) noexcept nogil
+    cdef void _decide_piece(self, Columns* b, int i, bint resumed, int number) noexcept nogil
     cdef void _follow(self, Columns* b, int i, int32_t index, uint8_t direction) noexcept nogil
     # Row i by the flow that it speaks of, if it is an ICMP error about one.
     cdef bint _decide_error(self, Columns* b, int i) noexcept nogil

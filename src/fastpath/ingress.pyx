@@ -148,14 +148,19 @@ cdef class Ingress:
             self.egress.tell(b, i, REFUSAL_PROHIBITED, 0, reason)
 
     cdef void _decide_fragment(self, Columns* b, int i, bint resumed) noexcept nogil:
-        cdef uint64_t flow_hash
-        cdef uint8_t direction
-        cdef int32_t index
         cdef int number = self.admission.fragments.enter(b, i, ORIGIN_WORKLOAD, resumed, self.admission.now)
         if number < 0:
             return
         if self.shard is not None and self.shard.move_fragment(self.admission.fragments, number, b, i, ORIGIN_WORKLOAD):
             return
+        self.egress.datagram = number
+        self._decide_piece(b, i, resumed, number)
+        self.egress.datagram = -1
+
+    cdef void _decide_piece(self, Columns* b, int i, bint resumed, int number) noexcept nogil:
+        cdef uint64_t flow_hash
+        cdef uint8_t direction
+        cdef int32_t index
         if b.fragment[i] == FRAGMENT_FIRST:
             flow_hash, direction = b.hash[i], b.direction[i]
             self._decide_whole(b, i, resumed)

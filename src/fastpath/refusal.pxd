@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from fastpath.batch cimport Columns
+from fastpath.tokens cimport take_token
 
 cpdef enum Refusal:
     REFUSAL_PROHIBITED = 0   # TCP: a reset; else "communication administratively prohibited"
@@ -14,18 +15,14 @@ cdef enum:
     REFUSALS_A_SECOND = 1000         # RFC 1812 §4.3.2.8 and RFC 4443 §2.4 (f) want a bound; Linux's is the same
     REFUSALS_AT_ONCE = 250
 
-# A bucket of tokens as the time at which it will be full again (the generic cell rate algorithm).
+# See tokens.pxd.
 cdef struct Limit:
     uint64_t full_ns
 
 
 cdef inline bint within(Limit* limit, uint64_t now_ns) noexcept nogil:
     """Take one of the answers that may be given now; False: not now."""
-    cdef uint64_t each = 1_000_000_000 // REFUSALS_A_SECOND
-    if limit.full_ns > now_ns + (REFUSALS_AT_ONCE - 1) * each:
-        return False
-    limit.full_ns = (limit.full_ns if limit.full_ns > now_ns else now_ns) + each
-    return True
+    return take_token(&limit.full_ns, now_ns, 1_000_000_000 // REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
 
 
 # Makes row i (parsed, not rewritten) the answer to itself: inner_start, inner_length and the packet columns are the answer's.

@@ -19,7 +19,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastpath.arguments cimport uint64
 from fastpath.action cimport *
-from fastpath.admission cimport OWNER_NONE, Admission
+from fastpath.admission cimport OWNER_NONE, Admission, notify_posted
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
 from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
@@ -149,6 +149,7 @@ cdef class Worker:
         out["bindings"], out["names"], out["aliases"] = (
             self.admission.nat.size, self.admission.names.size, self.admission.aliases.size)
         out["events_lost"], out["commands_lost"] = self.admission.events.lost, self.commands.lost
+        out["records_lost"] = 0 if self.admission.records is self.admission.events else self.admission.records.lost
         return out
 
     # ---- the loop ----
@@ -219,9 +220,7 @@ cdef class Worker:
                 self.listener.turn(b)
         self.admission.expire()
         self.watch.notify()
-        if self.admission.posted:
-            self.admission.posted = 0
-            self.admission.events.notify()
+        notify_posted(self.admission)
 
     # ---- commands ----
 

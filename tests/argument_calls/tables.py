@@ -20,6 +20,7 @@ from argument_calls.call import (
     rows_of,
 )
 from fastpath import batch, flowtable
+from fastpath.fragments import FragmentTable
 from inner_packets import pieces, udp
 from model.arguments import Address, Array, Instance, Number, Octets, Text
 
@@ -105,6 +106,16 @@ T.call("nametable.NameTable.lookup", RIGHT_NAMED | {"now_ns": 1}, NAMED | {"now_
 T.call("nametable.NameTable.insert", RIGHT_NAMED | {"name_id": 1, "expires_ns": 1},
        NAMED | {"name_id": Number(1, WORD), "expires_ns": TIME}, names, lambda made: made.size)
 T.call("nametable.NameTable.remove", RIGHT_NAMED, NAMED, names, lambda made: made.size)
+T.call("askers.AskerTable", {"rate": 5, "seed": SEED}, {"rate": Number(0, 1_000_000), "seed": Octets(32)})
+T.call("askers.AskerTable.ask", {"namespace": 1, "source": bytes(16), "now_ns": 1},
+       {"namespace": PORT, "source": Octets(16), "now_ns": TIME}, lambda module: module.AskerTable(5, seed=SEED),
+       lambda made: made.rate)
+T.call("identification.Identifications", {"seed": SEED}, {"seed": Octets(32)})
+T.call("identification.Identifications.renew_rows",
+       {"batch": rows_in, "rows": array(np.uint16, 2), "fragments": lambda: FragmentTable(seed=SEED),
+        "datagrams": np.array([-1, -1], np.int32)},
+       BATCH | ROWS | {"fragments": Instance(), "datagrams": Array(np.int32)},
+       lambda module: module.Identifications(seed=SEED), lambda made: 0)
 T.call("nat.NatTable", {"capacity": 8, "ports": (1, 9), "seed": SEED}, {"capacity": Number(1, 1 << 28), "seed": Octets(32)})
 bindings = lambda module: module.NatTable(8, (1, 9), SEED)  # noqa: E731
 T.call("nat.NatTable.bind_one", RIGHT_BINDING | {"wanted": 1, "flow": 1},

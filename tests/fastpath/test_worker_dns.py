@@ -13,6 +13,7 @@ import pytest
 
 from fastpath import gwlb
 from fastpath.action import PuntReason
+from fastpath.askers import AskerTable
 from fastpath.dnslistener import DnsListener
 from fastpath.message import Command
 from fastpath.packetio import UdpSocket
@@ -128,6 +129,29 @@ def test_clients_that_ask_at_once_each_get_their_own_answers_in_order(clients: i
             end.settimeout(5)
             wanted = list(range(which, 200, clients))
             assert [dns.message.from_wire(end.recv(2000)).id for _ in wanted] == wanted
+
+
+@isolated
+def test_a_client_of_the_listener_has_its_share_of_the_control_plane_and_no_more() -> None:
+    rig = WorkerRig(askers=AskerTable(5, seed=bytes(range(1, 33))))
+    own(rig)
+    listener = UdpSocket.bind("127.0.0.20", 0)
+    rig.worker.listen(DnsListener(listener, rig.admission, 1, 0))
+    with socket.socket(fileno=os.dup(listener.fd)) as view:
+        where = view.getsockname()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as greedy, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        for client, source in ((greedy, "127.0.0.21"), (other, "127.0.0.22")):
+            client.bind((source, 0))
+            client.settimeout(5)
+        for _ in range(20):
+            greedy.sendto(query("www.example"), where)
+        other.sendto(query("www.example"), where)
+        greedy.sendto(query(), where)
+        while rig.worker.counters()["dns_answered"] == 0:
+            rig.step()
+        handed = [str(IPv4Address(event.peer_address)) for event in rig.heard(PuntReason.PUNT_DNS_QUERY)]
+        assert dns.message.from_wire(greedy.recv(600)).answer           # what is owned is no question to the control plane
+    assert sorted(handed) == ["127.0.0.21"] * 5 + ["127.0.0.22"] and rig.drops() == {"punt_share": 15}
 
 
 @isolated

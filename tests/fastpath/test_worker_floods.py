@@ -13,11 +13,13 @@ from scapy.packet import Raw
 
 from fastpath import gwlb
 from fastpath.action import Action, PuntReason
+from fastpath.askers import AskerTable
 from inner_packets import WORKLOAD, read, tcp, udp
 from isolation import isolated
 from worker_rig import EGRESS4, REMOTE, WorkerRig
 
 ROUNDS, A_ROUND = 40, 100
+SEED = bytes(range(1, 33))
 LIVELY = udp(WORKLOAD, REMOTE, 4000, 9)
 ANSWER = udp(REMOTE, str(EGRESS4), 9, 4000)
 GROWTH_KIB = 1024               # of the process in the second half of a flood; in the first, tables are used that were not yet
@@ -97,7 +99,7 @@ def test_syns_of_distinct_sources_push_out_each_other_only():
 
 @isolated
 def test_names_at_random_are_asked_of_the_control_plane_as_far_as_its_ring_goes():
-    flood = Flood(event_bytes=1 << 14)
+    flood = Flood(event_bytes=1 << 14, askers=AskerTable(0, seed=SEED))
     rig = flood.rig
     labels = iter(range(1 << 30))
     sent = flood.run(lambda: geneve(udp(WORKLOAD, "10.8.7.4", flood.chance.randrange(1024, 65536), 53,
@@ -107,6 +109,28 @@ def test_names_at_random_are_asked_of_the_control_plane_as_far_as_its_ring_goes(
     assert rig.flows.size == flood.size              # no query makes a flow before it is read
     rig.from_workload(udp(WORKLOAD, "10.8.7.4", 5000, 53, b"after the flood"))
     assert len(rig.heard(PuntReason.PUNT_DNS_QUERY)) == 1
+
+
+@pytest.mark.parametrize("what", ["names", "synthetic addresses"])
+@isolated
+def test_a_source_asks_the_control_plane_no_more_than_its_share_and_others_have_theirs(what):
+    flood = Flood(event_bytes=1 << 22, askers=AskerTable(50, seed=SEED))
+    rig, ports = flood.rig, iter(range(1024, 65536))
+
+    def question(source):
+        if what == "names":
+            return udp(source, "10.8.7.4", next(ports), 53, bytes(12) + b"\x08%08x\0\0\1\0\1" % next(ports))
+        return udp(source, f"10.254.{flood.chance.randrange(1, 31)}.{flood.chance.randrange(1, 255)}", next(ports), 7)
+
+    reason = PuntReason.PUNT_DNS_QUERY if what == "names" else PuntReason.PUNT_UNKNOWN_SYNTHETIC
+    sent = flood.run(lambda: geneve(question("10.8.6.66")))
+    assert len(rig.heard(reason)) == 50 and flood.dropped() == {"punt_share": sent - 50}
+    rig.from_workload(question(WORKLOAD))                            # another one
+    rig.from_workload(question("10.8.6.66"), endpoint=0xBBB)         # the same address in another namespace
+    assert len(rig.heard(reason)) == 2
+    rig.step(0.1)
+    rig.from_workload(*(question("10.8.6.66") for _ in range(9)))    # time gives some back
+    assert len(rig.heard(reason)) == 5
 
 
 @isolated

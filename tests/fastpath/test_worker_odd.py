@@ -77,6 +77,34 @@ def test_fragments_go_direct_and_come_back_in_any_order(order, there, packet, cu
     assert rig.drops() == {}
 
 
+@pytest.mark.parametrize("there", [REMOTE, str(APPLICATION)], ids=["direct", "zpa"])
+@isolated
+def test_fragments_of_two_workloads_with_the_same_number_leave_with_two(there):
+    rig = WorkerRig()
+    rig.say(Command.COMMAND_LEARN, namespace=0xFFFF, address=APPLICATION, value=rig.portal, until_ns=1 << 62)
+    senders = {0xAAA: PAYLOAD, 0xBBB: PAYLOAD[::-1]}          # the same address in two namespaces
+    parts = {endpoint: pieces(udp(WORKLOAD, there, 4000, 7, payload), 1200) for endpoint, payload in senders.items()}
+    for k in (1, 0, 2):
+        for endpoint in senders:
+            rig.from_workload(parts[endpoint][k], endpoint=endpoint)
+    out = rig.to_kernel()
+    numbers = {IP(packet).id for packet in out}
+    assert len(numbers) == 2 and len(out) == 6
+    got = [bytes(together([packet for packet in out if IP(packet).id == number])[UDP].payload) for number in numbers]
+    assert sorted(got) == sorted(senders.values())
+
+
+@isolated
+def test_what_can_not_be_in_fragments_and_what_goes_local_keeps_its_number():
+    rig = WorkerRig()
+    sent = udp(WORKLOAD, REMOTE, 4000, 9)
+    rig.from_workload(whole(sent), sent, sent)
+    kept, *given = [read(packet).id for packet in rig.to_kernel()]
+    assert kept == 1 and len({*given}) == 2
+    rig.from_workload(udp(WORKLOAD, "10.8.7.4", 4000, 853))
+    assert [read(frame[40:]).id for frame in rig.to_workload()] == [1]
+
+
 @ORDERS
 @isolated
 def test_fragments_go_by_the_tunnel_and_come_back(order):

@@ -14,7 +14,7 @@ ROWS = (
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
      "walk", "search", "pivots",
      "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter", "steering",
-     "bitmaps"),
+     "bitmaps", "tokens"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
      "superpacket", "trains", "tunqueue", "packetio",
@@ -23,7 +23,7 @@ ROWS = (
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
-     "owned", "tunnels", "message", "shard", "memoryport"),
+     "owned", "tunnels", "message", "shard", "memoryport", "askers", "identification"),
     # the order of the journey
     ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
@@ -66,6 +66,7 @@ SAME_ROW = {
     ("quote", "packet"): "walks extension headers",
     ("quote", "rewrite"): "an error has addresses of its own too",
     ("rows", "domains"): "patterns are found by name before they are rows",
+    ("identification", "fragments"): "the pieces of a datagram have one",
     ("criteria", "workloads"): "checks the class of an argument",
     ("ruletables", "workloads"): "who the ends of a packet are",
     ("clauseorder", "criteria"): "sorts clauses by what they want",

@@ -18,6 +18,7 @@ from ipaddress import IPv4Address
 
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
+from fastpath.askers import AskerTable
 from fastpath.classify import RuleSet
 from fastpath.dnslistener import DnsListener
 from fastpath.endpoint import EndpointMap
@@ -41,7 +42,8 @@ __all__ = ["Crew"]
 ALIASES = 65_000
 NAMES = 1 << 18
 OWNED = 1 << 16
-EVENT_RING_BYTES = 1 << 24
+EVENT_RING_BYTES = 1 << 20  # some thousand questions: what waits longer is asked again meanwhile
+RECORD_RING_BYTES = 1 << 24  # of flows that ended: no question waits behind them, and none loses its room to them
 COMMAND_RING_BYTES = 1 << 23
 WORDS_RING_BYTES = 1 << 21  # of copies of first packets; its own, so that they cost no other event its room
 HANDED_BYTES = 1 << 22  # of what one worker hands to all others
@@ -67,6 +69,7 @@ class Crew:
         self.shards = shards(n, ring_bytes=_share(HANDED_BYTES, n), ports=PORTS, aliases=(self.base, aliases))
         self.tunnels = [Tunnels() for _ in range(n)]
         self.events = [Ring(_share(EVENT_RING_BYTES, n)) for _ in range(n)]
+        self.records = [Ring(_share(RECORD_RING_BYTES, n)) for _ in range(n)]
         self.words = [Ring(_share(WORDS_RING_BYTES, n)) for _ in range(n)]
         self._secret = secrets.token_bytes(32)
         ports = open_routed(plan.routed, n) if plan.routed else open_ports(plan.io, str(plan.address), plan.port, plan.flows, n)
@@ -132,6 +135,8 @@ class Crew:
             midstream=plan.midstream,
             fragments=FragmentTable(DATAGRAMS // n, HELD_FRAGMENTS // n, seed=self._secret),
             port_idle=PortIdle(flows, plan.port_idle),
+            askers=AskerTable(plan.questions, seed=secrets.token_bytes(32)),
+            records=self.records[shard.number],
             owned=OwnedNames(OWNED, secrets.token_bytes(32), plan.dns_text, plan.dns_by_location),
         )
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from fastpath.action import Action, DropReason, PuntReason
 from fastpath.classify import RuleSet
 from fastpath.dtls import Session
-from fastpath.message import Command, command, drain
+from fastpath.message import Command, Event, command, drain
 from fastpath.packetio import UdpSocket
 from fastpath.refusal import Refusal
 from fastpath.stream import Stream
@@ -36,6 +36,7 @@ from zcc.errors import ZccError
 log = logging.getLogger(__name__)
 
 EVERY_NAMESPACE = 0xFFFF
+EVENTS_AT_ONCE, RECORDS_AT_ONCE, UNREAD = 64, 64, 1024
 WORDS_AT_ONCE = 64  # then others of the loop have their turn
 NAME_BITS = 26  # of fastpath.naming
 NO_TUNNEL = 255
@@ -106,25 +107,34 @@ class Datapath:
         """Start the workers; their events are pumped whenever the loop sees them."""
         self._loop = loop
         for number in range(len(self._workers)):
-            loop.add_reader(self._crew.events[number].fileno(), self._pump, number)
+            loop.add_reader(self._crew.events[number].fileno(), self._pump, number, EVENTS_AT_ONCE)
+            loop.add_reader(self._crew.records[number].fileno(), self._pump_records, number)
             loop.add_reader(self._crew.words[number].fileno(), self._pump_words, number)
         self._crew.start()
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the workers, wait for their threads, and hand on what they had still to say."""
-        for ring in (*self._crew.events, *self._crew.words):
+        for ring in (*self._crew.events, *self._crew.records, *self._crew.words):
             loop.remove_reader(ring.fileno())
         self._lost()
         self._crew.stop()
         self.pump()
+        for number in range(len(self._workers)):
+            self._pump_records(number, UNREAD)
 
     def pump(self) -> None:
         """Hand every waiting event to its subscriber."""
         for number in range(len(self._workers)):
             self._pump(number)
 
-    def _pump(self, number: int) -> None:
-        for event in drain(self._crew.events[number]):
+    def _pump(self, number: int, at_once: int = UNREAD) -> None:
+        self._hand(number, drain(self._crew.events[number], at_once))
+
+    def _pump_records(self, number: int, at_once: int = RECORDS_AT_ONCE) -> None:
+        self._hand(number, drain(self._crew.records[number], at_once))
+
+    def _hand(self, number: int, events: Iterable[Event]) -> None:
+        for event in events:
             punt = self._events_of[number].punt(event)
             self._track(punt)
             if (handler := self._subscribers.get(_PUNTS[punt.reason])) is not None:
@@ -330,6 +340,7 @@ class Datapath:
             drops=_named(_DROPS, raw["drops"]),
             punts=_named(_PUNTS, raw["events"]),
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost(),
+                        "records": sum(ring.lost for ring in self._crew.records),
                         "words": sum(ring.lost for ring in self._crew.words)},
             flows=raw["flows"],
             flows_opened=raw["opened"],

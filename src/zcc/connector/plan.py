@@ -56,6 +56,7 @@ class Plan:
     dns_text: str = ""  # why a private name has no record but A
     dns_by_location: bool = False  # whether an owned name's address depends on the client's location
     dns_listen: DnsListen | None = None
+    questions: int = 250  # of one source to the control plane, a second; 0 = without a bound
 
 
 def idle_times(ingress: IngressSettings) -> tuple[dict[str, float], tuple[tuple[int, int, int, float], ...]]:
@@ -123,6 +124,7 @@ def plan_of(
         dns_text=ONLY_ADDRESSES,
         dns_by_location=any(pool.locations or pool.location_groups for pool in settings.pools),
         dns_listen=listen_of(settings, rulebook),
+        questions=settings.dns.questions_per_source,
     )
 
 

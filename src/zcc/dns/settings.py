@@ -45,6 +45,11 @@ class DnsSettings(Settings):
         default=timedelta(hours=24), description="a learned address is kept at most this long"
     )
 
+    questions_per_source: int = Field(
+        default=250, ge=0, le=1_000_000,
+        description="a second, and at once, that one address may put to the control plane: queries which the data plane "
+        "cannot answer, packets to synthetic addresses that it does not know; 0: no bound",
+    )
     listen: DnsListenSettings | None = None
 
     @model_validator(mode="after")

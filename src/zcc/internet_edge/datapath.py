@@ -204,6 +204,7 @@ class Datapath:
         addresses, ports = self.book.sources(entries)
         nat.decrement_ttl_rows(batch, live)
         nat.rewrite_rows(batch, live, nat.SOURCE, addresses, ports)
+        self._odd.identify(live)
         self._clamp(live, self._mtus(origin[live], now_ns))
         sizes = batch.inner_length[live].astype(np.int64)
         for number in np.unique(origin[live]).tolist():

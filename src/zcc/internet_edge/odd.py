@@ -20,6 +20,7 @@ from fastpath import flowkey, pieces, quote, refusal
 from fastpath.action import DropReason, Fragment
 from fastpath.batch import PacketBatch
 from fastpath.fragments import FragmentTable, Origin
+from fastpath.identification import Identifications
 from fastpath.refusal import Refusal
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.flows import FlowBook, unmapped
@@ -44,8 +45,9 @@ class OddPackets:
         """Start empty; `batch` is the datapath's, `seed` 32 secret bytes."""
         self._batch, self._flows, self._nat, self._book = batch, flows, nat, book
         self._secret = secret
-        self._fragments = FragmentTable(seed=seed)
+        self._fragments, self._identifications = FragmentTable(seed=seed), Identifications(seed=seed)
         self._first: dict[int, int] = {}     # row of a first fragment → its datagram
+        self._pieces = np.full(batch.capacity, -1, np.int32)      # the datagram that a row is a fragment of
         self._full_ns = 0
         self.pieces = PacketBatch(PIECES)
 
@@ -56,8 +58,10 @@ class OddPackets:
         batch = self._batch
         count = batch.count
         self._first.clear()
+        self._pieces.fill(-1)
         for row in np.flatnonzero((batch.reason[:count] == 0) & (batch.fragment[:count] != 0)).tolist():
             number = self._fragments.enter_one(batch, row, origin, now_ns)
+            self._pieces[row] = max(number, -1)
             if number == -2:
                 batch.reason[row] = TAKEN
             elif number >= 0 and batch.fragment[row] == Fragment.FRAGMENT_FIRST:
@@ -85,6 +89,10 @@ class OddPackets:
                 self._fragments.settle_one(
                     number, flow, int(self._book.entries["hash"][flow]), int(batch.direction[row]))
         self._first.clear()
+
+    def identify(self, rows: Rows) -> None:
+        """Give rows that leave under an address of ours another identification, where it matters."""
+        self._identifications.renew_rows(self._batch, rows, self._fragments, self._pieces[rows])
 
     def release(self, origin: Origin) -> bool:
         """Make a batch of frames that need wait no more; False: there are none."""
@@ -120,6 +128,7 @@ class OddPackets:
             quote.rewrite_one(batch, row, DESTINATION, addresses[0].tobytes(), int(ports[0]))
             quote.readdress_one(batch, row, SOURCE, addresses[0].tobytes())
             leaving.append(row)
+        self.identify(np.array(leaving, np.uint16))
         return self._done(leaving)
 
     def errors_in(self) -> Rows:

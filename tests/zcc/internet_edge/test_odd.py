@@ -37,6 +37,29 @@ def test_fragments_go_out_in_any_order_and_come_back_cut_to_the_tunnel(tmp_path:
 
 
 @isolated
+def test_fragments_of_two_workloads_with_the_same_number_are_not_put_together(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with world.edge():
+        world.echo(socket.AF_INET, SERVER)
+        client = world.connect()
+        payloads = {2: PAYLOAD, 3: PAYLOAD[::-1]}
+        parts = {vni: fragment(IP(src=WORKLOAD, dst=SERVER, id=7) / UDP(sport=5555, dport=7) / Raw(payload), 1200)
+                 for vni, payload in payloads.items()}
+        for k in range(3):
+            for vni in payloads:
+                client.send(bytes(parts[vni][k]), vni=vni)
+        back: dict[int, list[IP]] = {2: [], 3: []}
+        wanted = len(PAYLOAD) + 8 + len(EGRESS) + 1
+        while any(sum(len(piece.payload) for piece in pieces) < wanted for pieces in back.values()):
+            vni, _, packet = inner(client.receive())
+            back[vni].append(IP(packet))
+        for vni, pieces in back.items():
+            (answer,) = defragment(sorted(pieces, key=lambda piece: piece.frag))
+            assert bytes(answer[UDP].payload) == EGRESS.encode() + b" " + payloads[vni]
+        client.close()
+
+
+@isolated
 def test_a_workload_hears_that_nobody_listens(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.edge():
