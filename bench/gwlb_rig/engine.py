@@ -38,6 +38,7 @@ from zcc.policy.names import NameBook
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
     "udp": lambda: GeneveSocket(DEVICE), "packet": lambda: PacketRing(DEVICE), "xdp": lambda: XskPort(DEVICE),
+    "xdp-polling": lambda: XskPort(DEVICE, busy_poll_us=50),
     "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS)}
 FLOWS = 1 << 16
 LOG_BYTES = 1 << 27     # for all that happens between two lines of input

@@ -31,7 +31,7 @@ GATEWAY_CORE, DEVICE_CORE = 0, 1
 MTU = 3000
 CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE_ALL = 0x40000000, 0x00020000, 0x44000
 SIOCETHTOOL, ETHTOOL_SGRO, ETHTOOL_STSO = 0x8946, 0x2C, 0x1F
-DEFERRED, FLUSH_NS = 20, 50_000
+MODERATION = {"napi_defer_hard_irqs": 20, "gro_flush_timeout": 50_000}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -84,6 +84,12 @@ class Rig:
         self._load.stdin.flush()
         return json.loads(answer(self._load))
 
+    def moderate(self, on: bool) -> None:
+        """Have interrupts put off while a side is busy, which is how it begins, or not."""
+        values = MODERATION if on else dict.fromkeys(MODERATION, 0)
+        for space, name in ((self.gateway, "g0"), (self.device, "d0")):
+            write_sysfs(space, name, values)
+
     def close(self) -> None:
         """End every program and forget the namespaces."""
         self.undo.close()
@@ -132,7 +138,7 @@ def prepare(space: int, name: str, mac: bytes) -> None:
             for command, value in ((ETHTOOL_SGRO, 1), (ETHTOOL_STSO, 0)):
                 switch = ctypes.create_string_buffer(struct.pack("=II", command, value), 8)
                 fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", name.encode(), ctypes.addressof(switch)).ljust(40, b"\0"))
-    write_sysfs(space, name, {"threaded": 1, "napi_defer_hard_irqs": DEFERRED, "gro_flush_timeout": FLUSH_NS})
+    write_sysfs(space, name, {"threaded": 1, **MODERATION})
 
 
 def text(mac: bytes) -> str:

@@ -145,6 +145,10 @@ cdef class XskPort(GenevePort):
         fds[self._n] = self.kernel.fd
         return self._n + 1
 
+    cdef bint holds(self) noexcept nogil:
+        # What a driver has that is polled, and does not interrupt, only receive() finds out.
+        return self._n > 0 and (<XskQueue> self._queues[0]).polls
+
     cdef int recv_rows(self, Columns* b) noexcept nogil:
         cdef int k, n
         self._calls += 1

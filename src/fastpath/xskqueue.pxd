@@ -28,6 +28,7 @@ cdef class XskQueue:
     cdef readonly int fd
     cdef readonly int queue
     cdef readonly bint zero_copy
+    cdef readonly bint polls             # receive() has the driver polled when nothing is there
     cdef bint several_buffers
     cdef uint32_t most_bytes             # of a frame: the interface's MTU and the Ethernet header
     cdef uint8_t* umem

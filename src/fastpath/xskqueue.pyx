@@ -97,7 +97,8 @@ cdef class XskQueue:
         interface_index, queue: where.
         mtu: of the interface.
         zero_copy: ask the driver for it before copying is put up with.
-        busy_poll_us: poll the driver for so long instead of waiting for its interrupt; 0 = do not.
+        busy_poll_us: receive() polls the driver itself, which need not interrupt meanwhile; the kernel takes any number above 0
+            as yes here. 0 = do not.
     Raises:
         OSError: EINVAL: no such queue; EPERM: CAP_NET_RAW is missing; ENOBUFS: more memory than may be locked (RLIMIT_MEMLOCK);
             EBUSY: another socket has the queue.
@@ -108,7 +109,7 @@ cdef class XskQueue:
         self.queue = <int> integer(queue, "queue", 0, SHORT_MAX)
         self.most_bytes = <int> integer(mtu, "mtu", 0, SHORT_MAX) + ETHERNET_BYTES
         cdef int index = <int> integer(interface_index, "interface_index", 0, INT32_MAX)
-        integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
+        self.polls = integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX) != 0
         self.several_buffers = self.most_bytes > FRAME_BYTES - 256 - 320     # the kernel's headroom, and its tail at most
         sock = socket.socket(AF_XDP, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         if busy_poll_us:
@@ -204,7 +205,11 @@ cdef class XskQueue:
 
     cdef int receive(self, Columns* b, Neighbours* all) noexcept nogil:
         cdef uint32_t end = load_acquire(self.rx.producer)
-        cdef int i = 0, want = min(<int> (end - self.rx.at), min(b.capacity, <int> BATCH))
+        cdef int i = 0, want
+        if end == self.rx.at and self.polls:
+            recv(self.fd, NULL, 0, MSG_DONTWAIT)      # the driver's receive work is done in here (SO_PREFER_BUSY_POLL)
+            end = load_acquire(self.rx.producer)
+        want = min(<int> (end - self.rx.at), min(b.capacity, <int> BATCH))
         reset(b, want)
         if want == 0:
             if self.tx.at != load_acquire(self.tx.consumer):

@@ -119,7 +119,7 @@ class IoSettings(Settings):
     )
     zero_copy: bool = Field(default=True, description="xdp: use it where the driver offers it")
     busy_poll: int = Field(
-        default=0, ge=0, le=10_000, description="xdp: above 0 the worker polls the driver and never sleeps; the kernel's microseconds"
+        default=0, ge=0, le=10_000, description="xdp: above 0 the worker polls the driver itself and never sleeps"
     )
     buffer: int = Field(
         default=1 << 26, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for, each way"
