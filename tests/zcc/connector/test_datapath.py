@@ -12,13 +12,16 @@ import sys
 import time
 
 import pytest
+from pyroute2 import IPRoute
 
 from fastpath import gwlb
 from fastpath.action import PuntReason
 from isolation import isolated
 from zcc.connector.datapath import Datapath
 from zcc.connector.plan import Plan
+from zcc.connector.routed import Routed
 from zcc.connector.ruleset import build_ruleset
+from zcc.connector.settings import RoutedSettings
 from zcc.device import DeviceSettings
 from zcc.doorway import Doorway
 from zcc.policy.compile import compile_policy
@@ -96,6 +99,7 @@ class Rig:
             1400,
             1500,
             workers=self.workers,
+            routed=self.routed(),
         )
         self.path = Datapath(plan, build_ruleset(compiled, 1))
         self.punts = []
@@ -103,6 +107,9 @@ class Rig:
             self.path.subscribe(reason.name.removeprefix("PUNT_").lower(), self.punts.append)
         self.path.start(loop)
         self.loop = loop
+
+    def routed(self):
+        return ()
 
     def send(self, packet, cookie=7, endpoint=ENDPOINT):
         self.gwlb.sendto(gwlb.header(endpoint, 2, cookie, packet[0] >> 4) + packet, (SERVICE, 6081))
@@ -124,10 +131,18 @@ def workers(request):
     Rig.workers = request.param
 
 
+class RoutedRig(Rig):
+    """Workloads' packets are routed to a device."""
+
+    def routed(self):
+        self.ways = Routed([RoutedSettings(endpoint="vpce-00000000000000aaa")])
+        return self.ways.open()
+
+
 @contextlib.contextmanager
-def running():
+def running(kind=Rig):
     loop = asyncio.new_event_loop()
-    rig = Rig(loop)
+    rig = kind(loop)
     yield rig
     rig.path.stop(loop)
     rig.doorway.close()
@@ -345,3 +360,25 @@ def test_counters_add_up_and_live_flows_are_those_of_every_worker():
         assert (counters.packets["LOCAL"], counters.flows, counters.handed_over) == (20, 20, 0)
         assert len(rig.path.live_flows()) == 20
         assert all(worker.counters()["flows"] > 0 for worker in rig.path._workers)
+
+
+@isolated
+def test_packets_that_are_routed_here_go_by_the_rules_whichever_worker_has_their_flow():
+    with running(RoutedRig) as rig:
+        with IPRoute() as ip:
+            index = ip.link_lookup(ifname="zccin0")[0]
+            for destination in ("10.8.0.0/16", "203.0.113.66/32"):
+                ip.route("add", dst=destination, oif=index)
+        socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
+
+        def arrived():
+            for sock in socks:
+                sock.sendto(b"x", ("10.8.7.4", 9))
+                sock.sendto(b"x", ("203.0.113.66", 9))
+            return rig.path.counters().flows == 32
+
+        rig.wait(arrived)
+        counters = rig.path.counters()
+        assert counters.packets["LOCAL"] >= 16 and counters.drops["policy"] >= 16
+        assert all(worker.counters()["flows"] for worker in rig.path._workers)
+    rig.ways.close()
