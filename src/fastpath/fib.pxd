@@ -1,4 +1,4 @@
-# What readers of an lpm table search, made from the writer's routes by cells (IPv4) and groups (IPv6). Row 1.
+# What readers of an lpm table search, made from the writer's routes by cells (IPv4), groups and runs (IPv6). Row 1.
 #
 # IPv4: a cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run
 # begins) and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address
@@ -13,6 +13,8 @@
 #     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
 #     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
 #     leap   before a group's links: a prefix to compare, of any length, and the value of what does not begin so
+#
+# Few routes are kept as a block of sorted runs too, which batches search instead (pivots.pxd).
 #
 # Nothing changes once something published leads to it, except a cell of a group or a link in a group: those are stored (8
 # bytes, release) with all that they lead to made anew before, and loaded (acquire) whole. What became garbage is dropped

@@ -2,7 +2,7 @@
 
 Journey: classify finds a packet's source and destination networks here. Spec: CIDR, RFC 4632; IPv6, RFC 4291 §2.3.
 One writer, many readers without locks. The writer keeps the routes (routes.pxd) and makes from them what readers search
-(fib.pxd, by cells.pxd and groups.pxd); lpmtable.pxd puts both together and knows nothing of Python. Publication order:
+(fib.pxd, by cells.pxd, groups.pxd and runs.pxd); lpmtable.pxd puts both together and knows nothing of Python. Publication:
 
     insert, remove   all that is new is written behind what is in use, then the words that lead to it are stored (8 bytes
                      each, release); a prefix that covers several of them becomes visible word by word
