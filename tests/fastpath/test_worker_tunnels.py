@@ -3,9 +3,13 @@
 import pytest
 
 from fastpath.action import PuntReason
+from fastpath.batch import PacketBatch
+from fastpath.message import Command
+from fastpath.stream import Stream
 from fastpath.tunnels import Tunnels
 from inner_packets import WORKLOAD, read, tcp, udp, whole
 from isolation import isolated
+from tls_pair import contexts, pair, sockets
 from worker_rig import WorkerRig, tunnelled
 
 SERVER = "192.0.2.1"
@@ -70,6 +74,32 @@ def test_the_end_of_a_session_beside_a_slot_leaves_the_slot_alone():
     assert [event.value for event in rig.heard(PuntReason.PUNT_TUNNEL_CLOSED)] == [8]
     rig.from_workload(udp(WORKLOAD, SERVER, 4000, 9))
     assert len(rig.to_edge(0)) == 2 and rig.drops().get("zia_down", 0) == 0
+
+
+@isolated
+def test_a_slot_may_hold_a_stream_and_its_end_is_told(tmp_path):
+    rig = WorkerRig()
+    wires, connections = sockets(), pair(*contexts(tmp_path))
+    near, far = (Stream(connection, wire.fileno()) for connection, wire in zip(connections, wires, strict=True))
+    rig.tunnels.attach_stream(0, near, 1300)
+    rig.activate(0)
+    rig.from_workload(udp(WORKLOAD, SERVER, 4000, 9), whole(udp(WORKLOAD, SERVER, 4000, 9, bytes(1300))))
+    batch = PacketBatch()
+    assert far.recv(batch) == 1 and read(batch.frame(0)[28:]).dst == SERVER
+    assert rig.drops() == {"zia_too_big": 1}
+    rig.say(Command.COMMAND_TUNNEL_CONTROL, slot=0, packet=b"control")
+    assert far.recv(batch) == 1 and batch.frame(0) == b"control"
+    far.send_bytes(tunnelled(udp(SERVER, WORKLOAD, 9, 4000)))
+    rig._arrived(near)
+    assert len(rig.to_workload()) == 2       # the answer, and before it what is said of the large one
+    assert rig.tunnels.records(0) == (2, 1)
+    far.close()
+    rig._arrived(near)
+    assert [event.value for event in rig.heard(PuntReason.PUNT_TUNNEL_CLOSED)] == [0]
+    rig.from_workload(udp(WORKLOAD, SERVER, 4000, 9))
+    assert rig.drops()["zia_down"] == 1
+    for end in (near, *wires):
+        end.close()
 
 
 def test_a_swap_with_nothing_beside_changes_nothing():

@@ -32,6 +32,7 @@ from zcc.itunnel.settings import SLOTS, EdgeSettings, TunnelSettings
 __all__ = ["Datapath", "Keeper", "Ways"]
 
 BACKOFF_S = (0.25, 5.0)        # first wait after a failure, and the longest
+TRY_S = 0.1                    # how often it is asked whether TLS is to be tried
 LOOK_S = 0.5                   # how often age and records are looked at
 PROVE_S = 5.0                  # a session that carries no probe by then takes nothing over
 STREAM_MTU = 1400              # inside TLS, which cuts as it likes: what DTLS will carry too, mostly
@@ -153,23 +154,23 @@ class Keeper:
     async def _dial(self) -> Dialled:
         """Return a session by DTLS; by TLS when DTLS stays without answer and no other edge can take the flows."""
         dialler, address = self._ways.dialler, self.edge.address
-        limits = self._settings.fallback
-        datagrams = asyncio.create_task(dialler.dtls(address))
-        both = [datagrams]
+        limits, begin_ns = self._settings.fallback, self._clock.monotonic_ns()
+        # One that was up and fell silent has been waited for already.
+        patience_ns = 0 if self._fell_silent else _ns(limits.after)
+        self._fell_silent = False
+        both = [asyncio.create_task(dialler.dtls(address))]
         try:
-            # One that was up and fell silent has been waited for already.
-            await asyncio.wait(both, timeout=0 if self._fell_silent else limits.after.total_seconds())
-            self._fell_silent = False
-            if not datagrams.done() and limits.tls and dialler.has_tls and self._ways.alone(self.slot):
-                both.append(asyncio.create_task(dialler.tls(address)))
-            pending = set(both)
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                won = next((task for task in both if task in done and task.exception() is None), None)
+            while pending := [task for task in both if not task.done()]:
+                waited = self._clock.monotonic_ns() - begin_ns >= patience_ns
+                if len(both) == 1 and waited and limits.tls and dialler.has_tls and self._ways.alone(self.slot):
+                    both.append(asyncio.create_task(dialler.tls(address)))
+                    continue
+                await asyncio.wait(pending, timeout=TRY_S, return_when=asyncio.FIRST_COMPLETED)
+                won = next((task for task in both if task.done() and task.exception() is None), None)
                 if won is not None:
                     both.remove(won)
                     return won.result()
-            return datagrams.result()      # raises
+            return both[0].result()      # raises
         finally:
             for task in both:
                 task.cancel()

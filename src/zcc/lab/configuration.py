@@ -114,6 +114,7 @@ def _connector(name: str) -> Yaml:
             "probe_interval": "500ms",
             "probe_lost": 4,
             "inner_mtu": TUNNEL_MTU,
+            "renew": {"age": "10s"},       # so often that every row sees one
         },
         "gateways": [{"name": SECOND_GATEWAY, "primary": plan.INTERNET_EDGES[1]}],
         "direct": {"address": plan.CONNECTOR_EGRESS[name]},

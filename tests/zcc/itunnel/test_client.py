@@ -127,7 +127,8 @@ class Plane:
 class World:
     """Two edges, one client that runs."""
 
-    def __init__(self, folder: Path, verify: Callable[[bytes], object]) -> None:
+    def __init__(self, folder: Path, verify: Callable[[bytes], object], interval_ms: int = 20) -> None:
+        self.interval_ms = interval_ms
         self.ca, self.verify = authority(folder / "ca"), verify
         self.plane, self.told = Plane(), []
         self.edges: list[Edge] = []
@@ -149,7 +150,7 @@ class World:
             self.edges.append(edge)
             addresses.append(EdgeSettings(name=name, address=HostPort.parse("127.0.0.1:{}".format(
                 transport.get_extra_info("sockname")[1]))))
-        settings = TunnelSettings(edges=tuple(addresses), probe_interval=timedelta(milliseconds=20), probe_lost=3,
+        settings = TunnelSettings(edges=tuple(addresses), probe_interval=timedelta(milliseconds=self.interval_ms), probe_lost=3,
                                   hold_down=timedelta(milliseconds=200))
         self.client = self.plane.client = TunnelClient(
             settings, Dialler(dtls_client(identity(self.ca, "connector", "cc-1")), self.check), self.plane, Session,
@@ -164,18 +165,19 @@ class World:
             for edge in self.edges:
                 edge.transport.close()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Let the loop run until something holds; fail after 5 s."""
-        async with asyncio.timeout(5):
+    async def until(self, condition: Callable[[], object], limit_s: float = 5) -> None:
+        """Let the loop run until something holds; fail after `limit_s`."""
+        async with asyncio.timeout(limit_s):
             while not condition():
                 await asyncio.sleep(0)
 
 
-def play(folder: Path, scene: Callable[[World], Any], verify: Callable[[bytes], object] = lambda der: None) -> World:
+def play(folder: Path, scene: Callable[[World], Any], verify: Callable[[bytes], object] = lambda der: None,
+         interval_ms: int = 20) -> World:
     """Run a scene in a world."""
 
     async def main() -> World:
-        async with World(folder, verify).running() as world:
+        async with World(folder, verify, interval_ms).running() as world:
             await scene(world)
         return world
 
@@ -262,32 +264,32 @@ def test_the_size_of_the_path_is_found_and_told_to_the_data_plane(tmp_path: Path
     async def scene(world: World) -> None:
         for edge in world.edges:
             edge.largest = 1372
-        await world.until(lambda: all(status.path_state == "complete" for status in world.client.status()))
+        await world.until(lambda: all(status.path_state == "complete" for status in world.client.status()), 20)
         assert {(status.path_mtu, status.inner_mtu) for status in world.client.status()} == {(1400, 1307)}
         assert world.plane.mtus == {0: 1307, 1: 1307}
         world.edges[0].largest = 1300
-        await world.until(lambda: world.plane.mtus[0] == 1300 - 65)
+        await world.until(lambda: world.plane.mtus[0] == 1300 - 65, 20)
         assert world.plane.mtus[1] == 1307
 
-    play(tmp_path, scene)
+    play(tmp_path, scene, interval_ms=500)
 
 
 def test_a_new_session_takes_over_while_the_old_one_drains(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
-        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[0].path_state == "complete")
+        await world.until(lambda: world.client.active() == "ie-1" and world.client.status()[0].path_state == "complete", 20)
         found, old = world.plane.mtus[0], world.plane.slots[0][0]
         world.plane.records = 1 << 25
-        await world.until(lambda: set(world.plane.swaps) == {0, 1})
+        await world.until(lambda: set(world.plane.swaps) == {0, 1}, 20)
         world.plane.records = 0
         assert world.plane.slots[8][0] is old, "packets on their way are still taken"
         assert world.client.active() == "ie-1" and ("ie-1", "DOWN") not in world.told
         await world.until(lambda: wire.Hello(wire.VERSION, replaces=1) in world.edges[0].heard)
         assert world.plane.mtus[0] == found, "the path is the same"
-        await world.until(lambda: set(world.plane.slots) == {0, 1})
+        await world.until(lambda: set(world.plane.slots) == {0, 1}, 20)
         await world.until(lambda: world.edges[0].heard.count(wire.Goodbye()) == 1)
         assert [status.renewals for status in world.client.status()] == [1, 1]
 
-    play(tmp_path, scene)
+    play(tmp_path, scene, interval_ms=200)
 
 
 def test_a_session_is_kept_when_no_new_one_can_be_had(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The rows of the lab in their order. Used by the runner and by `zcc lab --list`."""
 
-from zcc.lab.scenarios import failures, hostile, internet_access, private_access, trust
+from zcc.lab.scenarios import failures, hostile, internet_access, private_access, trust, tunnel
 from zcc.lab.scenarios.scenario import Scenario
 
 _ZPA = ("cc-1", "cc-2", "pe-1", "appc-1")
@@ -130,6 +130,30 @@ SCENARIOS = (
         "new flows return to it",
         failures.edge_back,
         daemons=_ZIA,
+    ),
+    Scenario(
+        "tunnel-path-shrinks",
+        "the path to the internet edges comes to carry 1,400 bytes and tells nobody",
+        "the size is found within 12 s, a download works",
+        tunnel.path_shrinks,
+        120,
+        _ZIA,
+    ),
+    Scenario(
+        "tunnel-renewed",
+        "sessions to the edges renewed three times under load",
+        "no datagram lost, no download broken",
+        tunnel.renewed,
+        240,
+        _ZIA,
+    ),
+    Scenario(
+        "tunnel-udp-blocked",
+        "UDP to the internet edges blocked, later free again",
+        "TLS within 10 s, DTLS again within 30 s, flows live on",
+        tunnel.udp_blocked,
+        240,
+        _ZIA,
     ),
     Scenario(
         "connector-killed",
