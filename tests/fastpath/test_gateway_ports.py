@@ -1,6 +1,7 @@
 """The three ways to GWLB's packets, held to the same behaviour: UDP and raw sockets, AF_PACKET rings, AF_XDP.
 
-Each test stands in a namespace of its own with a gateway in another; "udp", "packet" and "xdp" are the parameter.
+Each test stands in a namespace of its own with a gateway in another; "udp", "packet" and "xdp" are the parameter, and
+"xdp polling", with busy_poll.
 AF_XDP's program needs CAP_BPF outside any user namespace: without root it must be refused as such, and that is tested instead.
 """
 
@@ -26,7 +27,8 @@ from gateway_site import GATEWAY, OURS, SOURCE_PORT, Site, bound
 from isolation import isolated
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
-    "udp": lambda: GeneveSocket(OURS), "packet": lambda: PacketRing(OURS), "xdp": lambda: XskPort(OURS)}
+    "udp": lambda: GeneveSocket(OURS), "packet": lambda: PacketRing(OURS), "xdp": lambda: XskPort(OURS),
+    "xdp polling": lambda: XskPort(OURS, busy_poll_us=50)}
 
 
 def each_kind(test: Callable[..., None]) -> Callable[..., None]:
@@ -35,7 +37,7 @@ def each_kind(test: Callable[..., None]) -> Callable[..., None]:
     @pytest.mark.parametrize("kind", KINDS)
     @functools.wraps(test)
     def run(kind: str) -> None:
-        if kind == "xdp" and os.geteuid() != 0:
+        if kind.startswith("xdp") and os.geteuid() != 0:
             isolated(refused)()
         else:
             isolated(test)(kind)
@@ -208,7 +210,7 @@ def test_close_gives_everything_back_and_a_new_port_takes_over(kind: str) -> Non
     assert open_things() == before
     assert xdp_attached() == 0
     with KINDS[kind]() as port:
-        assert xdp_attached() == (kind == "xdp")
+        assert xdp_attached() == kind.startswith("xdp")
         site.send(b"again")
         assert take(port, batch, 1) == [b"again"]
     assert xdp_attached() == 0
