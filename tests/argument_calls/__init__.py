@@ -28,6 +28,7 @@ ELSEWHERE = {
     "ingress.Ingress.walk_batch": _PARTS, "ingress.Ingress.place_batch": _PARTS, "ingress.Ingress.decide_batch": _PARTS,
     "ruletables.RuleTables": "made by RuleSet of what it has checked", "tunnels.Tunnels.attach": _PARTS,
     "worker.Worker": _PARTS, "worker.Worker.listen": _PARTS, "worker.Worker.step": _PARTS, "worker.Worker.exchange": _PARTS,
+    "stream.Stream": "test_stream", "stream.Stream.send_bytes": "test_stream", "tunnels.Tunnels.attach_stream": _PARTS,
     "routed.RoutedPort": "takes devices, which want rights: test_routed",
     "pools.Pools": "test_pools", "shard.Shard": "made by shards of what it has checked",
 }
