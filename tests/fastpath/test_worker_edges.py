@@ -239,5 +239,5 @@ def test_exchange_is_refused_when_the_ring_is_full_and_then_never_happens():
 
 
 def test_slot_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="slot"):
+    with pytest.raises(ValueError, match="place"):
         Tunnels().release(99)
