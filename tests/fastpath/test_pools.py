@@ -1,5 +1,6 @@
 """fastpath.pools: an address is in one of the networks or in none, as each network by itself says."""
 
+import threading
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -60,3 +61,34 @@ def test_wrong_networks_are_refused(kind, networks, error, words):
 def test_only_addresses_can_be_asked_for(kind):
     with pytest.raises(TypeError, match="address must be an IPv4Address, not int"):
         5 in kind([IPv4Network("10.0.0.0/8")])  # noqa: B015
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_other_networks_take_the_place_of_all_and_wrong_ones_change_nothing(kind):
+    first, other = IPv4Network("10.0.0.0/24"), IPv4Network("10.1.0.0/24")
+    pools = kind([first])
+    for _ in range(200):
+        pools.replace([other, IPv4Network("10.2.0.0/24")])
+        assert first[1] not in pools and other[1] in pools and pools.size == 2
+        with pytest.raises(ValueError, match="overlap"):
+            pools.replace([first, IPv4Network("10.0.0.0/8")])
+        assert first[1] not in pools and other[1] in pools and pools.size == 2
+        pools.replace([first])
+        assert first[1] in pools and other[1] not in pools and pools.size == 1
+
+
+def test_a_thread_that_asks_meanwhile_sees_one_set_or_the_other():
+    both = IPv4Address("10.5.0.1")        # in each set, at another place of it
+    sets = [[IPv4Network(f"10.{n}.0.0/24") for n in range(6)], [IPv4Network("10.5.0.0/16")]]
+    pools, seen = Pools(sets[0]), [True]
+
+    def ask() -> None:
+        seen.extend(both in pools for _ in range(20_000))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    turn = 0
+    while asking.is_alive():
+        turn += 1
+        pools.replace(sets[turn % 2])
+    assert all(seen)

@@ -10,15 +10,19 @@ class Pools:
     """Networks that do not overlap."""
 
     def __init__(self, networks: Iterable[IPv4Network]) -> None:
-        self._networks = list(networks)
-        for network in self._networks:
+        self.replace(networks)
+
+    def replace(self, networks: Iterable[IPv4Network]) -> None:
+        """Have other networks instead."""
+        made = list(networks)
+        for network in made:
             if not isinstance(network, IPv4Network):
                 raise TypeError(f"networks must be IPv4Network objects, not {type(network).__name__}")
-        if not 1 <= len(self._networks) <= 256:
-            raise ValueError(f"networks must be 1 to 256, not {len(self._networks)}")
-        if any(one.overlaps(other) for n, one in enumerate(self._networks) for other in self._networks[:n]):
+        if not 1 <= len(made) <= 256:
+            raise ValueError(f"networks must be 1 to 256, not {len(made)}")
+        if any(one.overlaps(other) for n, one in enumerate(made) for other in made[:n]):
             raise ValueError("networks overlap; they must be apart")
-        self.size = len(self._networks)
+        self._networks, self.size = made, len(made)
 
     def __contains__(self, address: IPv4Address) -> bool:
         if not isinstance(address, IPv4Address):

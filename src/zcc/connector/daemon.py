@@ -30,6 +30,7 @@ from zcc.connector.edits import Edits, Parse
 from zcc.connector.full_pools import FullPools
 from zcc.connector.health import HealthServer, Observed, Way
 from zcc.connector.in_use import InUse
+from zcc.connector.labels import labels_of
 from zcc.connector.local_socket import NAME as SOCKET_NAME
 from zcc.connector.local_socket import Answerer, LocalSocket
 from zcc.connector.metrics import ConnectorCollector
@@ -37,13 +38,14 @@ from zcc.connector.naming import naming_of
 from zcc.connector.no_edge import NoEdge
 from zcc.connector.opening import Opening
 from zcc.connector.plan import listen_of, plan_of
+from zcc.connector.pool_networks import PoolFollowers, PoolNetworks
 from zcc.connector.ports import DNS_TCP_PORT, RELAY_TCP_PORT, RELAY_UDP_PORT, FlowRecord, Punt
 from zcc.connector.relay import ZpaRelay
 from zcc.connector.resolver import Resolver
 from zcc.connector.routed import Routed
 from zcc.connector.routes import routes_of
 from zcc.connector.rulebook import Rulebook
-from zcc.connector.sessions import Labels, session_fields
+from zcc.connector.sessions import session_fields
 from zcc.connector.settings import ConnectorSettings
 from zcc.connector.sharing import Sharing
 from zcc.connector.status import Status
@@ -58,6 +60,7 @@ from zcc.itunnel.client import TunnelClient
 from zcc.itunnel.dial import Dialler
 from zcc.itunnel.metrics import InternetEdgeCollector
 from zcc.mtunnel.client import EdgeClient, Hello
+from zcc.mtunnel.messages import PoolsOf
 from zcc.mtunnel.transport import ALPN
 from zcc.pki.context import dtls_client, stream_client, tls_client
 from zcc.pki.peer import PeerCheck
@@ -72,7 +75,7 @@ __all__ = ["run"]
 
 LEASES_FILE = "leases.sqlite"
 # What takes effect without a restart. Namespaces, locations and endpoints have numbers in the worker's tables.
-EDITED = frozenset({*Catalogue.model_fields, "rules", "dns_rules"} - {"namespaces", "locations", "pools"})
+EDITED = frozenset({*Catalogue.model_fields, "rules", "dns_rules"} - {"namespaces", "locations"})
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +97,7 @@ class Connector:
             settings.logs, settings.name, group=settings.group, role=settings.role, clock=self.clock
         )
         self.metrics = MetricsServer(settings.metrics)
-        self.labels = _labels(settings, self.rulebook)
+        self.labels = labels_of(settings, self.rulebook, METHODS)
         self.doorway = Doorway(settings.kernel)
         self.routed = Routed(settings.ingress.routed)
         self._closers = AsyncExitStack()
@@ -158,9 +161,11 @@ class Connector:
         Raises:
             ZccError: the policy is too large to compile; the old one stays.
         """
-        await self.edits.put(settings)
-        self.control.adopt(settings)
-        self.full_pools.adopt(settings)
+        in_force = self.pools.networks.overlaid(settings)
+        await self.edits.put(in_force)
+        self.pools.adopt(settings)
+        self.control.adopt(in_force)
+        self.full_pools.adopt(in_force)
         self.datapath.disown_all()        # what it answers by itself was right under the old rules
         self.gateways.adopt(settings.dns_gateways)
         ignored = [
@@ -170,6 +175,12 @@ class Connector:
         ]
         if ignored:
             log.warning("%s changed in the file; a restart is needed for that", ", ".join(ignored))
+
+    def _pools_said(self, said: PoolsOf) -> None:
+        """Follow the edge's pools: their networks at once, rules that speak of all synthetic addresses by an edit."""
+        if self.pools.networks.hear(said):
+            self.pools.put()
+            self.begin_edit(lambda: self.pools.networks.settings)
 
     def _failed(self) -> frozenset[Trouble]:
         """Which edges rules may be waiting for."""
@@ -232,10 +243,10 @@ class Connector:
         self._dial_private()
         edge = self.edge or NoEdge()
         settings.state.mkdir(parents=True, exist_ok=True)
-        cache = LeaseCache(settings.state / LEASES_FILE)
+        cache, networks = LeaseCache(settings.state / LEASES_FILE), PoolNetworks(settings)
         self._closers.callback(cache.close)
         self.resolver = Resolver(
-            edge, cache, self.datapath, names, self.clock, self.labels.namespace, settings.pool_by_name
+            edge, cache, self.datapath, names, self.clock, self.labels.namespace, networks.holding
         )
         log.info("%d synthetic addresses restored", self.resolver.restore())
         interceptor = Interceptor(names.application_of, settings.pool_networks, int(settings.dns.ttl.total_seconds()))
@@ -259,6 +270,7 @@ class Connector:
             self.resolver, interceptor, self.control, self.gateways, self.teacher, self.full_pools, self.sharing
         )
         self.dns = DnsService(settings.dns, self.datapath, helpers, journal)
+        self.pools = PoolFollowers(networks, self.datapath.exchange_pools, self.dns, self.teacher)
         self.asked = DnsAsked(settings.dns, self.dns, self.gateways, self.datapath.dns_fd)
         self._closers.push_async_callback(self.asked.close)
         self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
@@ -345,20 +357,6 @@ class Connector:
 
     def _zpa(self) -> Way:
         return Way(self.rulebook.uses(Method.ZPA), self.edge is not None and self.edge.connected)
-
-
-def _labels(settings: ConnectorSettings, rulebook: Rulebook) -> Labels:
-    tunnels = (
-        {} if settings.zia is None else {slot: edge.name for slot, edge in enumerate(settings.zia.edges)}
-    )
-    return Labels(
-        {namespace.id: namespace.name for namespace in settings.namespaces},
-        {number: name for name, number in rulebook.location_ids.items()},
-        METHODS,
-        rulebook.rule_names,
-        rulebook.names.name_of,
-        tunnels,
-    )
 
 
 async def run(

@@ -14,7 +14,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,12 @@ class Datapath:
             one._workers, one._tunnels = [worker], tunnels
             made.append(one)
         return made
+
+    def exchange_pools(self, networks: Iterable[IPv4Network]) -> None:
+        """Take addresses of other networks for synthetic, from the next first packet on."""
+        wanted = tuple(networks)
+        for worker in self._workers:
+            worker.admission.pools.replace(wanted)
 
     @property
     def dns_fd(self) -> int:

@@ -19,7 +19,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from zcc.connector import packets
 from zcc.connector.dns_control import ACTIONS, DnsControl, Redirect, Reviewed, Ruled, Silent
@@ -105,6 +105,10 @@ class DnsService:
         self._pending = Pending()
         self._lookups = Shares(LOOKUPS_LIMIT)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def adopt_pools(self, networks: tuple[IPv4Network, ...]) -> None:
+        """Go on with other networks of synthetic addresses."""
+        self._interceptor = replace(self._interceptor, pools=networks)
 
     # ---- over UDP ----
 

@@ -109,12 +109,12 @@ class DnsControl:
         self._clock = clock
         self._world = world
         self._watch = TunnelWatch()
-        self._pools = PoolChoice(settings)  # of the start: the data plane and the cache of leases know no others
         self.adopt(settings)
 
     def adopt(self, settings: ConnectorSettings) -> None:
         """Go on with the rules of other settings."""
         policy = settings.policy()
+        self._pools = PoolChoice(settings)
         places = Places(policy)
         self.decider = DnsDecider(settings.dns_rules, policy, self._world)
         self._group = settings.group

@@ -122,10 +122,15 @@ def plan_of(
         direct_mtu=1500 if direct is None else direct.mtu,
         midstream=settings.ingress.midstream,
         dns_text=ONLY_ADDRESSES,
-        dns_by_location=any(pool.locations or pool.location_groups for pool in settings.pools),
+        dns_by_location=by_location(settings),
         dns_listen=listen_of(settings, rulebook),
         questions=settings.dns.questions_per_source,
     )
+
+
+def by_location(settings: ConnectorSettings) -> bool:
+    """Whether a name's address depends on where the client is."""
+    return any(pool.locations or pool.location_groups for pool in settings.pools)
 
 
 def listen_of(settings: ConnectorSettings, rulebook: Rulebook) -> DnsListen | None:

@@ -10,8 +10,8 @@ their clients, so that one workload's flood of names does not starve the others.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Awaitable, Callable, Container, Hashable
+from ipaddress import IPv4Address
 from typing import Protocol
 
 from zcc.clock import Clock
@@ -52,7 +52,7 @@ class Overloaded(TunnelError):
 
 
 class OtherPool(TunnelError):
-    """The private edge gives out addresses that this file knows of no pool for."""
+    """The private edge gives out addresses of no pool that is known here."""
 
 
 class Resolver:
@@ -60,12 +60,12 @@ class Resolver:
 
     def __init__(
         self, edge: Edge, cache: LeaseCache, datapath: Datapath, names: Names, clock: Clock,
-        namespace_name: Callable[[int], str], pools: Mapping[str, IPv4Network],
+        namespace_name: Callable[[int], str], networks_of: Callable[[str], Container[IPv4Address]],
     ) -> None:
         """Compose.
 
         Args:
-            pools: networks of synthetic addresses by name; a lease outside its own is no lease.
+            networks_of: returns the addresses that a pool has now, by its name; a lease outside its own is no lease.
         """
         self.counts: Counter[str] = Counter()
         self._edge = edge
@@ -74,7 +74,7 @@ class Resolver:
         self._names = names
         self._clock = clock
         self._namespace_name = namespace_name
-        self._pools = pools
+        self.networks_of = networks_of
         self._asking: dict[Hashable, asyncio.Task[Told]] = {}
         self._asks = Shares(ASKS_LIMIT)
         self._denied: dict[Hashable, int] = {}  # → until, monotonic ns
@@ -163,8 +163,7 @@ class Resolver:
         return cached.lease
 
     def _belongs(self, lease: Lease) -> bool:
-        network = self._pools.get(lease.pool)
-        return network is not None and lease.address in network
+        return lease.address in self.networks_of(lease.pool)
 
     async def _ask(
         self, key: Hashable, whose: tuple[Hashable, ...], ask: Callable[[], Awaitable[Answer]]
@@ -204,8 +203,7 @@ class Resolver:
 
     def _keep(self, namespace: str, lease: Lease, asked: float) -> None:
         if not self._belongs(lease):
-            here = self._pools.get(lease.pool, "not known")
-            raise OtherPool(f"the private edge gives {lease.address} of pool {lease.pool}, which is {here} in this file")
+            raise OtherPool(f"the private edge gives {lease.address} of pool {lease.pool!r}, which is another network here")
         try:
             self._cache.put(namespace, lease, asked)
         except LedgerError as error:

@@ -45,6 +45,10 @@ class Teacher:
         self._unlearnable = tuple(unlearnable)
         self._idle_names: set[str] = set()
 
+    def adopt(self, unlearnable: Sequence[IPv4Network]) -> None:
+        """Go on with other networks that no answer may give a name to."""
+        self._unlearnable = tuple(unlearnable)
+
     def teach(self, namespace: int, learned: Learned) -> tuple[Address, ...]:
         """Have the data plane learn an answer's addresses. Return those that it was told."""
         addresses = tuple(address for address in learned.addresses if self.may_have_a_name(address))

@@ -16,7 +16,11 @@ from zcc.connector.settings import ConnectorSettings
 from zcc.mtunnel.errors import EdgeDown, StreamGone
 from zcc.synthetic.lease import Lease, Tombstone
 
-POOLS = {"default": IPv4Network("10.254.0.0/19"), "second": IPv4Network("10.9.0.0/24")}
+
+def networks_of(name: str):
+    return {"default": IPv4Network("10.254.0.0/19"), "second": IPv4Network("10.9.0.0/24")}.get(name, ())
+
+
 PORTAL = Lease(name="portal.corp.example", address=IPv4Address("10.254.0.7"), application="portal", ttl=60)
 FLOW = FlowRecord(
     namespace=1, ip_version=4, protocol=TCP, source=IPv4Address("10.8.6.4"), source_port=40000,

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from tests.zcc.connector.fakes import (
-    POOLS,
     PORTAL,
     FakeDatapath,
     FakeEdge,
@@ -25,6 +24,7 @@ from tests.zcc.connector.fakes import (
     FakeServers,
     helpers,
     labels,
+    networks_of,
 )
 
 from zcc.clock import ManualClock
@@ -50,7 +50,7 @@ class Bench:
         self.cache = LeaseCache(path / "leases.sqlite")
         self.names = FakeNames()
         resolver = Resolver(
-            self.edge, self.cache, self.datapath, self.names, self.clock, lambda number: f"co{number}", POOLS)
+            self.edge, self.cache, self.datapath, self.names, self.clock, lambda number: f"co{number}", networks_of)
         self.teacher = Teacher(self.datapath, self.names, lambda name: name == "evil.example", [POOL])
         self.servers = FakeServers()
         interceptor = Interceptor(self.names.application_of, (POOL,), 60)

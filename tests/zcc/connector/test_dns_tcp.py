@@ -12,7 +12,6 @@ import dns.rrset
 import pytest
 from tests.zcc.connector.fakes import (
     FLOW,
-    POOLS,
     PORTAL,
     FakeDatapath,
     FakeEdge,
@@ -21,6 +20,7 @@ from tests.zcc.connector.fakes import (
     FakeRecords,
     helpers,
     labels,
+    networks_of,
 )
 
 from zcc.clock import ManualClock
@@ -48,7 +48,7 @@ class Bench:
             FakeEdge(PORTAL), FakeDatapath(), FakeRecords(), FakeNames())
         self.cache = LeaseCache(path / "leases.sqlite")
         clock = ManualClock()
-        resolver = Resolver(self.edge, self.cache, self.datapath, self.names, clock, lambda number: f"co{number}", POOLS)
+        resolver = Resolver(self.edge, self.cache, self.datapath, self.names, clock, lambda number: f"co{number}", networks_of)
         interceptor = Interceptor(self.names.application_of, (POOL,), 60)
         teacher = Teacher(self.datapath, self.names, lambda name: True, [POOL])
         service = DnsService(

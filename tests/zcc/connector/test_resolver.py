@@ -4,7 +4,7 @@ import asyncio
 from ipaddress import IPv4Address
 
 import pytest
-from tests.zcc.connector.fakes import POOLS, PORTAL, FakeDatapath, FakeEdge, FakeNames
+from tests.zcc.connector.fakes import PORTAL, FakeDatapath, FakeEdge, FakeNames, networks_of
 
 from zcc.clock import ManualClock
 from zcc.connector import resolver as module
@@ -23,7 +23,7 @@ class Bench:
         self.clock = ManualClock()
         self.edge, self.datapath = FakeEdge(PORTAL), FakeDatapath()
         self.cache = LeaseCache(path / "leases.sqlite")
-        self.resolver = Resolver(self.edge, self.cache, self.datapath, FakeNames(), self.clock, SPACES.__getitem__, POOLS)
+        self.resolver = Resolver(self.edge, self.cache, self.datapath, FakeNames(), self.clock, SPACES.__getitem__, networks_of)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_name_has_a_lease_in_each_pool(bench):
 
 def test_a_lease_outside_its_pool_is_no_lease(bench):
     bench.edge.leases[:] = [PORTAL.model_copy(update={"address": IPv4Address("10.9.0.9")})]
-    with pytest.raises(OtherPool, match=r"gives 10\.9\.0\.9 of pool default, which is 10\.254\.0\.0/19 in this file"):
+    with pytest.raises(OtherPool, match=r"gives 10\.9\.0\.9 of pool 'default', which is another network here"):
         asyncio.run(bench.resolver.lease(1, NAME))
     assert bench.datapath.said == [] and len(bench.cache) == 0
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from tests.zcc.connector.fakes import POOLS, PORTAL, FakeDatapath, FakeEdge, FakeNames, FakeRecords, labels
+from tests.zcc.connector.fakes import (
+    PORTAL,
+    FakeDatapath,
+    FakeEdge,
+    FakeNames,
+    FakeRecords,
+    labels,
+    networks_of,
+)
 
 from zcc.clock import ManualClock
 from zcc.connector import stray as module
@@ -23,7 +31,8 @@ class Bench:
         self.edge, self.datapath, self.records = FakeEdge(PORTAL), FakeDatapath(), FakeRecords()
         self.cache = LeaseCache(path / "leases.sqlite")
         names = FakeNames()
-        resolver = Resolver(self.edge, self.cache, self.datapath, names, ManualClock(), lambda number: f"co{number}", POOLS)
+        resolver = Resolver(
+            self.edge, self.cache, self.datapath, names, ManualClock(), lambda number: f"co{number}", networks_of)
         self.stray = Stray(self.datapath, resolver, self.records, labels(names))
 
     def send(self, *punts: Punt) -> None:

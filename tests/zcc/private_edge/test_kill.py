@@ -37,6 +37,13 @@ def test_names_keep_their_addresses_while_processes_are_killed() -> None:
     assert sum(int(number) for number in re.findall(r": (\d+)", said[1])) >= 2 and int(said[2]) >= 8
 
 
+def test_pools_move_while_processes_run() -> None:
+    """`python tests/move_pools.py`: every connector follows, a mistake changes nothing."""
+    moved = subprocess.run([sys.executable, str(TESTS / "move_pools.py")], capture_output=True, text=True, timeout=600,
+                           check=False)  # fmt: skip
+    assert moved.returncode == 0 and "moved, and back" in moved.stdout, moved.stdout + moved.stderr
+
+
 @pytest.mark.parametrize(("answers", "words"), [
     pytest.param([("x.wild", A, 12)], "", id="held"),
     pytest.param([("x.wild", A, 25)], "", id="resting: told by a connector that could not ask"),
