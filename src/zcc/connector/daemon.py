@@ -262,6 +262,7 @@ class Connector:
         ceiling_s = int(settings.dns.learn_ceiling.total_seconds())
         self.sharing = Sharing(edge, self.teacher, self.labels.namespaces, ceiling_s=ceiling_s)
         if self.edge is not None:
+            self.edge.on_pools = self._pools_said
             self.edge.on_learned, self.edge.on_claimed = self.sharing.hear, self.claims.hear
         self.control = DnsControl(settings, self.clock, lambda: self.watch.world)
         self.gateways = Gateways(settings.dns_gateways, self.clock)
