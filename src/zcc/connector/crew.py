@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import threading
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
@@ -116,6 +116,11 @@ class Crew:
             address, dns_port, *of = plan.dns_listen
             worker.listen(DnsListener(UdpSocket.bind(address, dns_port, reuse_port=n > 1), admission, *of))
         return worker
+
+    def exchange_pools(self, networks: tuple[IPv4Network, ...]) -> None:
+        """Take addresses of other networks for synthetic, from the next first packet on."""
+        for worker in self.workers:
+            worker.admission.pools.replace(networks)
 
     def _admission(self, shard: Shard, rules: RuleSet) -> Admission:
         plan, n = self.plan, len(self.shards)

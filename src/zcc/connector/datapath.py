@@ -14,7 +14,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Datapath:
             OSError: the service address or the device can not be opened.
         """
         self._crew = Crew(plan, rules)
-        self._workers = self._crew.workers
+        self._workers, self.exchange_pools = self._crew.workers, self._crew.exchange_pools
         self._tunnels = self._crew.tunnels[0]
         self._events_of = [Events(self._crew.aliases_of(number), plan.egress, number) for number in range(plan.workers)]
         self._told = self._all_told = 0     # of what every worker is told: the last number, and the last that all have got
@@ -79,12 +79,6 @@ class Datapath:
             one._workers, one._tunnels = [worker], tunnels
             made.append(one)
         return made
-
-    def exchange_pools(self, networks: Iterable[IPv4Network]) -> None:
-        """Take addresses of other networks for synthetic, from the next first packet on."""
-        wanted = tuple(networks)
-        for worker in self._workers:
-            worker.admission.pools.replace(wanted)
 
     @property
     def dns_fd(self) -> int:
