@@ -23,7 +23,7 @@ cdef enum:
     UDP = 17
     LOOKS_A_TURN = 4096          # of one queue: no turn is held up
 
-TIMES = "a sequence of (protocol, first port, last port, seconds)"
+_TIMES = "a sequence of (protocol, first port, last port, seconds)"
 
 
 cdef double idle_time(object seconds) except -1:
@@ -52,8 +52,8 @@ cdef class PortIdle:
         memset(self.kind_of, 0, sizeof(self.kind_of))
         self.capacity, self.kinds = <int> integer(capacity, "capacity", 1, FLOWS_MAX), 0
         known = {}
-        for time in listed(times, "times", TIMES):
-            protocol, first, last, seconds = several(time, "times", TIMES, 4)
+        for time in listed(times, "times", _TIMES):
+            protocol, first, last, seconds = several(time, "times", _TIMES, 4)
             if protocol not in (TCP, UDP):
                 raise ValueError(f"times: protocol must be 6 (TCP) or 17 (UDP), not {protocol}")
             low = <int> integer(first, "times: ports", 0, SHORT_MAX)
