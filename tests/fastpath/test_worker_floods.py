@@ -18,7 +18,7 @@ from inner_packets import WORKLOAD, read, tcp, udp
 from isolation import isolated
 from worker_rig import EGRESS4, REMOTE, WorkerRig
 
-ROUNDS, A_ROUND = 40, 100
+ROUNDS, A_ROUND = 120, 100
 SEED = bytes(range(1, 33))
 LIVELY = udp(WORKLOAD, REMOTE, 4000, 9)
 ANSWER = udp(REMOTE, str(EGRESS4), 9, 4000)
