@@ -30,5 +30,5 @@ ELSEWHERE = {
     "worker.Worker": _PARTS, "worker.Worker.listen": _PARTS, "worker.Worker.step": _PARTS, "worker.Worker.exchange": _PARTS,
     "stream.Stream": "test_stream", "stream.Stream.send_bytes": "test_stream", "tunnels.Tunnels.attach_stream": _PARTS,
     "routed.RoutedPort": "takes devices, which want rights: test_routed",
-    "pools.Pools": "test_pools", "shard.Shard": "made by shards of what it has checked",
+    "pools.Pools": "test_pools", "pools.Pools.replace": "test_pools", "shard.Shard": "made by shards of what it has checked",
 }
