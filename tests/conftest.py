@@ -6,6 +6,12 @@ stay plain folders: an __init__.py in one of them would shadow the package of th
 
 from pathlib import Path
 
+from hypothesis import settings
+
+# How long an example takes is the machine's affair, above all under the sanitizers.
+settings.register_profile("zcc", deadline=None)
+settings.load_profile("zcc")
+
 for _shadow in ("fastpath", "zcc", "bench"):
     if (Path(__file__).parent / _shadow / "__init__.py").exists():
         raise RuntimeError(f"remove tests/{_shadow}/__init__.py: it shadows the package {_shadow}")
