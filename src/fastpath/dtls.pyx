@@ -1,8 +1,7 @@
 """dtls: seal and open the records of an established DTLS 1.2 session, without the GIL.
 
-Journey: between the Geneve packets of the internet tunnel and UDP. pyOpenSSL makes contexts and shakes hands; this module calls the
-same library's SSL_read, SSL_write, BIO_read and BIO_write through the addresses that cryptography's cffi module gives, so
-there is no second OpenSSL and no header to install. One thread owns a session at a time; the GIL is no lock here.
+Journey: between the Geneve packets of the internet tunnel and UDP. pyOpenSSL makes contexts and shakes hands; this module goes on
+with the same library (fastpath.openssl). One thread owns a session at a time; the GIL is no lock here.
 
 Memory BIOs are streams while DTLS wants datagrams: a datagram goes in alone, only if its records tile it exactly (RFC 6347
 §4.1), and nothing of it is left when the next one comes. So a forged or cut datagram cannot spoil the next.
@@ -10,18 +9,16 @@ It does not shake hands, verify certificates or keep timers.
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uintptr_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, row
+from fastpath.openssl cimport (
+    Handles, bio_read, bio_write, err_clear_error, forbid_renegotiation, handles_of, ssl_get_error, ssl_read, ssl_write,
+)
 from fastpath.wire cimport load_be16
 
 import numpy as np
-
-try:
-    from cryptography.hazmat.bindings._rust import _openssl
-except ImportError as error:
-    raise ImportError("fastpath.dtls needs the OpenSSL inside cryptography: pip install 'cryptography>=44'") from error
 
 cdef enum:
     RECORD_HEADER = 13           # type 1, version 2, epoch 2, sequence 6, length 2 (RFC 6347 §4.1)
@@ -31,24 +28,6 @@ cdef enum:
     SSL_ERROR_SSL = 1            # openssl/ssl.h, unchanged since SSLeay
     SSL_ERROR_SYSCALL = 5
     SSL_ERROR_ZERO_RETURN = 6
-
-ctypedef int (*Transfer)(void* of, void* data, int n) noexcept nogil
-ctypedef int (*ErrorOf)(void* ssl, int result) noexcept nogil
-ctypedef void (*Clear)() noexcept nogil
-
-cdef uintptr_t address_of(str name) except 0:
-    """The address of a function of cryptography's OpenSSL."""
-    if not hasattr(_openssl.lib, name):
-        raise ImportError(f"fastpath.dtls: cryptography's OpenSSL has no {name}; install a release known to have it: "
-                          "pip install 'cryptography>=44,<51'")
-    return <uintptr_t> int(_openssl.ffi.cast("uintptr_t", _openssl.ffi.addressof(_openssl.lib, name)))
-
-cdef Transfer ssl_read = <Transfer> address_of("SSL_read")
-cdef Transfer ssl_write = <Transfer> address_of("SSL_write")
-cdef Transfer bio_read = <Transfer> address_of("BIO_read")
-cdef Transfer bio_write = <Transfer> address_of("BIO_write")
-cdef ErrorOf ssl_get_error = <ErrorOf> address_of("SSL_get_error")
-cdef Clear err_clear_error = <Clear> address_of("ERR_clear_error")
 
 
 cdef int records(const uint8_t* datagram, int n, bint* only_data) noexcept nogil:
@@ -175,15 +154,10 @@ cdef class Session:
     """
 
     def __cinit__(self, connection not None):
-        for name in ("_ssl", "_into_ssl", "_from_ssl"):
-            if getattr(connection, name, None) is None:
-                raise TypeError("connection must be an OpenSSL.SSL.Connection made with socket None")
-        cast = _openssl.ffi.cast
+        cdef Handles handles = handles_of(connection)
         self.connection = connection
-        self.ssl = <void*> <uintptr_t> int(cast("uintptr_t", connection._ssl))
-        self.inbound = <void*> <uintptr_t> int(cast("uintptr_t", connection._into_ssl))
-        self.outbound = <void*> <uintptr_t> int(cast("uintptr_t", connection._from_ssl))
-        _openssl.lib.SSL_set_options(connection._ssl, _openssl.lib.SSL_OP_NO_RENEGOTIATION)   # a worker cannot shake hands
+        self.ssl, self.inbound, self.outbound = handles.ssl, handles.inbound, handles.outbound
+        forbid_renegotiation(connection)     # a worker cannot shake hands
         self._unsent = True      # the last flight of the handshake may still be there
         self._more = True        # and early records behind it
 

@@ -9,7 +9,7 @@ Source: design §3; RFC 8446 §5.
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport INT32_MAX, uint8_t, uint16_t, uintptr_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.unistd cimport close as close_fd
@@ -18,13 +18,12 @@ from fastpath.action cimport DROP_IO_SEND, DROP_NONE
 from fastpath.arguments cimport integer, uint8s
 from fastpath.batch cimport Columns, drop, reset, row
 from fastpath.frames cimport FRAME_HEAD, Frames
+from fastpath.openssl cimport Handles, bio_read, bio_write, err_clear_error, handles_of, ssl_get_error, ssl_read, ssl_write
 from fastpath.packetio cimport Port
 from fastpath.wire cimport store_be16
 
 import os
 import socket
-
-from cryptography.hazmat.bindings._rust import _openssl
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void* data, size_t n, int flags)
@@ -37,21 +36,6 @@ cdef enum:
     BACKLOG_MAX = 65536
     FILLS = 16                   # reads of the kernel a call: a peer that sends nothing whole does not hold us
     SSL_ERROR_WANT_READ = 2      # openssl/ssl.h
-
-ctypedef int (*Transfer)(void* of, void* data, int n) noexcept nogil
-ctypedef int (*ErrorOf)(void* ssl, int result) noexcept nogil
-ctypedef void (*Clear)() noexcept nogil
-
-cdef uintptr_t address_of(str name) except 0:
-    """The address of a function of cryptography's OpenSSL; fastpath.dtls tells why it is there."""
-    return <uintptr_t> int(_openssl.ffi.cast("uintptr_t", _openssl.ffi.addressof(_openssl.lib, name)))
-
-cdef Transfer ssl_read = <Transfer> address_of("SSL_read")
-cdef Transfer ssl_write = <Transfer> address_of("SSL_write")
-cdef Transfer bio_read = <Transfer> address_of("BIO_read")
-cdef Transfer bio_write = <Transfer> address_of("BIO_write")
-cdef ErrorOf ssl_get_error = <ErrorOf> address_of("SSL_get_error")
-cdef Clear err_clear_error = <Clear> address_of("ERR_clear_error")
 
 
 @cython.final
@@ -67,14 +51,9 @@ cdef class Stream(Port):
     """
 
     def __cinit__(self, connection not None, fd):
-        for name in ("_ssl", "_into_ssl", "_from_ssl"):
-            if getattr(connection, name, None) is None:
-                raise TypeError("connection must be an OpenSSL.SSL.Connection made with socket None")
-        cast = _openssl.ffi.cast
+        cdef Handles handles = handles_of(connection)
         self.connection, self.frames = connection, Frames()
-        self.ssl = <void*> <uintptr_t> int(cast("uintptr_t", connection._ssl))
-        self.inbound = <void*> <uintptr_t> int(cast("uintptr_t", connection._into_ssl))
-        self.outbound = <void*> <uintptr_t> int(cast("uintptr_t", connection._from_ssl))
+        self.ssl, self.inbound, self.outbound = handles.ssl, handles.inbound, handles.outbound
         self.plain, self.sealed = <uint8_t*> malloc(RECORD_MAX), <uint8_t*> malloc(SEALED_MAX)
         if self.plain == NULL or self.sealed == NULL:
             raise MemoryError("stream: no memory for its buffers")

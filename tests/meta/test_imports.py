@@ -14,7 +14,7 @@ ROWS = (
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
      "walk", "search", "pivots",
      "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter", "steering",
-     "bitmaps", "tokens"),
+     "bitmaps", "tokens", "openssl"),
     # one format, table or device each
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
      "superpacket", "trains", "tunqueue", "packetio",
