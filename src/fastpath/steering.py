@@ -18,6 +18,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from collections.abc import Callable
 
 __all__ = ["program", "steer_group", "steer_ring"]
 
@@ -132,17 +133,7 @@ def _ports4(made: _Program, of: str, errors: bool) -> None:
         for kind in _ICMP_ERRORS:
             made.jump(_EQUAL, kind, yes="error 4")
     made.go(f"addresses 4{of}")
-    made.label(f"ports 4{of}")
-    _keep_ports(made)
-    made.label(f"addresses 4{of}")
-    made.add(_RECALL_X, _IP)
-    if errors:
-        made.go("by addresses 4")
-        made.label("error 4")
-        made.add(_RECALL, _L4)
-        made.add(_ADD, 8)
-        _enter(made)
-        _ports4(made, " quoted", False)
+    _behind_ports(made, 4, of, _ports4 if errors else None)
 
 
 def _ports6(made: _Program, of: str, errors: bool) -> None:
@@ -160,25 +151,26 @@ def _ports6(made: _Program, of: str, errors: bool) -> None:
         made.jump(_EQUAL, 0, yes="addresses 6")
         made.jump(_AT_LEAST, 5, no="error 6")
     made.go(f"addresses 6{of}")
-    made.label(f"ports 6{of}")
-    _keep_ports(made)
-    made.label(f"addresses 6{of}")
-    made.add(_RECALL_X, _IP)
-    if errors:
-        made.go("by addresses 6")
-        made.label("error 6")
-        made.add(_RECALL, _L4)
-        made.add(_ADD, 8)
-        _enter(made)
-        _ports6(made, " quoted", False)
+    _behind_ports(made, 6, of, _ports6 if errors else None)
 
 
-def _keep_ports(made: _Program) -> None:
+def _behind_ports(made: _Program, version: int, of: str, quoted: Callable[[_Program, str, bool], None] | None) -> None:
+    """Keep the ports where there are some, and go on by the addresses; an ICMP error by those of the packet that it quotes."""
+    made.label(f"ports {version}{of}")
     made.add(_RECALL_X, _L4)
     for at, place in ((0, _HERE), (2, _THERE)):
         made.add(_LOAD_HALF, at)
         made.add(_MULTIPLY, PORT_FACTOR)
         made.add(_KEEP, place)
+    made.label(f"addresses {version}{of}")
+    made.add(_RECALL_X, _IP)
+    if quoted is not None:
+        made.go(f"by addresses {version}")
+        made.label(f"error {version}")
+        made.add(_RECALL, _L4)
+        made.add(_ADD, 8)
+        _enter(made)
+        quoted(made, " quoted", False)
 
 
 def _sum(made: _Program, workers: int, source: tuple[int, ...], destination: tuple[int, ...]) -> None:
