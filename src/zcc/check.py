@@ -19,6 +19,7 @@ from zcc.errors import ConfigurationError, FeedError, Problem
 from zcc.feeds.watch import Watch
 from zcc.policy.lint.all import Severity, lint
 from zcc.policy.lint.dns_rules import lint_dns
+from zcc.wording import counted
 
 __all__ = ["check_command"]
 
@@ -61,7 +62,7 @@ def check_command(
         if problems:
             typer.echo("\n".join(map(str, problems)), err=True)
         if not errors:
-            typer.echo(f"{config}: OK" + (f", {len(problems)} warnings" if problems else ""))
+            typer.echo(f"{config}: OK" + (f", {counted(len(problems), 'warning')}" if problems else ""))
     if errors:
         raise typer.Exit(ERRORS_EXIT)
 

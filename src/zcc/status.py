@@ -16,6 +16,7 @@ from rich.table import Table
 
 from zcc.asking import SOCKET, ask
 from zcc.config import load
+from zcc.wording import counted
 
 __all__ = ["status_command"]
 
@@ -47,7 +48,7 @@ def status_command(
 
 def _parts(told: dict[str, Any]) -> list[Any]:
     private = told["private_edge"]
-    parts: list[Any] = [f"connector {told['name']} of group {told['group'] or 'none'}: {told['flows']:,} flows"]
+    parts: list[Any] = [f"connector {told['name']} of group {told['group'] or 'none'}: {counted(told['flows'], 'flow')}"]
     parts += [f"failed: {failure}" for failure in told["failures"]]
     if private is not None:
         where = f"connected to {private['address']}, {private['rtt_ms']:.1f} ms" if private["connected"] else "not connected"

@@ -107,7 +107,7 @@ SAME_ROW = {
 }
 
 ROLES = ("connector", "private_edge", "app_connector", "internet_edge")
-WORDS = frozenset({"errors", "clock", "fields", "idle", "device"})
+WORDS = frozenset({"errors", "clock", "fields", "idle", "device", "wording"})
 SERVICES = frozenset({"pki", "telemetry"})
 # What each part of zcc may import of zcc, besides itself; the reason is in the comment.
 ALLOWED = {
@@ -116,6 +116,7 @@ ALLOWED = {
     "clock": frozenset(),
     "fields": frozenset(),
     "notify": frozenset(),
+    "wording": frozenset(),
     "privileges": frozenset(),
     "idle": frozenset({"fields"}),
     "device": frozenset({"fields"}),
@@ -148,14 +149,14 @@ ALLOWED = {
     "serve": frozenset({"errors", "notify", "telemetry"}),
     "commands": frozenset(),
     # a tool over one part's file
-    "check": frozenset({"config", "document", "errors", "feeds", "policy"}),
+    "check": frozenset({"config", "document", "errors", "feeds", "policy", "wording"}),
     "explain": frozenset({"config", "feeds", "fields", "policy"}),
     # a capture goes through the connector's own code, which is loaded by name
     "replay": frozenset({"config", "errors", "feeds", "policy"}),
     "policy_command": frozenset({"asking", "config", "feeds", "policy"}),
     # a question to the connector that runs here
     "asking": frozenset({"errors"}),
-    "status": frozenset({"asking", "config"}),
+    "status": frozenset({"asking", "config", "wording"}),
     "ledger": frozenset({"config", "errors", "fields", "synthetic"}),
     "cli": frozenset({"errors", "commands", "config", "serve"}),
     "__main__": frozenset({"cli"}),

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zcc.connector.capture import Frame
+from zcc.wording import counted
 
 __all__ = ["DNS_HERE", "Before", "ReplayedFlow", "Summary", "print_json", "print_table", "with_progress"]
 
@@ -103,20 +104,20 @@ class Summary:
     def notes(self) -> Iterator[str]:
         """Yield what is not zero, in words."""
         for number, text in (
-            (self.not_ip, "frames are not IP"),
-            (self.outside, "packets are the connector's own, not workloads'"),
-            (self.echoes, "LOCAL packets were seen a second time on their way back to GWLB"),
-            (self.errors, "ICMP errors speak of a flow and go its way"),
-            (self.dns_answered_here, "DNS queries the connector answers itself"),
-            (self.changed, "flows were decided again when their name was read: the first packets went as before (→)"),
-            (self.cut_short, "flows may have said a name that the capture, made with a snapshot length, left out"),
+            (self.not_ip, "frames that are not IP"),
+            (self.outside, "packets of the connector itself, not of workloads"),
+            (self.echoes, "LOCAL packets seen a second time, on their way back to GWLB"),
+            (self.errors, "ICMP errors that speak of a flow, and go its way"),
+            (self.dns_answered_here, "DNS queries that the connector answers itself"),
+            (self.changed, "flows decided again when their name was read (the first packets went as before, →)"),
+            (self.cut_short, "flows that may have said a name which the capture, made with a snapshot length, left out"),
         ):
             if number:
-                yield f"{number} {text}"
+                yield f"{text}: {number}"
         for kind, number in self.link_types.items():
-            yield f"{number} frames have link type {kind}, which is not known here"
+            yield f"frames of link type {kind}, which is not known here: {number}"
         for name, number in self.unknown_endpoints.items():
-            yield f"{number} packets came by endpoint {name}, which the configuration does not have"
+            yield f"packets by endpoint {name}, which the configuration does not have: {number}"
 
 
 def print_json(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) -> None:
@@ -149,8 +150,9 @@ def print_table(flows: Iterable[ReplayedFlow], summary: Summary, out: TextIO) ->
         console.print(table_of_queries(summary.dns))
     for note in summary.notes():
         console.print(Text(f"note: {note}", style="yellow"))
-    console.print(f"{summary.flows:,} flows · {summary.packets:,} packets · {summary.bytes:,} bytes · "
-                  f"{summary.frames:,} frames · {sum(summary.drops.values()):,} dropped", highlight=False)
+    counts = (("flow", summary.flows), ("packet", summary.packets), ("byte", summary.bytes), ("frame", summary.frames))
+    console.print(" · ".join((*(counted(number, noun) for noun, number in counts), f"{sum(summary.drops.values()):,} dropped")),
+                  highlight=False)
 
 
 def cells_of_decision(flow: ReplayedFlow) -> tuple[str, str, str]:

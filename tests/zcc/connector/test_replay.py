@@ -241,7 +241,7 @@ def test_the_table_shows_flows_drops_and_notes(tmp_path):
                        Ether(**MACS) / ARP(),
                        geneve(CO1, IPv6(src="fd00:8::4", dst="::2") / UDP(sport=7, dport=8))])  # fmt: skip
     replay.run(SETTINGS, path, False, out)
-    for text in ("no-evil", "DROP", "x.evil.example", "drop reason", "policy", "1 frames are not IP", "[::2]:8",
+    for text in ("no-evil", "DROP", "x.evil.example", "drop reason", "policy", "frames that are not IP: 1", "[::2]:8",
                  "3 flows · 4 packets"):
         assert text in out.getvalue()
 
