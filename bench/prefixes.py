@@ -61,6 +61,22 @@ def nested(rng: Random) -> Found:
         yield address, length
 
 
+def enterprise(rng: Random) -> Found:
+    """A /32 with 200 regions (/40), of each some sites (/48), of each some buildings (/56), of each some networks (/64)."""
+    blocks = spread(rng, 32, 1)
+    for length, each in ((40, 200), (48, 8), (56, 4), (64, 4)):
+        blocks = [(block >> 128 - fixed << 128 - fixed | rng.getrandbits(length - fixed) << 128 - length, length)
+                  for block, fixed in blocks for _ in range(each)]
+        yield from blocks
+
+
+def local(rng: Random) -> Found:
+    """400 private /48s (RFC 4193) and in each some /64s, numbered from its start."""
+    sites = [(0xFD << 120 | rng.getrandbits(40) << 80, 48) for _ in range(400)]
+    yield from sites
+    yield from numbered(sites, 64, 10)
+
+
 def tens(count: int) -> list[tuple[int, int]]:
     """The first /24s of 10.0.0.0/8."""
     return [(10 << 24 | number << 8, 24) for number in range(count)]
@@ -78,6 +94,17 @@ SETS: dict[str, tuple[int, Callable[[Random], Found]]] = {
     "mixed": (6, lambda rng: inside(rng, 128, spread(rng, 19, 5000), range(19, 65), 100_000)),
     "nested": (6, nested),
     "sites48": (6, lambda rng: inside(rng, 128, spread(rng, 32, 20), range(48, 49), 20_000)),
+    "sites48many": (6, lambda rng: inside(rng, 128, spread(rng, 32, 20), range(48, 49), 200_000)),
+    "start52": (6, lambda rng: numbered(spread(rng, 32, 8), 52, 300)),
+    "pools56": (6, lambda rng: numbered(spread(rng, 56, 5000), 64, 12)),
+    "delegated56": (6, lambda rng: numbered(spread(rng, 40, 4), 56, 20_000)),
+    "enterprise": (6, enterprise),
+    "local": (6, local),
+    "relay48": (6, lambda rng: inside(rng, 128, [(0x2002 << 112, 16)], range(48, 49), 20_000)),
+    "anylength6": (6, lambda rng: inside(rng, 128, [(GLOBAL, 3)], range(29, 65), 50_000)),
+    "hosts128": (6, lambda rng: numbered(spread(rng, 64, 1), 128, 2000)),
+    "drawn128": (6, lambda rng: inside(rng, 128, spread(rng, 64, 1), range(128, 129), 20_000)),
+    "lans128": (6, lambda rng: numbered(spread(rng, 64, 300), 128, 100)),
     "ten": (6, lambda rng: small(rng, 10)),
     "twenty": (6, lambda rng: small(rng, 20)),
     "hundred": (6, lambda rng: small(rng, 100)),

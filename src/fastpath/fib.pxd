@@ -6,13 +6,14 @@
 # slot with longer routes to 8 cells for its last 8 bits, or (OUTCOME_FLAT) to 256 values where there are many runs.
 #
 # IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
-# links takes the next n bits of an address. The first 3 bits choose a group to start from, since all of the internet lies in
-# 2000::/3, and the bits that all routes there share are compared and skipped at once; each group is as wide as its routes ask
-# for. Where few routes are left, they end in lines of 64 bytes:
+# links takes the next n bits of an address, as many as its routes ask for. Bits that all routes behind a link share are not
+# walked: the link tells how many and which (a leap, at most 21 bits), and the word before the group is the link, to a value,
+# for an address that differs there. Before the first group there may be up to 60. A link at depth 64 to more than a value says
+# so, since batches read the two halves of an address by themselves; no group, leap or key reaches from one half into the other.
+# Where few routes are left, they end in lines of 64 bytes:
 #
 #     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
 #     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
-#     leap   before a group's links: a prefix to compare, of any length, and the value of what does not begin so
 #
 # Few routes are kept as a block of sorted runs too, which batches search instead (pivots.pxd).
 #
@@ -36,22 +37,12 @@ cdef enum:
     SLOTS = 32
     BASE_MASK = 0x7FFFFFFF
     CHUNK = 64                   # addresses looked up side by side
-    STARTS = 8                   # groups that an IPv6 address may start from
-    START_BITS = 3
-    MOST_SKIPPED = 60
     LINE = 8                     # words, 64 bytes
     LEAF_RUNS = 8
     TREE_LEAVES = 16
     KEY_BITS = 30
     NO_KEY = 0x7FFFFFFF          # above all keys
-    # Kinds. The lower 6 bits tell how many bits of the address a step uses: 63 minus so many.
-    KIND_VALUE = 63              # any kind below: a group
-    KIND_LEAF = 64 + 63
-    KIND_TREE = 128 + 63
-    KIND_ALONE = 256             # set also where bits behind the 64th count: batches leave the address to find6
-    KIND_LEAP = 512              # set also where a group lies behind a Leap
-    LENGTH_AT = 16               # from this bit of such a kind on: the Leap's length, as in the Leap itself
-    LEAP_WORDS = 4
+    MOST_SHARED = 60             # bits that are skipped before the first group
 
 cdef extern from *:
     """
@@ -65,46 +56,42 @@ cdef extern from *:
     const uint32_t OUTCOME_FLAT "FASTPATH_OUTCOME_FLAT"        # in a link: the place is of values, not of cells
     const uint32_t OUTCOME_PLACE "FASTPATH_OUTCOME_PLACE"
 
-# Where IPv6 addresses start, by their first START_BITS bits.
-cdef struct Starts:
-    uint64_t links[STARTS]       # for those whose first `skipped` bits are the prefix's
-    uint64_t others[STARTS]      # for the rest; both lead to groups
-    uint64_t prefixes[STARTS]
-    uint64_t skipped[STARTS]     # START_BITS … MOST_SKIPPED
+# Kinds, the upper half of a link. The lower 5 bits of a group's tell how many bits of the address it takes: 31 minus so many.
+cdef extern from *:
+    """
+    #define FASTPATH_KIND_LEAF ((uint32_t) 1 << 30 | 31)
+    #define FASTPATH_KIND_TREE ((uint32_t) 1 << 31 | 31)
+    """
+    const uint32_t KIND_LEAF "FASTPATH_KIND_LEAF"
+    const uint32_t KIND_TREE "FASTPATH_KIND_TREE"
+
+cdef enum:
+    KIND_VALUE = 31              # any kind below in these bits: a group
+    KIND_LOW = 32                # set also at depth 64: the lower half of the address is next
+    LEAP_AT = 6                  # from this bit on: how many bits are skipped before a group, 5 bits
+    LEAP_MASK = 31
+    LEAP_BITS = 21               # at most; the bits themselves are the first of the link
+
+# Where IPv6 addresses start.
+cdef struct Start:
+    uint64_t link                # to a group
+    uint64_t prefix              # the bits that all routes share
+    uint64_t shared              # so many
     uint64_t far                 # whether cells are worth to be fetched before they are read
 
 # A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_LEADS.
 cdef struct Fib:
     uint64_t* cells              # IPv6: links and lines
     uint32_t* values             # IPv4: outcomes
-    Starts starts                # IPv6
+    Start start                  # IPv6
     uint64_t runs                # IPv6: a block of few runs (pivots.pxd) that batches search instead, its place and lines; 0 = none
     uint32_t cells_used, cells_room
     uint32_t values_used, values_room
     uint32_t* shared             # IPv4: SHARED places of outcomes that cells of one run share, by value; the writer's
     Fib* next                    # in a list of Fibs kept for readers
 
-# What stands before a group's links where its kind says so: addresses that do not begin like this do not enter it.
-cdef struct Leap:
-    uint64_t high, low
-    uint64_t otherwise           # a link, to a value
-    uint64_t length              # of the prefix, 1 … 127
-
-
 cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
     return ones(<uint32_t> cell << (31 - slot))
-
-
-cdef inline uint64_t window(uint64_t high, uint64_t low, uint32_t at) noexcept nogil:
-    """The 64 bits of an address from `at` (1 … 128) on; bits past the 128th are 0."""
-    return high << at | low >> (64 - at) if at < 64 else low << (at - 64) if at < 128 else 0
-
-
-cdef inline uint64_t begins(const Leap* leap, uint64_t high, uint64_t low) noexcept nogil:
-    """0 unless the first `length` bits (1 … 128) are the Leap's."""
-    if leap.length <= 64:
-        return (high ^ leap.high) >> (64 - leap.length) == 0
-    return high == leap.high and (low ^ leap.low) >> (128 - leap.length) == 0
 
 
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
@@ -125,29 +112,25 @@ cdef inline uint32_t follow4(const Fib* fib, uint32_t link, uint32_t address) no
 
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
-    cdef uint32_t branch = <uint32_t> (high >> (64 - START_BITS))
-    cdef uint32_t depth = <uint32_t> fib.starts.skipped[branch], kind, key
-    cdef bint skips = (high ^ fib.starts.prefixes[branch]) >> (64 - depth) == 0
-    cdef uint64_t link = fib.starts.links[branch] if skips else fib.starts.others[branch], ahead
-    cdef const Leap* leap
+    cdef uint64_t link = fib.start.link, ahead = high, shared = fib.start.prefix
+    cdef uint32_t kind = <uint32_t> (link >> 32), leap = <uint32_t> fib.start.shared
     cdef const uint32_t* line
-    kind = <uint32_t> (link >> 32)
     while kind & KIND_VALUE != KIND_VALUE:
-        if kind & KIND_LEAP:
-            leap = <const Leap*> &fib.cells[<uint32_t> link]
-            if not begins(leap, high, low):
-                return <uint32_t> leap.otherwise
-            link, depth = link + LEAP_WORDS, <uint32_t> leap.length
-        ahead = window(high, low, depth)
-        depth += 63 - (kind & 63)
-        link = load_word(&fib.cells[<uint32_t> link + (ahead >> 1 >> (kind & 63))])
-        kind = <uint32_t> (link >> 32)
+        if (ahead ^ shared) >> 1 >> (63 - leap):
+            return <uint32_t> load_word(&fib.cells[<uint32_t> link - 1])
+        ahead <<= leap
+        link = load_word(&fib.cells[<uint32_t> link + (ahead >> 33 >> (kind & 31))])
+        ahead <<= 31 - (kind & 31)
+        shared, kind = link, <uint32_t> (link >> 32)
+        leap = kind >> LEAP_AT & LEAP_MASK
+        if kind & KIND_LOW:
+            ahead = low
     if kind == KIND_VALUE:
         return <uint32_t> link
-    line, key = <const uint32_t*> &fib.cells[<uint32_t> link], <uint32_t> (window(high, low, depth) >> (64 - KEY_BITS))
-    if kind & KIND_TREE == KIND_TREE:
-        line += 2 * LINE * rank16(line, key)
-    return line[LEAF_RUNS - 1 + rank8(line, key)]
+    line = <const uint32_t*> &fib.cells[<uint32_t> link]
+    if kind >> 31:
+        line += 2 * LINE * rank16(line, <uint32_t> (ahead >> (64 - KEY_BITS)))
+    return line[LEAF_RUNS - 1 + rank8(line, <uint32_t> (ahead >> (64 - KEY_BITS)))]
 
 
 # ---- batches ----
@@ -211,22 +194,18 @@ cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, 
 
 
 cdef inline void find_all6(const Fib* fib, int path, const uint8_t* addresses, uint32_t* out, size_t n) noexcept nogil:
-    cdef uint64_t undone, runs = load_word(&fib.runs) if path != PATH_SCALAR else 0
-    cdef size_t i = 0, k
+    cdef uint64_t runs = load_word(&fib.runs) if path != PATH_SCALAR else 0
+    cdef size_t i = 0
     while runs and n - i >= CHUNK:
         runs64(&fib.cells[<uint32_t> runs], runs >> 32, addresses + 16 * i, out + i)
         i += CHUNK
     while n - i >= CHUNK:
         if path == PATH_SCALAR:
-            undone = walk64(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
+            walk64(fib.cells, &fib.start.link, addresses + 16 * i, out + i)
         elif path == PATH_AVX2:
-            undone = search_avx2(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
+            search_avx2(fib.cells, &fib.start.link, addresses + 16 * i, out + i)
         else:
-            undone = search_avx512(fib.cells, fib.starts.links, addresses + 16 * i, out + i)
-        while undone:
-            k = i + lowest(undone)
-            out[k] = find6(fib, load_be64(addresses + 16 * k), load_be64(addresses + 16 * k + 8))
-            undone &= undone - 1
+            search_avx512(fib.cells, &fib.start.link, addresses + 16 * i, out + i)
         i += CHUNK
     while i < n:
         out[i] = find6(fib, load_be64(addresses + 16 * i), load_be64(addresses + 16 * i + 8))

@@ -1,12 +1,11 @@
 # How the links and lines that IPv6 readers search are made from the writer's routes (fib.pxd). Row 1. One thread.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from fastpath.cells cimport FIB_FULL, Build, concerns, fill, remake_cells, take_cells
-from fastpath.fib cimport (KEY_BITS, KIND_ALONE, KIND_LEAF, KIND_LEAP, KIND_TREE, KIND_VALUE, LEAF_RUNS, LEAP_WORDS, LENGTH_AT,
-                           LINE, MOST_SKIPPED, NO_KEY, START_BITS, STARTS, TREE_LEAVES, Fib, Leap, Starts, begins)
-from fastpath.routes cimport Route, Routes, bits, head_mask, longest_below, routes_below, routes_within
+from fastpath.fib cimport (KEY_BITS, KIND_LEAF, KIND_LOW, KIND_TREE, KIND_VALUE, LEAF_RUNS, LEAP_AT, LEAP_BITS, LEAP_MASK, LINE,
+                           MOST_SHARED, NO_KEY, TREE_LEAVES, Fib, Start)
+from fastpath.routes cimport Route, Routes, bits, longest_below, routes_below
 
 cdef enum:
     # How wide a group is, chosen by measurement (docs/decisions/0005).
@@ -18,9 +17,9 @@ cdef enum:
     START_ENOUGH_BITS = 15       # fewer than these
     START_DIRECT_BITS = 16       # or so many, if it then holds nothing but values
     START_DIRECT_ROUTES = 32     # for so many routes
-    SKIP_ROUTES = 64             # fewer may soon share less, and a route that does not makes all anew, dear in a large table
-    LEAP_BITS = 8                # a leap takes at least so many bits, and as many as a group would
-    LEAP_ROUTES = 4096           # and has at most so many routes behind it, since what parts from its path makes all anew
+    LEAST_SHARED = 8             # fewer bits gain a large table nothing, and a route without them makes all of it anew
+    LEAST_LEAP = 6               # a leap skips at least so many bits
+    LEAP_ROUTES = 16384          # and has at most so many routes behind it: one that parts from them makes all those anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
 
 # The KEY_BITS bits after `depth` in runs of equal outcome.
@@ -53,19 +52,27 @@ cdef inline int make_link(Build* build, int32_t node, int depth, uint32_t inheri
 cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
     """The link of a prefix of `depth` bits with routes within."""
     cdef Runs runs
-    cdef int begin = build.routes.nodes[node].length, longest = longest_below(build.routes, node), wide
+    cdef int end = 64 if depth < 64 else 128, longest = min(longest_below(build.routes, node), end)
+    cdef int lone = min(<int> build.routes.nodes[node].length, longest - 1) - depth, leap = 0, outcome
     cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
     runs.depth, runs.n = depth, 0
     add_run(&runs, 0, inherited)
     add_runs(&runs, build.routes, node, inherited)
-    if runs.n <= RUNS:
-        return make_lines(build.fib, &runs, made)
-    wide = width_of(n, SPARE_BITS, MOST_BITS)
-    if direct(n, longest - depth):
-        return make_group(build, node, depth, longest - depth, inherited, made)
-    if begin - depth >= max(wide, LEAP_BITS) and n <= LEAP_ROUTES and not direct(n, begin - depth):
-        return make_leap(build, node, begin if begin < longest else begin - 1, inherited, made)
-    return make_group(build, node, depth, wide, inherited, made)
+    if runs.n <= RUNS and (depth >= 64 or not long_keys(&runs)):
+        outcome = make_lines(build.fib, &runs, made)
+    else:
+        if lone >= LEAST_LEAP and n <= LEAP_ROUTES and not direct(n, longest - depth):
+            leap = min(lone, LEAP_BITS)
+        outcome = make_group(build, node, depth + leap, 1 if lone - leap >= LEAST_LEAP and leap else width(n, longest - depth - leap),
+                             leap, inherited, made)
+    if depth == 64 and made[0] >> 32 != KIND_VALUE:
+        made[0] |= <uint64_t> KIND_LOW << 32
+    return outcome
+
+
+cdef inline int width(uint32_t n, int most) noexcept nogil:
+    """The bits that a group of n routes takes, all of `most` where that is worth its memory."""
+    return most if direct(n, most) else min(most, width_of(n, SPARE_BITS, MOST_BITS))
 
 
 cdef inline bint direct(uint32_t n, int wide) noexcept nogil:
@@ -83,49 +90,23 @@ cdef inline int width_of(uint32_t n, int spare, int most) noexcept nogil:
 
 cdef inline uint64_t starts_room(uint64_t n) noexcept nogil:
     """The most cells that groups to start from take beyond those of other groups."""
-    cdef uint64_t most = STARTS << START_DIRECT_BITS
+    cdef uint64_t most = 1 << START_DIRECT_BITS
     return n << START_SPARE_BITS if n << START_SPARE_BITS < most else most
 
 
-cdef inline int make_group(Build* build, int32_t node, int depth, int wide, uint32_t inherited, uint64_t* made) noexcept nogil:
-    """A group, which nobody sees yet, and the link that leads to it."""
-    cdef uint32_t kind
-    cdef int64_t first
-    if depth < 64 < depth + wide:
-        wide = 64 - depth                              # batches know 64 bits only
-    elif wide > 128 - depth:
-        wide = 128 - depth
-    first = take_cells(build.fib, <uint32_t> 1 << wide)
+cdef inline int make_group(Build* build, int32_t node, int depth, int wide, int leap, uint32_t inherited,
+                           uint64_t* made) noexcept nogil:
+    """A group, which nobody sees yet, before it what those come to that differ in the bits that are skipped, and the link."""
+    cdef const Route* route = &build.routes.nodes[node]
+    cdef uint64_t skipped = 0
+    cdef int64_t first = take_cells(build.fib, (<uint32_t> 1 << wide) + 1)
     if first < 0:
         return FIB_FULL
-    kind = 63 - wide
-    if depth + wide > 64:
-        kind |= KIND_ALONE
-    made[0] = link(kind, <uint32_t> first)
-    return fill(build, node, depth, depth + wide, inherited, build.fib.cells + first, NULL)
-
-
-cdef inline int make_leap(Build* build, int32_t node, int length, uint32_t inherited, uint64_t* made) noexcept nogil:
-    """A group behind the first `length` bits of a node, which are compared at once."""
-    cdef const Route* route = &build.routes.nodes[node]
-    cdef int wide = longest_below(build.routes, node) - length
-    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
-    cdef int64_t at = take_cells(build.fib, LEAP_WORDS)
-    cdef Leap* leap
-    cdef uint64_t group
-    cdef int outcome
-    if at < 0:
-        return FIB_FULL
-    leap = <Leap*> &build.fib.cells[at]
-    leap.high, leap.low = route.high & head_mask(length), route.low & head_mask(length - 64)
-    leap.otherwise, leap.length = link(KIND_VALUE, inherited), length
-    if not direct(n, wide):
-        wide = width_of(n, SPARE_BITS, MOST_BITS)
-    outcome = make_group(build, node, length, wide, inherited, &group)
-    made[0] = link(<uint32_t> (group >> 32) | KIND_LEAP | <uint32_t> length << LENGTH_AT, <uint32_t> at)
-    if length > 64:
-        made[0] |= <uint64_t> KIND_ALONE << 32
-    return outcome
+    if leap:
+        skipped = <uint64_t> bits(route.high, route.low, depth - leap, leap) << (64 - leap)
+    build.fib.cells[first] = link(KIND_VALUE, inherited)
+    made[0] = skipped | link(31 - wide | leap << LEAP_AT, <uint32_t> first + 1)
+    return fill(build, node, depth, depth + wide, inherited, build.fib.cells + first + 1, NULL)
 
 
 # ---- lines ----
@@ -181,8 +162,6 @@ cdef inline int make_lines(Fib* fib, const Runs* runs, uint64_t* made) noexcept 
     at = take_line(fib)
     if at < 0 or (leaves > 1 and take_cells(fib, leaves * LINE) < 0):
         return FIB_FULL
-    if runs.depth + KEY_BITS > 64 and long_keys(runs):
-        kind |= KIND_ALONE
     made[0] = link(kind, <uint32_t> at)
     line = <uint32_t*> &fib.cells[at]
     if leaves == 1:
@@ -204,10 +183,10 @@ cdef inline void write_leaf(const Runs* runs, int first, uint32_t* line) noexcep
 
 
 cdef inline bint long_keys(const Runs* runs) noexcept nogil:
-    """Whether a key has bits behind an address's 64th."""
+    """Whether a key has bits behind an address's 64th, in which it begins."""
     cdef int i, behind = runs.depth + KEY_BITS - 64
-    if behind > KEY_BITS:
-        return True
+    if behind <= 0:
+        return False
     for i in range(runs.n):
         if runs.keys[i] & ((<uint32_t> 1 << behind) - 1):
             return True
@@ -217,59 +196,41 @@ cdef inline bint long_keys(const Runs* runs) noexcept nogil:
 # ---- all of it, and a change ----
 
 cdef inline int make_all6(Build* build) noexcept nogil:
-    """All that a new Fib holds."""
-    cdef int branch, outcome
-    for branch in range(STARTS):
-        outcome = make_start(build, branch)
-        if outcome:
-            return outcome
-    build.fib.starts.far = build.fib.cells_used > 1 << 16
-    return 0
-
-
-cdef inline int make_start(Build* build, int branch) noexcept nogil:
-    """The group that addresses with these first bits start from, behind what all routes there share."""
-    cdef Starts* starts = &build.fib.starts
-    cdef uint64_t high = <uint64_t> branch << (64 - START_BITS)
-    cdef uint32_t inherited = build.default, n = 0
-    cdef int32_t node = routes_within(build.routes, high, 0, START_BITS, &inherited)
-    cdef int depth = START_BITS, wide, longest, outcome
+    """All that a new Fib holds: the group that addresses start from, behind what all routes share, and all below it."""
+    cdef Start* start = &build.fib.start
+    cdef int32_t node = build.routes.root
+    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
+    cdef int shared = 0, wide = 1, longest, outcome
     if node >= 0:
-        n, high = routes_below(build.routes, node, 1 << MOST_BITS), build.routes.nodes[node].high
-        if n >= SKIP_ROUTES or build.routes.count < SKIP_ROUTES:
-            depth = min(<int> build.routes.nodes[node].length, MOST_SKIPPED)
-    starts.prefixes[branch], starts.skipped[branch] = high, depth
-    outcome = make_group(build, -1, START_BITS, 1, inherited, &starts.others[branch])
-    if outcome:
-        return outcome
-    wide = max(width_of(n, SPARE_BITS, MOST_BITS), width_of(n, START_SPARE_BITS, START_ENOUGH_BITS))
-    if node >= 0:
-        longest = longest_below(build.routes, node) - depth
+        start.prefix, shared = build.routes.nodes[node].high, min(<int> build.routes.nodes[node].length, MOST_SHARED)
+        if n > LEAP_ROUTES and shared < LEAST_SHARED:
+            shared = 0
+        longest = min(longest_below(build.routes, node), 64) - shared
+        wide = max(width_of(n, SPARE_BITS, MOST_BITS), width_of(n, START_SPARE_BITS, START_ENOUGH_BITS))
         wide = max(1, longest if n >= START_DIRECT_ROUTES and longest <= START_DIRECT_BITS else min(wide, longest))
-    return make_group(build, node, depth, wide, inherited, &starts.links[branch])
+    start.shared = shared
+    outcome = make_group(build, node, shared, wide, 0, build.default, &start.link)
+    start.far = build.fib.cells_used > 1 << 16
+    return outcome
 
 
 cdef inline int remake6(Build* build) noexcept nogil:
     """Make anew the links that a change alters, in the deepest group that holds all of it."""
     cdef Fib* fib = build.fib
-    cdef uint64_t high = build.change.high, low = build.change.low, group
+    cdef uint64_t high = build.change.high, low = build.change.low, link = fib.start.link
     cdef uint64_t* first
-    cdef const Leap* leap
-    cdef int length = build.change.length, branch = <int> (high >> (64 - START_BITS)), depth, to
-    depth = <int> fib.starts.skipped[branch]
-    if length < depth or (high ^ fib.starts.prefixes[branch]) >> (64 - depth):
-        return FIB_FULL                                # not within a group to start from: the caller makes all anew
-    group = fib.starts.links[branch]
+    cdef int length = build.change.length, depth = <int> fib.start.shared, to, leap
+    if length < depth or (high ^ fib.start.prefix) >> 1 >> (63 - depth):
+        return FIB_FULL                                # not within the group to start from: the caller makes all anew
     while True:
-        to = depth + 63 - <int> (group >> 32 & 63)
-        first = &fib.cells[<uint32_t> group + (bits(high, low, depth, to - depth))]
+        to = depth + 31 - <int> (link >> 32 & 31)
+        first = &fib.cells[<uint32_t> link + bits(high, low, depth, to - depth)]
         if length <= to:
             return remake_cells(build, first, length, to)
-        group, depth = first[0], to
-        if group >> 32 & KIND_VALUE == KIND_VALUE:
+        link, depth = first[0], to
+        leap = <int> (link >> (32 + LEAP_AT) & LEAP_MASK)
+        if link >> 32 & KIND_VALUE == KIND_VALUE or length <= depth + leap:
             return remake_cells(build, first, to, to)
-        if group >> 32 & KIND_LEAP:
-            leap = <const Leap*> &fib.cells[<uint32_t> group]
-            if not begins(leap, high, low) or length <= <int> leap.length:
-                return remake_cells(build, first, to, to)
-            group, depth = group + LEAP_WORDS, <int> leap.length
+        if leap and bits(high, low, depth, leap) != link >> (64 - leap):
+            return remake_cells(build, first, to, to)
+        depth += leap

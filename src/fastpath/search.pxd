@@ -2,7 +2,8 @@
 # what they mean).
 #
 # All addresses take one step before any takes the next, while many are in groups; the rest go on one by one. Which way runs is
-# chosen once a table, by what the processor has. `starts`: four times eight words and one, fib's Starts.
+# chosen once a table, by what the processor has. Where the path of some goes on in the lower half of the address, they walk
+# again with that. `start`: as for walk.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -16,6 +17,12 @@ cdef extern from *:
     #define FASTPATH_MANY 16         /* from so many of 64 on a step for all is cheaper than one for each */
     #define FASTPATH_AHEAD 2048      /* bytes: as far ahead addresses are fetched */
 
+    #define FASTPATH_LEAPS ((uint64_t) 31 << 38)
+    #define FASTPATH_LOW ((uint64_t) 1 << 37)
+    #define FASTPATH_LEAF ((uint64_t) 1 << 62)
+    #define FASTPATH_TREE ((uint64_t) 1 << 63)
+    #define FASTPATH_MORE (FASTPATH_LOW | FASTPATH_LEAF | FASTPATH_TREE)
+
     typedef struct {
         uint64_t link[64] __attribute__((aligned(64)));
         uint64_t ahead[64] __attribute__((aligned(64)));         /* the bits that were not used yet, from the highest on */
@@ -28,10 +35,19 @@ cdef extern from *:
         uint64_t trees, leaves;
     } FastpathLines;
 
-    static inline void fastpath_stray(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk, uint64_t going) {
+    static inline void fastpath_stray(const uint64_t *cells, FastpathWalk *walk, uint64_t going) {
         for (; going; going &= going - 1) {
             int k = __builtin_ctzll(going);
-            walk->link[k] = fastpath_walk(cells, fastpath_high(addresses + 16 * k), walk->link[k], &walk->ahead[k]);
+            walk->link[k] = fastpath_walk(cells, walk->link[k], &walk->ahead[k]);
+        }
+    }
+
+    /* Those that go on in the lower half of the address turn to it. */
+    static inline void fastpath_turn(const uint8_t *addresses, FastpathWalk *walk, uint64_t low) {
+        for (; low; low &= low - 1) {
+            int k = __builtin_ctzll(low);
+            walk->link[k] &= ~FASTPATH_LOW;
+            walk->ahead[k] = fastpath_be64(addresses + 16 * k + 8);
         }
     }
 
@@ -71,51 +87,12 @@ cdef extern from *:
         return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(high, 0xD8), swap);
     }
 
-    /* The link of each branch; its halves are looked up by themselves, for lack of a permutation of 64-bit lanes. */
-    FASTPATH_V3 static inline __m256i fastpath_pick4(const uint64_t *eight, __m256i branch) {     /* of eight words, four */
-        const __m256i evens = _mm256_setr_epi32(0,2,4,6,0,2,4,6), odds = _mm256_setr_epi32(1,3,5,7,1,3,5,7);
-        __m256i a = _mm256_loadu_si256((const __m256i *) eight), b = _mm256_loadu_si256((const __m256i *) eight + 1);
-        __m256i low = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, evens), _mm256_permutevar8x32_epi32(b, evens), 0xF0);
-        __m256i high = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(a, odds), _mm256_permutevar8x32_epi32(b, odds), 0xF0);
-        return _mm256_blend_epi32(_mm256_permutevar8x32_epi32(low, branch), _mm256_permutevar8x32_epi32(high, branch), 0xAA);
-    }
-
-    FASTPATH_V3 static inline void fastpath_begin4(__m256i on, __m256i off, __m256i prefix, __m256i skipped, uint64_t *link,
-                                                   uint64_t *ahead) {
-        __m256i high = _mm256_load_si256((const __m256i *) ahead), differing = _mm256_xor_si256(high, prefix);
-        differing = _mm256_srlv_epi64(differing, _mm256_sub_epi64(_mm256_set1_epi64x(64), skipped));
-        on = _mm256_blendv_epi8(off, on, _mm256_cmpeq_epi64(differing, _mm256_setzero_si256()));
-        _mm256_store_si256((__m256i *) link, on);
-        _mm256_store_si256((__m256i *) ahead, _mm256_sllv_epi64(high, skipped));
-    }
-
-    /* Where 64 addresses start. Mostly all have the same first 3 bits; then nothing has to be looked up for each. */
-    FASTPATH_V3 static inline void fastpath_start64(const uint64_t *starts, const uint8_t *addresses, FastpathWalk *walk) {
-        const __m256i first = _mm256_set1_epi64x((long long) ((uint64_t) (addresses[0] >> 5) << 61));
-        __m256i mixed = _mm256_setzero_si256();
-        for (int i = 0; i < 64; i += 4) {
-            __builtin_prefetch(addresses + FASTPATH_AHEAD + 16 * i);
-            __m256i high = fastpath_swapped((const __m256i *) (addresses + 16 * i));
-            _mm256_store_si256((__m256i *) (walk->ahead + i), high);
-            mixed = _mm256_or_si256(mixed, _mm256_xor_si256(high, first));
-        }
-        if (_mm256_testz_si256(mixed, _mm256_set1_epi64x((long long) ((uint64_t) 7 << 61)))) {
-            const uint64_t *start = starts + (addresses[0] >> 5);
-            __m256i on = _mm256_set1_epi64x((long long) start[0]), off = _mm256_set1_epi64x((long long) start[8]);
-            __m256i prefix = _mm256_set1_epi64x((long long) start[16]), skipped = _mm256_set1_epi64x((long long) start[24]);
-            for (int i = 0; i < 64; i += 4) fastpath_begin4(on, off, prefix, skipped, walk->link + i, walk->ahead + i);
-            return;
-        }
-        for (int i = 0; i < 64; i += 4) {
-            __m256i high = _mm256_load_si256((const __m256i *) (walk->ahead + i));
-            __m256i branch = _mm256_shuffle_epi32(_mm256_srli_epi64(high, 61), 0xA0);
-            fastpath_begin4(fastpath_pick4(starts, branch), fastpath_pick4(starts + 8, branch), fastpath_pick4(starts + 16, branch),
-                            fastpath_pick4(starts + 24, branch), walk->link + i, walk->ahead + i);
-        }
-    }
-
     FASTPATH_V3 static inline __m256i fastpath_load4(const uint64_t *at) {
         return _mm256_load_si256((const __m256i *) at);
+    }
+
+    FASTPATH_V3 static inline __m256i fastpath_all4(uint64_t word) {
+        return _mm256_set1_epi64x((long long) word);
     }
 
     /* The words at four places, each loaded whole, by itself: a gather is no faster, and far slower where microcode makes it safe. */
@@ -126,67 +103,65 @@ cdef extern from *:
     }
 
     FASTPATH_V3 static inline __m256i fastpath_in_group4(__m256i link) {
-        __m256i kind = _mm256_and_si256(link, _mm256_set1_epi64x((long long) 319 << 32));
-        return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long) 63 << 32), kind);
+        return _mm256_cmpgt_epi64(fastpath_all4((uint64_t) 31 << 32), _mm256_and_si256(link, fastpath_all4((uint64_t) 63 << 32)));
     }
 
     FASTPATH_V3 static inline uint64_t fastpath_bits4(__m256i link, int bit) {
         return (uint64_t) _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_sll_epi64(link, _mm_cvtsi32_si128(63 - bit))));
     }
 
-    /* Four addresses take one step, in a group at `at`; those that are in none stay. Of those `off`, the link is there itself. */
-    FASTPATH_V3 static inline void fastpath_enter4(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m256i on,
-                                                   __m256i at, __m256i bits, __m256i off) {
-        const __m256i last = _mm256_set1_epi64x(63);
-        __m256i was = fastpath_load4(link), kind = _mm256_and_si256(_mm256_srli_epi64(was, 32), last);
-        __m256i step = _mm256_srlv_epi64(_mm256_srli_epi64(bits, 1), kind);
-        at = _mm256_and_si256(_mm256_add_epi64(at, _mm256_andnot_si256(off, step)), on);
-        bits = _mm256_sllv_epi64(bits, _mm256_sub_epi64(last, kind));
-        _mm256_store_si256((__m256i *) ahead, bits);
+    /* Four addresses go on by their links, behind what is skipped, or differ there; those that are in no group stay. */
+    FASTPATH_V3 static inline void fastpath_enter4(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m256i was,
+                                                   __m256i bits, __m256i differs) {
+        const __m256i last = fastpath_all4(31), on = fastpath_in_group4(was);
+        __m256i at = _mm256_and_si256(was, fastpath_all4(0xFFFFFFFF)), kind = _mm256_and_si256(_mm256_srli_epi64(was, 32), last);
+        __m256i step = _mm256_or_si256(_mm256_srlv_epi64(_mm256_srli_epi64(bits, 33), kind), differs);
+        at = _mm256_and_si256(_mm256_add_epi64(at, step), on);
+        _mm256_store_si256((__m256i *) ahead, _mm256_sllv_epi64(bits, _mm256_sub_epi64(last, kind)));
         _mm256_store_si256((__m256i *) link, _mm256_blendv_epi8(was, fastpath_words4(cells, at), on));
     }
 
-    FASTPATH_V3 static inline void fastpath_step4(const uint64_t *cells, uint64_t *link, uint64_t *ahead) {
-        __m256i was = fastpath_load4(link), on = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long) 63 << 32), was);
-        __m256i at = _mm256_and_si256(was, _mm256_set1_epi64x(0xFFFFFFFF));
-        fastpath_enter4(cells, link, ahead, on, at, fastpath_load4(ahead), _mm256_setzero_si256());
+    /* The same where some skip `leap` bits first, those of `shared`. */
+    FASTPATH_V3 static inline void fastpath_leap4(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m256i was, __m256i bits,
+                                                  __m256i shared, __m256i leap) {
+        __m256i other = _mm256_srlv_epi64(_mm256_xor_si256(bits, shared), _mm256_sub_epi64(fastpath_all4(64), leap));
+        __m256i same = _mm256_cmpeq_epi64(other, _mm256_setzero_si256());
+        fastpath_enter4(cells, link, ahead, was, _mm256_sllv_epi64(bits, leap), _mm256_andnot_si256(same, fastpath_all4(~(uint64_t) 0)));
     }
 
-    /* The same where some of them are before a leap. */
-    FASTPATH_V3 static inline void fastpath_leap4(const uint64_t *cells, const uint8_t *addresses, uint64_t *link, uint64_t *ahead) {
-        __m256i was = fastpath_load4(link), at = _mm256_and_si256(was, _mm256_set1_epi64x(0xFFFFFFFF));
-        __m256i leap = _mm256_slli_epi64(was, 22), high = fastpath_swapped((const __m256i *) addresses), on = fastpath_in_group4(was);
-        leap = _mm256_and_si256(_mm256_cmpgt_epi64(_mm256_setzero_si256(), leap), on);
-        __m256i length = _mm256_and_si256(_mm256_srli_epi64(was, 48), leap);
-        __m256i other = _mm256_xor_si256(high, fastpath_words4(cells, _mm256_and_si256(at, leap)));
-        other = _mm256_srlv_epi64(other, _mm256_sub_epi64(_mm256_set1_epi64x(64), length));
-        __m256i off = _mm256_andnot_si256(_mm256_cmpeq_epi64(other, _mm256_setzero_si256()), leap);
-        __m256i bits = _mm256_blendv_epi8(fastpath_load4(ahead), _mm256_sllv_epi64(high, length), leap);
-        at = _mm256_add_epi64(at, _mm256_and_si256(leap, _mm256_set1_epi64x(4)));
-        at = _mm256_add_epi64(at, _mm256_and_si256(off, _mm256_set1_epi64x(-2)));
-        fastpath_enter4(cells, link, ahead, on, at, bits, off);
+    FASTPATH_V3 static inline void fastpath_start64_v3(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
+                                                       FastpathWalk *walk) {
+        __m256i link = fastpath_all4(start[0]), prefix = fastpath_all4(start[1]), shared = fastpath_all4(start[2]);
+        for (int i = 0; i < 64; i += 4) {
+            __builtin_prefetch(addresses + FASTPATH_AHEAD + 16 * i);
+            __m256i high = fastpath_swapped((const __m256i *) (addresses + 16 * i));
+            fastpath_leap4(cells, walk->link + i, walk->ahead + i, link, high, prefix, shared);
+        }
     }
 
     /* A step for all, then for all again while many are in groups. Returns whether all have come to a value. */
-    FASTPATH_V3 static inline int fastpath_walk_v3(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
-        for (int i = 0; i < 64; i += 4) fastpath_step4(cells, walk->link + i, walk->ahead + i);
+    FASTPATH_V3 static inline int fastpath_walk_v3(const uint64_t *cells, FastpathWalk *walk) {
         while (1) {
             __m256i any = _mm256_setzero_si256();
-            uint64_t going = 0, leaps;
+            uint64_t going = 0;
+            int leaps;
             for (int i = 0; i < 64; i += 4) {
                 __m256i link = fastpath_load4(walk->link + i);
                 going |= (uint64_t) _mm256_movemask_pd(_mm256_castsi256_pd(fastpath_in_group4(link))) << i;
                 any = _mm256_or_si256(any, link);
             }
-            leaps = !_mm256_testz_si256(any, _mm256_set1_epi64x((long long) 512 << 32));
-            if (!going && _mm256_testz_si256(any, _mm256_set1_epi64x((long long) 448 << 32))) return 1;
+            if (!going) return _mm256_testz_si256(any, fastpath_all4(FASTPATH_MORE));
             if (__builtin_popcountll(going) < FASTPATH_MANY) {
-                fastpath_stray(cells, addresses, walk, going);
+                fastpath_stray(cells, walk, going);
                 return 0;
             }
-            for (int i = 0; i < 64; i += 4)
-                if (leaps) fastpath_leap4(cells, addresses + 16 * i, walk->link + i, walk->ahead + i);
-                else fastpath_step4(cells, walk->link + i, walk->ahead + i);
+            leaps = !_mm256_testz_si256(any, fastpath_all4(FASTPATH_LEAPS));
+            for (int i = 0; i < 64; i += 4) {
+                __m256i link = fastpath_load4(walk->link + i), bits = fastpath_load4(walk->ahead + i);
+                __m256i leap = _mm256_srli_epi64(_mm256_and_si256(link, fastpath_all4(FASTPATH_LEAPS)), 38);
+                if (leaps) fastpath_leap4(cells, walk->link + i, walk->ahead + i, link, bits, link, leap);
+                else fastpath_enter4(cells, walk->link + i, walk->ahead + i, link, bits, _mm256_setzero_si256());
+            }
         }
     }
 
@@ -195,35 +170,43 @@ cdef extern from *:
         return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(words, evens));
     }
 
-    FASTPATH_V3 static uint64_t fastpath_search_v3(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
-                                                   uint32_t *out) {
-        const __m256i lines4 = _mm256_set1_epi64x((long long) 192 << 32);
+    FASTPATH_V3 static inline uint64_t fastpath_kinds4(const uint64_t *link, int bit) {
+        uint64_t found = 0;
+        for (int i = 0; i < 64; i += 4) found |= fastpath_bits4(fastpath_load4(link + i), bit) << i;
+        return found;
+    }
+
+    FASTPATH_V3 static void fastpath_search_v3(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
+                                               uint32_t *out) {
+        const __m256i lines4 = fastpath_all4(FASTPATH_LEAF | FASTPATH_TREE);
         FastpathWalk walk;
         FastpathLines lines;
-        uint64_t leaves = 0, trees = 0, undone = 0;
-        fastpath_start64(starts, addresses, &walk);
-        if (fastpath_walk_v3(cells, addresses, &walk)) {
-            for (int i = 0; i < 64; i += 4) _mm_storeu_si128((__m128i *) (out + i), fastpath_lows4(fastpath_load4(walk.link + i)));
-            return 0;
+        uint64_t low;
+        int done;
+        fastpath_start64_v3(cells, start, addresses, &walk);
+        done = fastpath_walk_v3(cells, &walk);
+        if (!done && (low = fastpath_kinds4(walk.link, 37))) {
+            fastpath_turn(addresses, &walk, low);
+            done = fastpath_walk_v3(cells, &walk);
         }
+        for (int i = 0; i < 64; i += 4) _mm_storeu_si128((__m128i *) (out + i), fastpath_lows4(fastpath_load4(walk.link + i)));
+        if (done) return;
         for (int i = 0; i < 64; i += 4) {
             __m256i link = fastpath_load4(walk.link + i), key = _mm256_srli_epi64(fastpath_load4(walk.ahead + i), 34);
             __m256i value = _mm256_cmpeq_epi64(_mm256_and_si256(link, lines4), _mm256_setzero_si256());
             _mm_store_si128((__m128i *) (lines.at + i), fastpath_lows4(_mm256_andnot_si256(value, link)));
             _mm_store_si128((__m128i *) (lines.above + i), _mm_add_epi32(fastpath_lows4(key), _mm_set1_epi32(1)));
-            _mm_storeu_si128((__m128i *) (out + i), fastpath_lows4(link));
-            leaves |= fastpath_bits4(link, 38) << i;
-            trees |= fastpath_bits4(link, 39) << i;
-            undone |= fastpath_bits4(link, 40) << i;
         }
-        lines.leaves = leaves & ~undone;
-        lines.trees = trees & ~undone;
-        if (leaves | trees) fastpath_finish_v3(cells, &lines, out, starts[32]);
-        return undone;
+        lines.leaves = fastpath_kinds4(walk.link, 62);
+        lines.trees = fastpath_kinds4(walk.link, 63);
+        if (lines.leaves | lines.trees) fastpath_finish_v3(cells, &lines, out, start[3]);
     }
 
     #define FASTPATH_V4 __attribute__((target("avx2,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
-    #define FASTPATH_KIND8(kind) _mm512_set1_epi64((long long) (kind) << 32)
+    FASTPATH_V4 static inline __m512i fastpath_all8(uint64_t word) {
+        return _mm512_set1_epi64((long long) word);
+    }
+
     FASTPATH_V4 static inline __m512i fastpath_highs8(const uint8_t *at) {      /* the upper halves of eight addresses */
         const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi8(7,6,5,4,3,2,1,0,15,14,13,12,11,10,9,8));
         const __m512i evens = _mm512_setr_epi64(0,2,4,6,8,10,12,14);
@@ -231,58 +214,47 @@ cdef extern from *:
         return _mm512_shuffle_epi8(high, swap);
     }
 
-    FASTPATH_V4 static inline void fastpath_start8(const uint64_t *starts, const uint8_t *at, uint64_t *link, uint64_t *ahead) {
-        __m512i high = fastpath_highs8(at), branch = _mm512_srli_epi64(high, 61);
-        __m512i skipped = _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts + 24));
-        __m512i differing = _mm512_xor_si512(high, _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts + 16)));
-        differing = _mm512_srlv_epi64(differing, _mm512_sub_epi64(_mm512_set1_epi64(64), skipped));
-        __m512i from = _mm512_permutexvar_epi64(branch, _mm512_loadu_si512(starts));
-        _mm512_store_si512(link, _mm512_mask_permutexvar_epi64(from, _mm512_test_epi64_mask(differing, differing), branch,
-                                                               _mm512_loadu_si512(starts + 8)));
-        _mm512_store_si512(ahead, _mm512_sllv_epi64(high, skipped));
-    }
-
     FASTPATH_V4 static inline __mmask8 fastpath_in_group8(__m512i link) {
-        return _mm512_cmplt_epu64_mask(_mm512_and_si512(link, FASTPATH_KIND8(319)), FASTPATH_KIND8(63));
+        __m512i kind = _mm512_and_si512(link, fastpath_all8((uint64_t) 63 << 32));
+        return _mm512_cmplt_epu64_mask(kind, fastpath_all8((uint64_t) 31 << 32));
     }
 
-    /* Eight addresses take one step, in a group at `at`, their links gathered, each whole; those that are in none stay. Of those
-       `off`, the link is there itself. */
-    FASTPATH_V4 static inline void fastpath_enter8(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m512i at,
-                                                   __m512i bits, __mmask8 off) {
-        const __m512i last = _mm512_set1_epi64(63);
-        __m512i was = _mm512_load_si512(link), kind = _mm512_and_si512(_mm512_srli_epi64(was, 32), last);
-        at = _mm512_mask_add_epi64(at, (__mmask8) ~off, at, _mm512_srlv_epi64(_mm512_srli_epi64(bits, 1), kind));
+    /* Eight addresses go on by their links, gathered, each whole, behind what is skipped; those that are in no group stay. */
+    FASTPATH_V4 static inline void fastpath_enter8(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m512i was,
+                                                   __m512i bits, __mmask8 differs) {
+        const __m512i last = fastpath_all8(31);
+        __m512i kind = _mm512_and_si512(_mm512_srli_epi64(was, 32), last), at = _mm512_and_si512(was, fastpath_all8(0xFFFFFFFF));
+        __m512i step = _mm512_srlv_epi64(_mm512_srli_epi64(bits, 33), kind);
+        at = _mm512_add_epi64(at, _mm512_mask_mov_epi64(step, differs, fastpath_all8(~(uint64_t) 0)));
         _mm512_store_si512(ahead, _mm512_sllv_epi64(bits, _mm512_sub_epi64(last, kind)));
         _mm512_store_si512(link, _mm512_mask_i64gather_epi64(was, fastpath_in_group8(was), at, cells, 8));
     }
 
-    FASTPATH_V4 static inline void fastpath_step8(const uint64_t *cells, uint64_t *link, uint64_t *ahead) {
-        __m512i at = _mm512_and_si512(_mm512_load_si512(link), _mm512_set1_epi64(0xFFFFFFFF));
-        fastpath_enter8(cells, link, ahead, at, _mm512_load_si512(ahead), 0);
+    /* The same where some skip `leap` bits first, those of `shared`. */
+    FASTPATH_V4 static inline void fastpath_leap8(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m512i was, __m512i bits,
+                                                  __m512i shared, __m512i leap) {
+        __m512i other = _mm512_srlv_epi64(_mm512_xor_si512(bits, shared), _mm512_sub_epi64(fastpath_all8(64), leap));
+        fastpath_enter8(cells, link, ahead, was, _mm512_sllv_epi64(bits, leap), _mm512_test_epi64_mask(other, other));
     }
 
-    /* The same where some of them are before a leap. */
-    FASTPATH_V4 static inline void fastpath_leap8(const uint64_t *cells, const uint8_t *addresses, uint64_t *link, uint64_t *ahead) {
-        __m512i was = _mm512_load_si512(link), at = _mm512_and_si512(was, _mm512_set1_epi64(0xFFFFFFFF));
-        __mmask8 leap = _mm512_mask_test_epi64_mask(fastpath_in_group8(was), was, FASTPATH_KIND8(512));
-        __m512i high = fastpath_highs8(addresses), length = _mm512_srli_epi64(was, 48);
-        __m512i other = _mm512_xor_si512(high, _mm512_mask_i64gather_epi64(high, leap, at, cells, 8));
-        other = _mm512_srlv_epi64(other, _mm512_sub_epi64(_mm512_set1_epi64(64), length));
-        __mmask8 off = _mm512_mask_test_epi64_mask(leap, other, other);
-        __m512i bits = _mm512_mask_sllv_epi64(_mm512_load_si512(ahead), leap, high, length);
-        at = _mm512_mask_add_epi64(at, leap, at, _mm512_set1_epi64(4));
-        fastpath_enter8(cells, link, ahead, _mm512_mask_sub_epi64(at, off, at, _mm512_set1_epi64(2)), bits, off);
+    FASTPATH_V4 static inline void fastpath_start64_v4(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
+                                                       FastpathWalk *walk) {
+        __m512i link = fastpath_all8(start[0]), prefix = fastpath_all8(start[1]), shared = fastpath_all8(start[2]);
+        for (int i = 0; i < 64; i += 8) {
+            __builtin_prefetch(addresses + FASTPATH_AHEAD + 16 * i);
+            __builtin_prefetch(addresses + FASTPATH_AHEAD + 64 + 16 * i);
+            fastpath_leap8(cells, walk->link + i, walk->ahead + i, link, fastpath_highs8(addresses + 16 * i), prefix, shared);
+        }
     }
 
     FASTPATH_V4 static inline uint64_t fastpath_kinds8(const uint64_t *link, uint64_t kind) {
         uint64_t found = 0;
         for (int i = 0; i < 64; i += 8)
-            found |= (uint64_t) _mm512_test_epi64_mask(_mm512_load_si512(link + i), FASTPATH_KIND8(kind)) << i;
+            found |= (uint64_t) _mm512_test_epi64_mask(_mm512_load_si512(link + i), fastpath_all8(kind)) << i;
         return found;
     }
 
-    FASTPATH_V4 static inline int fastpath_walk_v4(const uint64_t *cells, const uint8_t *addresses, FastpathWalk *walk) {
+    FASTPATH_V4 static inline int fastpath_walk_v4(const uint64_t *cells, FastpathWalk *walk) {
         while (1) {
             __m512i any = _mm512_setzero_si512();
             uint64_t going = 0;
@@ -291,15 +263,18 @@ cdef extern from *:
                 going |= (uint64_t) fastpath_in_group8(link) << i;
                 any = _mm512_or_si512(any, link);
             }
-            if (!going && !_mm512_test_epi64_mask(any, FASTPATH_KIND8(448))) return 1;
+            if (!going) return !_mm512_test_epi64_mask(any, fastpath_all8(FASTPATH_MORE));
             if (__builtin_popcountll(going) < FASTPATH_MANY) {
-                fastpath_stray(cells, addresses, walk, going);
+                fastpath_stray(cells, walk, going);
                 return 0;
             }
-            __mmask8 leaps = _mm512_test_epi64_mask(any, FASTPATH_KIND8(512));
-            for (int i = 0; i < 64; i += 8)
-                if (leaps) fastpath_leap8(cells, addresses + 16 * i, walk->link + i, walk->ahead + i);
-                else fastpath_step8(cells, walk->link + i, walk->ahead + i);
+            __mmask8 leaps = _mm512_test_epi64_mask(any, fastpath_all8(FASTPATH_LEAPS));
+            for (int i = 0; i < 64; i += 8) {
+                __m512i link = _mm512_load_si512(walk->link + i), bits = _mm512_load_si512(walk->ahead + i);
+                __m512i leap = _mm512_srli_epi64(_mm512_and_si512(link, fastpath_all8(FASTPATH_LEAPS)), 38);
+                if (leaps) fastpath_leap8(cells, walk->link + i, walk->ahead + i, link, bits, link, leap);
+                else fastpath_enter8(cells, walk->link + i, walk->ahead + i, link, bits, 0);
+            }
         }
     }
 
@@ -308,34 +283,30 @@ cdef extern from *:
     }
     FASTPATH_FINISH(fastpath_finish_v4, FASTPATH_V4, fastpath_below16_v4)
 
-    FASTPATH_V4 static uint64_t fastpath_search_v4(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses,
-                                                   uint32_t *out) {
+    FASTPATH_V4 static void fastpath_search_v4(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
+                                               uint32_t *out) {
         FastpathWalk walk;
         FastpathLines lines;
-        uint64_t undone;
-        for (int i = 0; i < 64; i += 8) {
-            __builtin_prefetch(addresses + FASTPATH_AHEAD + 16 * i);
-            __builtin_prefetch(addresses + FASTPATH_AHEAD + 64 + 16 * i);
-            fastpath_start8(starts, addresses + 16 * i, walk.link + i, walk.ahead + i);
-            fastpath_step8(cells, walk.link + i, walk.ahead + i);
+        uint64_t low;
+        int done;
+        fastpath_start64_v4(cells, start, addresses, &walk);
+        done = fastpath_walk_v4(cells, &walk);
+        if (!done && (low = fastpath_kinds8(walk.link, FASTPATH_LOW))) {
+            fastpath_turn(addresses, &walk, low);
+            done = fastpath_walk_v4(cells, &walk);
         }
-        if (fastpath_walk_v4(cells, addresses, &walk)) {
-            for (int i = 0; i < 64; i += 8)
-                _mm256_storeu_si256((__m256i *) (out + i), _mm512_cvtepi64_epi32(_mm512_load_si512(walk.link + i)));
-            return 0;
-        }
+        for (int i = 0; i < 64; i += 8)
+            _mm256_storeu_si256((__m256i *) (out + i), _mm512_cvtepi64_epi32(_mm512_load_si512(walk.link + i)));
+        if (done) return;
         for (int i = 0; i < 64; i += 8) {
             __m512i link = _mm512_load_si512(walk.link + i), key = _mm512_srli_epi64(_mm512_load_si512(walk.ahead + i), 34);
-            __mmask8 line = _mm512_test_epi64_mask(link, FASTPATH_KIND8(192));
-            _mm256_storeu_si256((__m256i *) (out + i), _mm512_cvtepi64_epi32(link));
+            __mmask8 line = _mm512_test_epi64_mask(link, fastpath_all8(FASTPATH_LEAF | FASTPATH_TREE));
             _mm256_store_si256((__m256i *) (lines.at + i), _mm512_maskz_cvtepi64_epi32(line, link));
             _mm256_store_si256((__m256i *) (lines.above + i), _mm256_add_epi32(_mm512_cvtepi64_epi32(key), _mm256_set1_epi32(1)));
         }
-        undone = fastpath_kinds8(walk.link, 256);
-        lines.trees = fastpath_kinds8(walk.link, 128) & ~undone;
-        lines.leaves = fastpath_kinds8(walk.link, 64) & ~undone;
-        if (lines.trees | lines.leaves) fastpath_finish_v4(cells, &lines, out, starts[32]);
-        return undone;
+        lines.trees = fastpath_kinds8(walk.link, FASTPATH_TREE);
+        lines.leaves = fastpath_kinds8(walk.link, FASTPATH_LEAF);
+        if (lines.trees | lines.leaves) fastpath_finish_v4(cells, &lines, out, start[3]);
     }
     #else
     #define fastpath_search_v3 fastpath_walk64
@@ -343,7 +314,7 @@ cdef extern from *:
     #endif
     """
     # As walk64.
-    uint64_t search_avx2 "fastpath_search_v3" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
-                                               uint32_t* out) noexcept nogil
-    uint64_t search_avx512 "fastpath_search_v4" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
-                                                 uint32_t* out) noexcept nogil
+    void search_avx2 "fastpath_search_v3" (const uint64_t* cells, const uint64_t* start, const uint8_t* addresses,
+                                           uint32_t* out) noexcept nogil
+    void search_avx512 "fastpath_search_v4" (const uint64_t* cells, const uint64_t* start, const uint8_t* addresses,
+                                             uint32_t* out) noexcept nogil

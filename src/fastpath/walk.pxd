@@ -2,7 +2,8 @@
 # lines as bits only (fib.pxd tells what they mean).
 #
 # Of 64, all take one step before any takes the next, so that the memory of a step is fetched for all of them, and what an
-# address needs next is put into lists, so that no branch depends on it. `starts`: four times eight words, fib's Starts.
+# address needs next is put into lists, so that no branch depends on it. `start`: the four words of
+# fib's Start.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -31,60 +32,53 @@ cdef extern from *:
     #define fastpath_rank16(keys, x) fastpath_rank(keys, x, 16)
     #endif
 
-    static inline uint64_t fastpath_high(const uint8_t *address) {
-        uint64_t high;
-        memcpy(&high, address, 8);
+    static inline uint64_t fastpath_be64(const uint8_t *at) {
+        uint64_t word;
+        memcpy(&word, at, 8);
         #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        high = __builtin_bswap64(high);
+        word = __builtin_bswap64(word);
         #endif
-        return high;
+        return word;
     }
 
-    #define FASTPATH_GROUP(link) (((link) >> 32 & 319) < 63)     /* before a group that needs no more than 64 bits */
+    /* The place of the next link, behind `leap` bits that are skipped; of an address that differs there, the word before. */
+    static inline uint32_t fastpath_place(uint64_t link, uint64_t shared, uint64_t leap, uint64_t *ahead) {
+        uint64_t bits = *ahead, kind = link >> 32 & 31, differs = (bits ^ shared) >> 1 >> (63 - leap);
+        bits <<= leap;
+        *ahead = bits << (31 - kind);
+        return (uint32_t) link + (differs ? (uint32_t) -1 : (uint32_t) (bits >> 33 >> kind));
+    }
+
+    #define FASTPATH_LEAP(link) ((link) >> 38 & 31)
+    #define FASTPATH_GROUP(link) (((link) >> 32 & 63) < 31)      /* before a group in the same half of the address */
 
     /* One address goes on to the end of such groups. */
-    static inline uint64_t fastpath_walk(const uint64_t *cells, uint64_t high, uint64_t link, uint64_t *ahead) {
-        while (FASTPATH_GROUP(link)) {
-            uint64_t at = (uint32_t) link, kind = link >> 32 & 63;
-            if (link >> 41 & 1) {                                /* behind a leap: prefix, prefix, otherwise, length */
-                if ((high ^ cells[at]) >> (64 - (link >> 48))) return cells[at + 2];
-                *ahead = high << (link >> 48);
-                at += 4;
-            }
-            link = cells[at + (*ahead >> 1 >> kind)];
-            *ahead <<= 63 - kind;
-        }
+    static inline uint64_t fastpath_walk(const uint64_t *cells, uint64_t link, uint64_t *ahead) {
+        while (FASTPATH_GROUP(link)) link = cells[fastpath_place(link, link, FASTPATH_LEAP(link), ahead)];
         return link;
     }
 
     /* One address goes on by its link: the next place, then a list by the link's kind. */
     #define FASTPATH_STEP(k) do { \\
-        uint64_t link = cells[at[k]], bits = ahead[k]; \\
-        uint32_t kind = (uint32_t) (link >> 32); \\
+        uint64_t link = cells[at[k]]; \\
+        uint32_t kind = (uint32_t) (link >> 32), group = (kind & 31) < 31; \\
         out[k] = (uint32_t) link; \\
-        at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> (kind & 63)); \\
-        ahead[k] = bits << (~kind & 63); \\
+        if (__builtin_expect(kind >> 5 & 1, 0)) ahead[k] = fastpath_be64(addresses + 16 * (k) + 8); \\
+        at[k] = fastpath_place(link, link, FASTPATH_LEAP(link), &ahead[k]); \\
         __builtin_prefetch(&cells[at[k]]); \\
-        going[n] = (uint8_t) (k); n += kind < 63; \\
-        leaves[n_leaves] = (uint8_t) (k); n_leaves += kind >> 6 & 1; \\
-        trees[n_trees] = (uint8_t) (k); n_trees += kind >> 7 & 1; \\
-        if (__builtin_expect(kind >> 8, 0)) undone |= (uint64_t) 1 << (k); \\
+        going[n] = (uint8_t) (k); n += group; \\
+        leaves[n_leaves] = (uint8_t) (k); n_leaves += (kind >> 30 & 1) > group; \\
+        trees[n_trees] = (uint8_t) (k); n_trees += (kind >> 31) > group; \\
     } while (0)
 
-    static uint64_t fastpath_walk64(const uint64_t *cells, const uint64_t *starts, const uint8_t *addresses, uint32_t *out) {
-        uint64_t ahead[64], undone = 0;
+    static void fastpath_walk64(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses, uint32_t *out) {
+        uint64_t ahead[64];
         uint32_t at[64];
         uint8_t going[65], leaves[65], trees[65];
         int n = 0, n_leaves = 0, n_trees = 0;
         for (int k = 0; k < 64; k++) {
-            uint64_t bits = fastpath_high(addresses + 16 * k);
-            int from = (int) (bits >> 61);
-            uint64_t skipped = starts[24 + from], other = (bits ^ starts[16 + from]) >> (64 - skipped);
-            uint64_t link = starts[from + (other ? 8 : 0)];
-            uint32_t kind = (uint32_t) (link >> 32);
-            bits <<= skipped;
-            at[k] = (uint32_t) link + (uint32_t) (bits >> 1 >> kind);
-            ahead[k] = bits << (~kind & 63);
+            ahead[k] = fastpath_be64(addresses + 16 * k);
+            at[k] = fastpath_place(start[0], start[1], start[2], &ahead[k]);
             __builtin_prefetch(&cells[at[k]]);
         }
         for (int k = 0; k < 64; k++) FASTPATH_STEP(k);
@@ -104,11 +98,9 @@ cdef extern from *:
             const uint32_t *line = (const uint32_t *) &cells[at[k]];
             out[k] = line[7 + fastpath_rank8(line, (uint32_t) (ahead[k] >> 34))];
         }
-        return undone;
     }
     """
     unsigned rank8 "fastpath_rank8" (const uint32_t* keys, uint32_t x) noexcept nogil
     unsigned rank16 "fastpath_rank16" (const uint32_t* keys, uint32_t x) noexcept nogil
-    # Those left undone, bit k for address k; their out is not valid.
-    uint64_t walk64 "fastpath_walk64" (const uint64_t* cells, const uint64_t* starts, const uint8_t* addresses,
-                                       uint32_t* out) noexcept nogil
+    void walk64 "fastpath_walk64" (const uint64_t* cells, const uint64_t* start, const uint8_t* addresses,
+                                   uint32_t* out) noexcept nogil
