@@ -3,9 +3,9 @@
     worker ─ offer ─▶ keys (hash map), slots (shared array) ◀─ look up, count ─ hairpin, in the kernel
     worker ◀─ credits: packets and bytes of each flow, within a second ─┘
 
-Journey: beside the worker's way out. A flow is offered when one of its packets went LOCAL or was dropped by policy, and withdrawn
-when it ends. It is the flow table's flow all the while: the credits keep its counters and its idle time right. The
-worker's thread only. Off unless asked for.
+Journey: beside the worker's way out. A flow is offered when one of its packets went LOCAL or was dropped by policy, but for its
+first one, and withdrawn when it ends. It is the flow table's flow all the while: the credits keep its counters and its idle time
+right. The worker's thread only. Off unless asked for.
 
 Source: bpf(2), BPF_F_MMAPABLE.
 """

@@ -60,6 +60,7 @@ cdef enum:
     COMMANDS_A_TURN = 256
     CREDITS_A_TURN = 4096
     WAIT_MS = 100
+    PROVEN = 2             # packets of a flow that the kernel may carry from then on
     READY_GENEVE = 1, READY_DEVICE = 2, READY_OTHERS = 4, READY_ALL = 7    # others: tunnels and the DNS listener
 
 
@@ -362,6 +363,8 @@ cdef class Worker:
             entry = &self.admission.flows.entries[b.entry[i]]
             if not entry.used or entry.hash != b.hash[i] or entry.owner != OWNER_NONE:
                 continue         # a later row of this batch ended the flow, and its place may be another's; or it is not settled
+            if entry.packets[0] + entry.packets[1] < PROVEN:
+                continue         # a flood of packets that begin flows and never go on costs no system calls, and takes no room there
             if (entry.action == ACTION_LOCAL and b.reason[i] == DROP_NONE
                     or entry.action == ACTION_DROP and b.reason[i] == DROP_POLICY) and not entry.state & FLOW_KERNEL_INSIDE:
                 self.admission.kernel.offer(b, i, b.entry[i], b.direction[i] != entry.initiator, entry.action, entry.generation)
