@@ -1,64 +1,123 @@
-"""Twice the rate that the engine can carry: LOCAL hairpin of 1,000 flows, one core; see bench/README.md.
+"""Twice the rate that the engine can carry: LOCAL hairpin, one core; see bench/README.md.
 
-First the peak, by a closed loop in which nothing is lost; then packets at even gaps, twice as many, whatever comes back. What
-is then carried should be within a tenth of the peak. `offered` says what was sent in fact: one packet a gap, the source has a
-peak of its own. Root, Linux 6.6, two cores; in namespaces of its own.
+First the peak: the most that came back of a closed loop and of several rates. Then twice as much, whatever comes back, in
+bursts of up to 64; what is then carried should be within a tenth of the peak. `known`: 1,000 flows; `first`: each packet begins
+a flow. `offered` is what was sent in fact: the source has a peak of its own. `mixed`: first packets, but every eighth is of 125
+flows that were there before; how much of both came back. `connector`: `known` against the connector's own process, which is
+asked for names and health meanwhile. Root, Linux 6.6, two cores; in namespaces of its own.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from bench.gwlb import PAYLOAD, WINDOW, engine, warm_up
-from bench.gwlb_rig.rig import Rig
+from bench.gwlb_rig.connector import asker, connector, memory_kib
+from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
 
-ROUNDS, SECONDS, QUICK_SECONDS = 3, 1.0, 0.1
-TIMES = 2
-KINDS = ("xdp", "packet", "udp")
-COLUMNS = {"peak": "kpps", "offered": "kpps", "carried": "kpps", "of-peak": "%"}
+ROUNDS, SECONDS, QUICK_SECONDS = 3, 0.5, 0.1
+STEP_SECONDS, STEPS = 0.1, (0.9, 1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
+ASKED_SECONDS, QUICK_ASKED_SECONDS = 1.5, 0.5
+TIMES, BURST = 2, 64
+LOADS: dict[str, dict[str, bool]] = {"known": {}, "first": {"distinct": True}}
+CARRIED = {"peak": "kpps", "offered": "kpps", "carried": "kpps", "of-peak": "%"}
+MIXED = {"mixed-peak": "kpps", "mixed-offered": "kpps", "mixed-staying": "%", "mixed-new": "%"}
+ASKED = {"connector-of-peak": "%", "connector-offered": "kpps", "connector-names": "%", "connector-health": "%",
+         "connector-slowest": "wall ms", "connector-grown": "MiB"}
 Figures = dict[str, float]
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """For each back end: the peak, what was offered then, what came back of it, and that as a share of the peak."""
+    """For each back end what was found; all at the first question, in turns."""
     if os.geteuid() != 0:
         print("overload: needs root for namespaces and BPF; nothing measured", file=sys.stderr)
         return
     measured = functools.cache(lambda: rounds(quick))
-    for kind in KINDS:
-        for column, unit in COLUMNS.items():
+    carried = {f"{load}-{column}": unit for load in LOADS for column, unit in CARRIED.items()}
+    columns = {"xdp": carried | MIXED | ASKED, "packet": carried | ASKED, "udp": carried, "kernel-flows": MIXED}
+    for kind, units in columns.items():
+        for column, unit in units.items():
             yield Case(f"fastpath-{kind}", column, unit, 1, functools.partial(figure, measured, kind, column))
 
 
 def figure(measured: Callable[[], dict[str, list[Figures]]], kind: str, column: str) -> float:
-    """The median over all rounds."""
-    return statistics.median(found[column] for found in measured()[kind])
+    """The median over all rounds that have it."""
+    return statistics.median(found[column] for found in measured()[kind] if column in found)
 
 
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take every back end in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
     for _ in range(1 if quick else ROUNDS):
-        for kind in KINDS:
-            found.setdefault(kind, []).append(measured_once(kind, QUICK_SECONDS if quick else SECONDS))
+        for kind in ("xdp", "packet", "udp"):
+            found.setdefault(kind, []).append(carried_twice(kind, quick))
+        for kind in ("xdp", "kernel-flows"):
+            found.setdefault(kind, []).append(mixed(kind, quick))
+    for kind in ("xdp", "packet"):
+        found[kind].append(asked(kind, quick))
     return found
 
 
-def measured_once(kind: str, seconds: float) -> Figures:
-    """Set up, find the peak, then send more."""
-    rig = Rig(PAYLOAD, in_kernel=False)
-    try:
-        device = engine(rig, kind=kind)
-        warm_up(rig, device)
-        kpps, _ = rig.trial(device, seconds, WINDOW)
-        sent = rig.send(seconds=seconds, gap_ns=round(1e6 / (TIMES * kpps)))
-        carried = sent["received"] / sent["seconds"] / 1e3
-        offered = sent["sent"] / sent["seconds"] / 1e3
-        return {"peak": kpps, "offered": offered, "carried": carried, "of-peak": 100 * carried / kpps}
-    finally:
-        rig.close()
+def carried_twice(kind: str, quick: bool) -> Figures:
+    """Of each load the peak, and what is carried of twice as much."""
+    found: Figures = {}
+    with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
+        warm_up(rig, engine(rig, kind))
+        for load, how in LOADS.items():
+            peak = most(rig, quick, **how)
+            sent = at_rate(rig, TIMES * peak, seconds=QUICK_SECONDS if quick else SECONDS, **how)
+            found |= {f"{load}-peak": peak, f"{load}-offered": rate(sent, "sent"), f"{load}-carried": rate(sent, "received"),
+                      f"{load}-of-peak": 100 * rate(sent, "received") / peak}
+    return found
+
+
+def mixed(kind: str, quick: bool) -> Figures:
+    """Twice the peak of first packets, and a few flows that were there: what came back of each. Receive work is first here."""
+    with closing(Rig(PAYLOAD, in_kernel=kind == "kernel-flows")) as rig:
+        warm_up(rig, engine(rig, kind))
+        peak = most(rig, quick, distinct=True)
+        at_rate(rig, peak / TIMES, seconds=0.1, distinct=True, mixed=True)      # so that those are there
+        sent = at_rate(rig, TIMES * peak, seconds=QUICK_SECONDS if quick else SECONDS, distinct=True, mixed=True)
+    staying, received = sent["staying_sent"], sent["staying_received"]
+    return {"mixed-peak": peak, "mixed-offered": rate(sent, "sent"), "mixed-staying": 100 * received / staying,
+            "mixed-new": 100 * (sent["received"] - received) / (sent["sent"] - staying)}
+
+
+def asked(kind: str, quick: bool) -> Figures:
+    """What the connector answers at twice its peak: names and health checks, % of those asked, and the MiB that it grows by."""
+    seconds = QUICK_ASKED_SECONDS if quick else ASKED_SECONDS
+    with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
+        device = connector(rig, kind)
+        asking = asker(rig)
+        peak, before = most(rig, quick), memory_kib(device)
+        assert asking.stdin is not None
+        print(seconds, file=asking.stdin, flush=True)
+        sent = at_rate(rig, TIMES * peak, seconds=seconds)
+        said, grown = json.loads(answer(asking)), memory_kib(device) - before
+    return {"connector-of-peak": 100 * rate(sent, "received") / peak, "connector-offered": rate(sent, "sent"),
+            "connector-names": 100 * said["answered"] / said["asked"], "connector-slowest": 1e3 * said["slowest_s"],
+            "connector-health": 100 * said["healthy"] / said["checks"], "connector-grown": grown / 1024}
+
+
+def most(rig: Rig, quick: bool, **how: bool) -> float:
+    """The peak: kpps that came back at most."""
+    closed = rate(rig.send(seconds=STEP_SECONDS, window=WINDOW, **how), "received")
+    steps = STEPS[::2] if quick else STEPS
+    return max(closed, *(rate(at_rate(rig, step * closed, seconds=STEP_SECONDS, **how), "received") for step in steps))
+
+
+def at_rate(rig: Rig, kpps: float, **how: float) -> dict[str, float]:
+    """Send so much, whatever comes back."""
+    return rig.send(gap_ns=round(1e6 / kpps), batch=BURST, **how)
+
+
+def rate(sent: dict[str, float], what: str) -> float:
+    """Thousands a second."""
+    return sent[what] / sent["seconds"] / 1e3

@@ -3,10 +3,11 @@
     bpf(2) run ─▶ source (XDP) ─▶ g0 ═ veth ═ d0 ─▶ the device under test ─▶ d0 ═ veth ═ g0 ─▶ sink (tcx): counted, dropped
 
 A closed loop: at most `window` packets are on their way, so nothing is lost and the rate found is the device's own. Or, with a
-gap, an open one: a packet each `gap_ns`, which carries the time when it left, so that the sink can tell how long it took. With
-`distinct`, no two packets are of one flow. Frames lie in pages, as a network card's do. Run as a program it reads lines of
-JSON, the arguments of `Load.trial`, and answers each with a JSON object; it ends with its input. Every trial ends by time,
-whatever comes back.
+gap, an open one: a packet each `gap_ns`, which carries the time when it left, so that the sink can tell how long it took; by a
+`batch` above one they leave in bursts of at most so many, which lets the source send thrice as many. With `distinct`, no two
+packets are of one flow; with `mixed` too, which wants a gap, every eighth is of one of 125 flows that stay, and what became of
+those is counted apart. Frames lie in pages, as a network card's do. Run as a program it reads lines of JSON, the arguments of
+`Load.trial`, and answers each with a JSON object; it ends with its input. Every trial ends by time, whatever comes back.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ LOOKUP, TIME_NS, REDIRECT, SKB_LOAD = 1, 5, 23, 26       # bpf helpers
 GIVEN_UP_NS = 30_000_000
 # The one element of the map `state`: eight bytes each.
 NAMES = ("received", "bad", "sent", "lost", "last_received", "last_ns", "window", "room", "full", "flow", "interface", "gap",
-         "next", "step", "round")
+         "next", "step", "round", "mixed", "staying_sent", "staying_received",
+         "late")
 AT = {name: 8 * number for number, name in enumerate(NAMES)}
 HELD = -78            # where the sink keeps a packet, from its byte 12 on, so that its words lie even on the stack
-STAMP = 110           # where the inner payload begins
+STAMP_HELD = -104
+STAMP = 110           # where the inner payload begins: the time when it left, and whether its flow is one that stays
+STAMPED = 16          # bytes of payload that a packet by a gap has at least
 TICK_BITS, TICKS = 7, 1 << 14      # delays are counted by 128 ns, up to 2.1 ms
-LATE_NS = 1_000_000   # a source that falls so far behind does not catch up
+LATE_NS, LATE_IN_BURSTS_NS = 1_000_000, 50_000_000    # a source that falls so far behind does not catch up
 FLOW_BYTES = 24      # source, destination, ports, cookie, outer port, IPv4 checksum, padding
 
 
@@ -56,7 +60,7 @@ def source(state: int, flows: int) -> bytes:
     code.load(4, "r7", "r1", 0)
     code.load(4, "r8", "r1", 4)
     code.alu("mov", "r2", "r7")
-    code.alu("add", "r2", STAMP + 8)
+    code.alu("add", "r2", STAMP + STAMPED)
     code.jump("gt", "r2", "r8", "abort")
     code.store(4, "r10", -4, 0)
     find(code, state, "abort")
@@ -139,8 +143,8 @@ def wait_for_time(code: Code) -> None:
     code.call(TIME_NS)
     code.load(8, "r1", "r9", AT["next"])
     code.jump("gt", "r1", "r0", "drop")
-    code.alu("mov", "r2", "r1")
-    code.alu("add", "r2", LATE_NS)
+    code.load(8, "r2", "r9", AT["late"])
+    code.alu("add", "r2", "r1")
     code.jump("gt", "r2", "r0", "on time")
     code.alu("mov", "r1", "r0")
     code.label("on time")
@@ -148,6 +152,7 @@ def wait_for_time(code: Code) -> None:
     code.alu("add", "r1", "r2")
     code.store(8, "r9", AT["next"], "r1")
     code.store(8, "r7", STAMP, "r0")
+    code.store(8, "r7", STAMP + 8, 0)
 
 
 def write_packet(code: Code) -> None:
@@ -163,8 +168,23 @@ def write_packet(code: Code) -> None:
         code.store(size, "r7", at, "r1")
     code.load(2, "r1", "r0", 8)
     code.load(8, "r2", "r9", AT["round"])
+    stay(code)
     code.alu("add", "r1", "r2")
     code.store(2, "r7", 102, "r1")         # the source port: no checksum covers it
+
+
+def stay(code: Code) -> None:
+    """Of a mixture, leave every eighth flow in one round, and say so in its packet. r2 = round, r7 = frame, r9 = state."""
+    code.load(8, "r3", "r9", AT["mixed"])
+    code.jump("eq", "r3", 0, "any flow")
+    code.load(4, "r3", "r10", -4)
+    code.jump("set", "r3", 7, "any flow")
+    code.alu("mov", "r2", 0)
+    code.store(8, "r7", STAMP + 8, 1)
+    code.load(8, "r3", "r9", AT["staying_sent"])
+    code.alu("add", "r3", 1)
+    code.store(8, "r9", AT["staying_sent"], "r3")
+    code.label("any flow")
 
 
 def sink(state: int, delays: int) -> bytes:
@@ -214,12 +234,16 @@ def count_delay(code: Code, delays: int) -> None:
     code.alu("mov", "r1", "r7")
     code.alu("mov", "r2", STAMP)
     code.alu("mov", "r3", "r10")
-    code.alu("add", "r3", -96)
-    code.alu("mov", "r4", 8)
+    code.alu("add", "r3", STAMP_HELD)
+    code.alu("mov", "r4", STAMPED)
     code.call(SKB_LOAD)
     code.jump("ne", "r0", 0, "other")
+    code.load(8, "r1", "r6", AT["staying_received"])
+    code.load(8, "r2", "r10", STAMP_HELD + 8)
+    code.alu("add", "r1", "r2")
+    code.store(8, "r6", AT["staying_received"], "r1")
     code.call(TIME_NS)
-    code.load(8, "r1", "r10", -96)
+    code.load(8, "r1", "r10", STAMP_HELD)
     code.alu("sub", "r0", "r1")
     code.alu("rsh", "r0", TICK_BITS)
     code.jump("lt", "r0", TICKS, "in time")
@@ -302,28 +326,33 @@ class Load:
             passing.exit()
             loaded = bpf.program_load(bpf.PROGRAM_XDP, passing.assemble(), attach=bpf.ATTACH_XDP)
             self.frames = bpf.link_create(loaded, index, bpf.ATTACH_XDP, bpf.XDP_DRIVER)
-        self.frame, self.index, self.round = frame(payload), index, 0
+        self.frame, self.index, self.round = frame(payload), index, 1
 
     def read(self) -> dict[str, int]:
         """The state as it is."""
         element = bpf.map_lookup(self.state, bytes(4), 8 * len(NAMES)) or bytes(8 * len(NAMES))
         return dict(zip(NAMES, struct.unpack(f"<{len(NAMES)}Q", element), strict=True))
 
-    def trial(self, seconds: float, window: int = 0, gap_ns: int = 0, distinct: bool = False) -> dict[str, object]:
-        """Send for so long; return what was sent, received and lost, the seconds it took and, by a gap, delays by tick."""
+    def trial(self, seconds: float, window: int = 0, gap_ns: int = 0, distinct: bool = False, mixed: bool = False,
+              batch: int = 0) -> dict[str, object]:
+        """Send for so long; return what was sent, received and lost, the seconds it took and, by a gap, delays by tick.
+
+        batch: packets that the source may send at once, most 256; 0: one by a gap, else BATCH.
+        """
         now = time.monotonic_ns()
         start = {**dict.fromkeys(NAMES, 0), "window": window, "room": max(window - BATCH, 0), "interface": self.index,
-                 "last_ns": now, "gap": gap_ns, "next": now, "step": int(distinct), "round": self.round}
+                 "last_ns": now, "gap": gap_ns, "next": now, "step": int(distinct), "round": self.round,
+                 "mixed": int(mixed), "late": LATE_IN_BURSTS_NS if batch > 1 else LATE_NS}
         bpf.map_update(self.state, bytes(4), struct.pack(f"<{len(NAMES)}Q", *start.values()))
         begun = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, seconds)      # one run for all of it: to begin and end one takes milliseconds
         with contextlib.suppress(InterruptedError):
-            bpf.run(self.source, self.frame, RUNS, batch=1 if gap_ns else BATCH, flags=bpf.LIVE_FRAMES)
+            bpf.run(self.source, self.frame, RUNS, batch=batch or (1 if gap_ns else BATCH), flags=bpf.LIVE_FRAMES)
         took, state = time.monotonic() - begun, self.read()
         time.sleep(0.05)       # what is still on its way must not count for the next trial
         self.round = state["round"]
-        return {"received": state["received"], "bad": state["bad"], "lost": state["lost"], "seconds": took,
-                "sent": state["sent"], "delays": self.delays_of_last() if gap_ns else {}}
+        told = ("received", "bad", "lost", "sent", "staying_sent", "staying_received")
+        return {**{name: state[name] for name in told}, "seconds": took, "delays": self.delays_of_last() if gap_ns else {}}
 
     def delays_of_last(self) -> dict[int, int]:
         """Take the delays counted since they were taken: packets by tick of 2^TICK_BITS ns, the last tick for all above."""
