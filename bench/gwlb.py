@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,18 +21,20 @@ from pyroute2 import IPRoute
 
 import namespaces
 from bench.gwlb_rig import load
+from bench.gwlb_rig.reflectors import REFLECTORS, start, there
 from bench.gwlb_rig.rig import DEVICE_CORE, Rig, ready
 from bench.harness import Case
+from bench.peers import Field
 
 PAYLOAD = b"\x5a" * 64
 WINDOW = 224            # packets on their way: a veth ring holds 256
 WARM_UPS = 10           # a link's first packets may be lost
 ROUNDS, TRIALS, SECONDS, QUICK_SECONDS = 3, 2, 0.4, 0.2
-SETTLE_S = 0.6
+TUNHANDLER = "tunhandler"
+PEERS = ("gwlbtun", "xreflect", "reflect-recvmmsg", "kreflect-xdptx")
 Program = subprocess.Popen[str]
 Start = Callable[[Rig], Program]
 Figures = dict[str, list[tuple[float, float]]]      # of each implementation: kpps and microseconds, a trial
-Impl = tuple[str, Start, bool]      # its name, how to start it, whether XDP answers for it in the kernel
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -42,9 +43,10 @@ def cases(quick: bool) -> Iterator[Case]:
         print("gwlb: needs root for namespaces and BPF; nothing measured", file=sys.stderr)
         return
     measured = functools.cache(lambda: rounds(quick))
-    for impl, *_ in (*ours(), *peers()):
-        for column, unit in enumerate(("kpps", "CPU us/packet")):
-            yield Case(impl, f"local-1000-{len(PAYLOAD)}", unit, 1, functools.partial(figure, measured, impl, column))
+    for impl in impls():
+        if impl.startswith("fastpath") or impl in measured():
+            for column, unit in enumerate(("kpps", "CPU us/packet")):
+                yield Case(impl, f"local-1000-{len(PAYLOAD)}", unit, 1, functools.partial(figure, measured, impl, column))
 
 
 def figure(measured: Callable[[], Figures], impl: str, column: int) -> float:
@@ -55,17 +57,18 @@ def figure(measured: Callable[[], Figures], impl: str, column: int) -> float:
 def rounds(quick: bool) -> Figures:
     """Take every implementation in every round: the machine's pace changes, and must change for all."""
     figures: Figures = {}
+    field = Field("gwlb", {TUNHANDLER: "a C compiler, cc, makes it", **there(*PEERS)})
     for _ in range(1 if quick else ROUNDS):
-        for impl, start, in_kernel in (*ours(), *peers()):
-            figures.setdefault(impl, []).extend(trials(start, in_kernel, quick))
-    return figures
+        for impl, begin in impls().items():
+            figures.setdefault(impl, []).extend(field.measure(impl, functools.partial(trials, impl, begin, quick)))
+    return {impl: found for impl, found in figures.items() if impl not in field.left_out}
 
 
-def trials(start: Start, in_kernel: bool, quick: bool) -> list[tuple[float, float]]:
+def trials(impl: str, begin: Start, quick: bool) -> list[tuple[float, float]]:
     """Set up, warm up, measure, end."""
-    rig = Rig(PAYLOAD, in_kernel)
+    rig = Rig(PAYLOAD, in_kernel=impl == "fastpath-kernel-flows" or (impl in PEERS and REFLECTORS[impl].in_kernel))
     try:
-        device = start(rig)
+        device = begin(rig)
         warm_up(rig, device)
         return [rig.trial(device, QUICK_SECONDS if quick else SECONDS, WINDOW) for _ in range(1 if quick else TRIALS)]
     finally:
@@ -83,38 +86,17 @@ def warm_up(rig: Rig, device: Program) -> None:
                 raise
 
 
-def ours() -> Iterator[Impl]:
-    """The worker by each back end."""
-    for kind in ("kernel-flows", "xdp", "packet", "udp"):
-        yield f"fastpath-{kind}", lambda rig, kind=kind: engine(rig, kind), kind == "kernel-flows"
+def impls() -> dict[str, Start]:
+    """The worker by each back end, the handler compiled here, and what the folder holds."""
+    kinds = ("kernel-flows", "xdp", "packet", "udp")
+    return {**{f"fastpath-{kind}": functools.partial(engine, kind=kind) for kind in kinds}, TUNHANDLER: tunhandler,
+            **{name: functools.partial(start, name=name) for name in there(*PEERS)}}
 
 
 def engine(rig: Rig, kind: str) -> Program:
     """Start the worker."""
     device = rig.start([sys.executable, "-m", "bench.gwlb_rig.engine", kind, str(DEVICE_CORE)])
     ready(device)
-    return device
-
-
-def peers() -> Iterator[Impl]:
-    """The handler compiled here, and what the folder holds."""
-    yield "tunhandler", tunhandler, False
-    folder = Path(os.environ.get("ZCC_BENCH_IO", "/nonexistent"))
-    if (folder / "gwlbtun").exists():
-        command = ["./gwlbtun", "-c", str(folder / "hook.sh"), "-p", "8080", "--udpthreads", "1", "--tunthreads", "1"]
-        yield "gwlbtun", lambda rig: bare(rig, folder, command), False
-    if (folder / "xreflect").exists():
-        yield "xreflect", lambda rig: bare(rig, folder, ["./xreflect", "-M", "native"]), False
-    if (folder / "reflect").exists():
-        yield "reflect-recvmmsg", lambda rig: bare(rig, folder, ["./reflect", "-m", "mmraw"]), False
-    if (folder / "kreflect").exists():
-        yield "kreflect-xdptx", lambda rig: bare(rig, folder, ["./kreflect", "-m", "xdptx"]), True
-
-
-def bare(rig: Rig, folder: Path, command: list[str]) -> Program:
-    """Start a program that says nothing, pinned; it is ended by a signal."""
-    device = rig.start(["taskset", "-c", str(DEVICE_CORE), *command], cwd=folder, stderr=subprocess.DEVNULL)
-    time.sleep(SETTLE_S)
     return device
 
 

@@ -20,6 +20,7 @@ from bench.gwlb import PAYLOAD, WINDOW, Program, Start, engine, warm_up
 from bench.gwlb_rig.load import TICK_BITS
 from bench.gwlb_rig.rig import DEVICE_CORE, Rig, ready
 from bench.harness import Case
+from bench.peers import Field
 
 SHARES = (10, 50, 90)            # % of each one's own peak
 PROMPT_SHARES = (10, 50)
@@ -69,13 +70,14 @@ def figure(measured: Callable[[], dict[str, list[Figures]]], name: str, key: str
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take every way in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
+    field = Field("latency", {})
     for _ in range(1 if quick else ROUNDS):
         for name, start in ways().items():
-            found.setdefault(name, []).append(measured_once(name, start, quick))
+            found.setdefault(name, []).extend(field.measure(name, functools.partial(measured_once, name, start, quick)))
     return found
 
 
-def measured_once(name: str, start: Start, quick: bool) -> Figures:
+def measured_once(name: str, start: Start, quick: bool) -> list[Figures]:
     """Set up, find the peak, then send at shares of it."""
     rig = Rig(PAYLOAD, in_kernel=name == "wire")
     try:
@@ -90,7 +92,7 @@ def measured_once(name: str, start: Start, quick: bool) -> Figures:
             delays = {int(tick): count for tick, count in sent["delays"].items()}
             found |= {f"{name}-at-{where}": quantile(delays, q) for name, q in QUANTILES.items()}
             found[f"lost-at-{where}"] = 100 * (1 - sent["received"] / sent["sent"])
-        return found
+        return [found]
     finally:
         rig.close()
 

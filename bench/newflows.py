@@ -13,22 +13,22 @@ import os
 import socket
 import statistics
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import namespaces
-from bench.gwlb import PAYLOAD, WINDOW, Program, bare, engine, warm_up
+from bench.gwlb import PAYLOAD, WINDOW, Program, engine, warm_up
 from bench.gwlb_rig.engine import FLOWS
 from bench.gwlb_rig.load import DEVICE
+from bench.gwlb_rig.reflectors import start, there
 from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
+from bench.peers import Field
 from fastpath.redirect import shield
 
 ROUNDS, TRIALS, SECONDS, QUICK_SECONDS = 3, 2, 0.4, 0.1
 COLUMNS = {"begun": "kflows/s", "cpu": "CPU us/flow", "logged": "%"}
 OURS = ("fastpath-xdp", "fastpath-packet", "fastpath-udp")
-REFLECTORS = {"xreflect": ["./xreflect", "-M", "native"], "reflect-packet": ["./reflect", "-m", "tp2ring"],
-              "reflect-recvmmsg": ["./reflect", "-m", "mmraw"]}
+PEERS = ("xreflect", "reflect-packet", "reflect-recvmmsg")
 Figures = dict[str, float]
 
 
@@ -38,26 +38,26 @@ def cases(quick: bool) -> Iterator[Case]:
         print("newflows: needs root for namespaces and BPF; nothing measured", file=sys.stderr)
         return
     measured = functools.cache(lambda: rounds(quick))
-    for impl in impls():
-        for column, unit in COLUMNS.items():
-            if column != "logged" or impl not in REFLECTORS:
-                yield Case(impl, f"local-{column}", unit, 1, lambda impl=impl, column=column: statistics.median(
-                    trial[column] for trial in measured()[impl]))
+    for impl in (*OURS, *there(*PEERS)):
+        if impl in OURS or impl in measured():
+            for column, unit in COLUMNS.items():
+                if column != "logged" or impl in OURS:
+                    yield Case(impl, f"local-{column}", unit, 1, functools.partial(figure, measured, impl, column))
 
 
-def impls() -> list[str]:
-    """Ours, and the reflectors that are there."""
-    folder = Path(os.environ.get("ZCC_BENCH_IO", "/nonexistent"))
-    return [*OURS, *(name for name, command in REFLECTORS.items() if (folder / command[0]).exists())]
+def figure(measured: Callable[[], dict[str, list[Figures]]], impl: str, column: str) -> float:
+    """The median over all rounds."""
+    return statistics.median(trial[column] for trial in measured()[impl])
 
 
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take all in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
+    field = Field("newflows", there(*PEERS))
     for _ in range(1 if quick else ROUNDS):
-        for impl in impls():
-            found.setdefault(impl, []).extend(trials(impl, quick))
-    return found
+        for impl in (*OURS, *field.advice):
+            found.setdefault(impl, []).extend(field.measure(impl, functools.partial(trials, impl, quick)))
+    return {impl: figures for impl, figures in found.items() if impl not in field.left_out}
 
 
 def trials(impl: str, quick: bool) -> list[Figures]:
@@ -65,7 +65,7 @@ def trials(impl: str, quick: bool) -> list[Figures]:
     seconds, count = (QUICK_SECONDS, 1) if quick else (SECONDS, TRIALS)
     rig = Rig(PAYLOAD, in_kernel=False)
     try:
-        if impl in REFLECTORS:
+        if impl in PEERS:
             device = reflector(rig, impl)
             return [dict(zip(COLUMNS, rig.trial(device, seconds, WINDOW, distinct=True), strict=False)) for _ in range(count)]
         device = engine(rig, impl.removeprefix("fastpath-"))
@@ -82,7 +82,7 @@ def reflector(rig: Rig, impl: str) -> Program:
     if impl == "reflect-packet":
         with namespaces.inside(rig.device):
             rig.undo.callback(os.close, shield(socket.if_nametoindex("d0"), DEVICE, 6081))
-    device = bare(rig, Path(os.environ["ZCC_BENCH_IO"]), REFLECTORS[impl])
+    device = start(rig, impl)
     warm_up(rig, device)
     return device
 

@@ -21,10 +21,11 @@ from bench.gwlb import PAYLOAD, WINDOW, engine, warm_up
 from bench.gwlb_rig.connector import asker, connector, memory_kib
 from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
+from bench.peers import Field
 
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 0.5, 0.1
 STEP_SECONDS, STEPS = 0.1, (0.9, 1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
-ASKED_SECONDS, QUICK_ASKED_SECONDS = 1.5, 0.5
+ASKED_SECONDS, QUICK_ASKED_SECONDS = 3.0, 0.5
 TIMES, BURST = 2, 64
 LOADS: dict[str, dict[str, bool]] = {"known": {}, "first": {"distinct": True}}
 CARRIED = {"peak": "kpps", "offered": "kpps", "carried": "kpps", "of-peak": "%"}
@@ -55,17 +56,16 @@ def figure(measured: Callable[[], dict[str, list[Figures]]], kind: str, column: 
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take every back end in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
-    for _ in range(1 if quick else ROUNDS):
-        for kind in ("xdp", "packet", "udp"):
-            found.setdefault(kind, []).append(carried_twice(kind, quick))
-        for kind in ("xdp", "kernel-flows"):
-            found.setdefault(kind, []).append(mixed(kind, quick))
-    for kind in ("xdp", "packet"):
-        found[kind].append(asked(kind, quick))
+    field = Field("overload", {})
+    rounds_of = {carried_twice: ("xdp", "packet", "udp"), mixed: ("xdp", "kernel-flows"), asked: ("xdp", "packet")}
+    for number in range(1 if quick else ROUNDS):
+        for part, kinds in rounds_of.items():
+            for kind in kinds if part is not asked or number == 0 else ():       # once: it only answers or does not
+                found.setdefault(kind, []).extend(field.measure(f"fastpath-{kind}", functools.partial(part, kind, quick)))
     return found
 
 
-def carried_twice(kind: str, quick: bool) -> Figures:
+def carried_twice(kind: str, quick: bool) -> list[Figures]:
     """Of each load the peak, and what is carried of twice as much."""
     found: Figures = {}
     with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
@@ -75,10 +75,10 @@ def carried_twice(kind: str, quick: bool) -> Figures:
             sent = at_rate(rig, TIMES * peak, seconds=QUICK_SECONDS if quick else SECONDS, **how)
             found |= {f"{load}-peak": peak, f"{load}-offered": rate(sent, "sent"), f"{load}-carried": rate(sent, "received"),
                       f"{load}-of-peak": 100 * rate(sent, "received") / peak}
-    return found
+    return [found]
 
 
-def mixed(kind: str, quick: bool) -> Figures:
+def mixed(kind: str, quick: bool) -> list[Figures]:
     """Twice the peak of first packets, and a few flows that were there: what came back of each. Receive work is first here."""
     with closing(Rig(PAYLOAD, in_kernel=kind == "kernel-flows")) as rig:
         warm_up(rig, engine(rig, kind))
@@ -86,11 +86,11 @@ def mixed(kind: str, quick: bool) -> Figures:
         at_rate(rig, peak / TIMES, seconds=0.1, distinct=True, mixed=True)      # so that those are there
         sent = at_rate(rig, TIMES * peak, seconds=QUICK_SECONDS if quick else SECONDS, distinct=True, mixed=True)
     staying, received = sent["staying_sent"], sent["staying_received"]
-    return {"mixed-peak": peak, "mixed-offered": rate(sent, "sent"), "mixed-staying": 100 * received / staying,
-            "mixed-new": 100 * (sent["received"] - received) / (sent["sent"] - staying)}
+    return [{"mixed-peak": peak, "mixed-offered": rate(sent, "sent"), "mixed-staying": 100 * received / staying,
+             "mixed-new": 100 * (sent["received"] - received) / (sent["sent"] - staying)}]
 
 
-def asked(kind: str, quick: bool) -> Figures:
+def asked(kind: str, quick: bool) -> list[Figures]:
     """What the connector answers at twice its peak: names and health checks, % of those asked, and the MiB that it grows by."""
     seconds = QUICK_ASKED_SECONDS if quick else ASKED_SECONDS
     with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
@@ -101,9 +101,9 @@ def asked(kind: str, quick: bool) -> Figures:
         print(seconds, file=asking.stdin, flush=True)
         sent = at_rate(rig, TIMES * peak, seconds=seconds)
         said, grown = json.loads(answer(asking)), memory_kib(device) - before
-    return {"connector-of-peak": 100 * rate(sent, "received") / peak, "connector-offered": rate(sent, "sent"),
-            "connector-names": 100 * said["answered"] / said["asked"], "connector-slowest": 1e3 * said["slowest_s"],
-            "connector-health": 100 * said["healthy"] / said["checks"], "connector-grown": grown / 1024}
+    return [{"connector-of-peak": 100 * rate(sent, "received") / peak, "connector-offered": rate(sent, "sent"),
+             "connector-names": 100 * said["answered"] / said["asked"], "connector-slowest": 1e3 * said["slowest_s"],
+             "connector-health": 100 * said["healthy"] / said["checks"], "connector-grown": grown / 1024}]
 
 
 def most(rig: Rig, quick: bool, **how: bool) -> float:

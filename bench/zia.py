@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.harness import Case
+from bench.peers import Field
 
+PEER = "ocserv-openconnect"
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 2, 1
 COLUMNS = {"up-gbit": "Gbit/s", "down-gbit": "Gbit/s", "up-cpu": "CPU s/Gbit", "down-cpu": "CPU s/Gbit"}
 Figures = dict[str, list[dict[str, float]]]
@@ -32,13 +34,14 @@ def cases(quick: bool) -> Iterator[Case]:
         return
     measured = functools.cache(lambda: rounds(quick))
     for impl in programs():
-        for column, unit in COLUMNS.items():
-            yield Case(impl, column, unit, 1, functools.partial(figure, measured, impl, column))
+        if impl != PEER or PEER in measured():
+            for column, unit in COLUMNS.items():
+                yield Case(impl, column, unit, 1, functools.partial(figure, measured, impl, column))
 
 
 def programs() -> dict[str, str]:
     """What is measured, by the program that does it."""
-    peer = {"ocserv-openconnect": "vpn"} if shutil.which("ocserv") and shutil.which("openconnect") else {}
+    peer = {PEER: "vpn"} if shutil.which("ocserv") and shutil.which("openconnect") else {}
     return {"zcc": "routed", "zcc-gwlb": "ours", **peer}
 
 
@@ -50,13 +53,19 @@ def figure(measured: Callable[[], Figures], impl: str, column: str) -> float:
 def rounds(quick: bool) -> Figures:
     """Take both tunnels in every round: the machine's pace changes, and must change for both."""
     found: Figures = {}
+    field = Field("zia", {PEER: "try by hand whether ocserv starts and openconnect reaches it"})
     for number in range(1 if quick else ROUNDS):
         for impl, program in programs().items():
             if number and impl == "zcc-gwlb":        # once: it brings the whole lab up, and is compared with nothing
                 continue
-            command = [sys.executable, "-m", f"bench.zia_rig.{program}", str(QUICK_SECONDS if quick else SECONDS), "1"]
-            done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"{impl}: {done.stderr[-2000:]}")
-            found.setdefault(impl, []).extend(json.loads(done.stdout))
-    return found
+            found.setdefault(impl, []).extend(field.measure(impl, functools.partial(trials, program, quick)))
+    return {impl: figures for impl, figures in found.items() if impl not in field.left_out}
+
+
+def trials(program: str, quick: bool) -> list[dict[str, float]]:
+    """Run a tunnel's program."""
+    command = [sys.executable, "-m", f"bench.zia_rig.{program}", str(QUICK_SECONDS if quick else SECONDS), "1"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout)

@@ -17,6 +17,7 @@ import dns.message
 from bench.dns_rig.served import NAME, PORT
 from bench.gwlb_rig.rig import DEVICE_CORE, Rig, answer, ready
 from bench.harness import Case
+from bench.peers import Field
 
 QUERY = dns.message.make_query(NAME, "A", id=7).to_wire()
 WINDOW, TRIALS, SECONDS, QUICK_SECONDS = 224, 3, 0.4, 0.1
@@ -27,8 +28,9 @@ def cases(quick: bool) -> Iterator[Case]:
     if os.geteuid() != 0:
         print("dns: answers through GWLB need root; not measured", file=sys.stderr)
         return
+    field = Field("dns", {})
     for kind in ("xdp", "packet", "udp"):
-        measured = functools.cache(lambda kind=kind: trials(kind, quick))
+        measured = functools.cache(functools.partial(field.measure, f"fastpath-{kind}", functools.partial(trials, kind, quick)))
         for column, unit in ((1, "CPU us/query"), (0, "kq/s")):
             yield Case(f"fastpath-{kind}", "served-gwlb", unit, 1, lambda measured=measured, column=column: statistics.median(
                 trial[column] for trial in measured()))

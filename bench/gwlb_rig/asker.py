@@ -25,7 +25,7 @@ from inner_packets import udp
 
 ADDRESS = "10.99.0.3"        # the load's sink takes only what goes to the other one
 WORKLOAD, RESOLVER = "10.8.6.9", "10.8.0.2"
-EVERY_S, PATIENCE_S, START_S = 0.1, 1.0, 20
+EVERY_S, PATIENCE_S, START_S = 0.1, 3.0, 20       # a load balancer waits for 5 s and more
 
 
 class Asker:
