@@ -98,7 +98,7 @@ cdef inline uint32_t stage(const Buckets* index, uint32_t at_least) noexcept nog
 
 cdef inline int open_buckets(Buckets* index, size_t capacity, const void* slots, size_t slot_bytes) noexcept nogil:
     """Make an index of at most `capacity` keys, small at first; 0 when there is no memory."""
-    index.limit = <uint32_t> (capacity / PLACES_FILLED + 2)
+    index.limit = <uint32_t> (capacity // PLACES_FILLED + 2)
     index.count = stage(index, BUCKETS_FIRST)
     index.slots, index.slot_bytes, index.size = <const uint8_t*> slots, slot_bytes, 0
     index.older, index.older_count, index.moved = NULL, 0, 0
@@ -108,7 +108,7 @@ cdef inline int open_buckets(Buckets* index, size_t capacity, const void* slots,
 
 cdef inline int prepare_buckets(Buckets* index, size_t keys) noexcept nogil:
     """Before the first key: have `keys` of them find the index grown and its memory taken; 0 when there is no memory."""
-    cdef uint32_t count = stage(index, <uint32_t> ((keys + PLACES_FILLED - 1) / PLACES_FILLED))
+    cdef uint32_t count = stage(index, <uint32_t> ((keys + PLACES_FILLED - 1) // PLACES_FILLED))
     cdef Bucket* made = <Bucket*> take_small_pages(count, sizeof(Bucket))
     if made is NULL:
         return 0

@@ -152,7 +152,7 @@ cdef inline int64_t take_line(Fib* fib) noexcept nogil:
 
 cdef inline int make_lines(Fib* fib, const Runs* runs, uint64_t* made) noexcept nogil:
     """A value, a leaf or a tree, for at most RUNS runs."""
-    cdef int leaves = (runs.n + LEAF_RUNS - 1) / LEAF_RUNS, i
+    cdef int leaves = (runs.n + LEAF_RUNS - 1) // LEAF_RUNS, i
     cdef uint32_t kind = KIND_LEAF if leaves == 1 else KIND_TREE
     cdef int64_t at
     cdef uint32_t* line

@@ -214,7 +214,7 @@ cdef inline Fib* make_fib(const Table* table, int doubled, int* outcome) noexcep
     outcome[0] = make_all4(&build) if v4 else make_all6(&build)
     if outcome[0] == 0 and not v4:
         outcome[0] = make_runs(&build, &fib.runs)
-    if outcome[0] == 0 and (fib.cells_used > cells / 4 * 3 or (v4 and fib.values_used > values / 4 * 3)):
+    if outcome[0] == 0 and (fib.cells_used > cells // 4 * 3 or (v4 and fib.values_used > values // 4 * 3)):
         outcome[0] = FIB_FULL                          # no room for changes
     if outcome[0]:
         close_fib(fib)

@@ -3,11 +3,13 @@
 import importlib.util
 import shutil
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+import fastpath
 from fastpath.batch import PacketBatch
 from fastpath.flowkey import Secret, build_batch
 from fastpath.flowtable import FlowTable
@@ -35,6 +37,36 @@ def meter(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+PLAIN = "# cython: language_level=3\n"       # and no other directive: a host has its own
+
+
+def test_every_pxd_can_be_cimported_by_a_host_with_its_own_directives(tmp_path: Path) -> None:
+    folder = Path(fastpath.get_include()).parent
+    names = sorted(path.stem for path in folder.glob("*.pxd"))
+    (tmp_path / "every.pyx").write_text(PLAIN + "".join(f"from fastpath cimport {name}\n" for name in names))
+    done = run([sys.executable, "-m", "cython", "every.pyx"], cwd=tmp_path)
+    assert len(names) > 50 and (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_tables_without_python_are_compiled_into_a_host(tmp_path: Path) -> None:
+    (tmp_path / "routes_here.pyx").write_text(PLAIN + """
+from libc.stdint cimport uint64_t
+from fastpath.lpmtable cimport Table, close_table, insert_prefix, lookup4, open_table
+
+def ask(unsigned int address):
+    cdef Table* table = open_table(32, 7)
+    insert_prefix(table, <uint64_t> 0x0A000000 << 32, 0, 8, 9)
+    found = lookup4(table, address)
+    close_table(table)
+    return found
+""")
+    build = "from Cython.Build import cythonize; from setuptools import setup; setup(ext_modules=cythonize('routes_here.pyx'))"
+    done = run([sys.executable, "-c", build, "-q", "build_ext", "--inplace"], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = "import routes_here; print(routes_here.ask(0x0A010203), routes_here.ask(1))"
+    assert run([sys.executable, "-c", asked], cwd=tmp_path).stdout == "9 7\n"
 
 
 def loaded(packets: list[bytes]) -> PacketBatch:
