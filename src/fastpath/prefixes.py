@@ -6,6 +6,7 @@ A key is (high, low, length): up to 128 bits left-aligned in two 64-bit words. C
 from __future__ import annotations
 
 import ipaddress
+import operator
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -25,11 +26,13 @@ def check_value(value: int, name: str) -> int:
         TypeError: no int.
         ValueError: more than 32 bits.
     """
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not 0 <= value <= 0xFFFFFFFF:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+    if not 0 <= number <= 0xFFFFFFFF:
         raise ValueError(f"{name} must be 0 to 4294967295, not {value}")
-    return int(value)
+    return number
 
 
 def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
@@ -44,22 +47,23 @@ def parse_prefix(prefix: Prefix, bits: int) -> tuple[int, int, int]:
     if isinstance(prefix, tuple):
         if len(prefix) != 2:
             raise ValueError(f"prefix {prefix!r}: must be (address, length)")
-        address, length = prefix
-        if not hasattr(address, "__index__") or not hasattr(length, "__index__"):
-            raise TypeError(f"prefix {prefix!r}: address and length must be ints")
-        if not 0 <= length <= bits:
-            raise ValueError(f"prefix {prefix!r}: length must be 0 to {bits}")
-        if not 0 <= address < 1 << bits:
-            raise ValueError(f"prefix {prefix!r}: address must have at most {bits} bits")
-        if address & ((1 << (bits - length)) - 1):
-            raise ValueError(f"prefix {prefix!r}: host bits set")
+        try:
+            address, length = map(operator.index, prefix)       # of NumPy too, whose own arithmetic would lose bits
+        except TypeError:
+            raise TypeError(f"prefix {prefix!r}: address and length must be ints") from None
     else:
         network = network_in(prefix) if isinstance(prefix, str) else prefix
         if not isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network):
             raise TypeError(f"prefix must be a network, a str or (address, length), not {type(prefix).__name__}")
         if network.max_prefixlen != bits:
             raise ValueError(f"prefix {prefix!s} is not of {bits}-bit addresses")
-        address, length = int(network.network_address), network.prefixlen
+        address, length = int(network.network_address), operator.index(network.prefixlen)
+    if not 0 <= length <= bits:
+        raise ValueError(f"prefix {prefix!r}: length must be 0 to {bits}")
+    if not 0 <= address < 1 << bits:
+        raise ValueError(f"prefix {prefix!r}: address must have at most {bits} bits")
+    if address & ((1 << (bits - length)) - 1):
+        raise ValueError(f"prefix {prefix!r}: host bits set")
     address <<= 128 - bits
     return address >> 64, address & WORD, length
 
@@ -86,8 +90,8 @@ def parse_address(address: Address | str | bytes | int, bits: int) -> int:
         ValueError: not an address of this family.
     """
     try:
-        if isinstance(address, int):
-            address = (ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address)(address)
+        if hasattr(type(address), "__index__"):
+            address = (ipaddress.IPv4Address if bits == 32 else ipaddress.IPv6Address)(operator.index(address))
         elif isinstance(address, str | bytes):
             address = ipaddress.ip_address(address)
     except ValueError as error:

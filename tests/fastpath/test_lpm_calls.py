@@ -1,5 +1,7 @@
 """Wrong calls of Lpm4 and Lpm6: refused with the argument's name, nothing changed."""
 
+import ipaddress
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,31 @@ def test_prefixes_of_another_type_are_refused(table, wrong):
     for call in (lambda: table.insert(wrong, 1), lambda: table.remove(wrong), lambda: table.exact(wrong)):
         with pytest.raises(TypeError, match="prefix"):
             call()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.uint64])
+def test_numbers_of_numpy_are_numbers(table, kind):
+    """Their own arithmetic has 8 or 64 bits: a prefix of theirs once became another one."""
+    bits = 32 if isinstance(table, lpm.Lpm4) else 128
+    table.insert((kind(0), kind(8)), kind(7))
+    assert [prefix.prefixlen for prefix, _ in table] == [1, 8] and table.exact((0, 8)) == table.lookup(kind(0)) == 7
+    if kind != np.uint8:
+        table.insert((kind(1 << 40 >> (40 if bits == 32 else 0)), kind(bits)), 9)
+    assert table.remove((kind(0), kind(8)))
+    if kind != np.uint8:
+        assert table.remove((1 << 40 >> (40 if bits == 32 else 0), bits))
+
+
+@pytest.mark.parametrize("length", [-1, 33, 99, 1 << 40])
+def test_a_network_that_lies_about_its_length_is_refused(length):
+    made = ipaddress.IPv4Network("10.0.0.0/8")
+    made._prefixlen = length
+    table = lpm.Lpm4(5)
+    for call in (lambda: table.insert(made, 1), lambda: table.remove(made), lambda: table.exact(made),
+                 lambda: table.replace({made: 1})):
+        with pytest.raises(ValueError, match="length must be 0 to 32"):
+            call()
+    assert len(table) == 0
 
 
 def test_addresses_of_a_batch_have_one_dtype_shape_and_order(table):
