@@ -3,6 +3,9 @@
 # Row 0, for everything that Python can call. Cython's own conversions do the work, and cost what they cost; only their refusals
 # are replaced, because those name no argument: TypeError for what is no number, array, str or bytes at all, ValueError for one
 # that does not fit. So a call converts all it is given before it changes anything.
+#
+# A conversion may run code of the caller (__index__, __buffer__), which may do anything, also to what this call is about. So a call
+# looks at tables, at a batch and at what arrays hold only when the last of its arguments is converted.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyObject_GetBuffer
 from cpython.number cimport PyNumber_Index
@@ -42,11 +45,11 @@ cdef inline uint64_t uint64(object value, str name) except? 0xFFFFFFFFFFFFFFFF:
         raise wrong_number(value, name, 0, 0xFFFFFFFFFFFFFFFF) from None
 
 
-cdef inline int row_number(object value, str name, int count) except -1:
+cdef inline int row_number(object value, str name, const int* count) except -1:
     """The number of a row in use; IndexError for another, as lists have it."""
     cdef int64_t number = integer(value, name, -INT64_MAX - 1, INT64_MAX)
-    if not 0 <= number < count:
-        raise IndexError(f"{name} must be a row in use, 0 to {count - 1}, not {value}")
+    if not 0 <= number < count[0]:
+        raise IndexError(f"{name} must be a row in use, 0 to {count[0] - 1}, not {value}")
     return <int> number
 
 
@@ -217,14 +220,22 @@ cdef inline int32_t[::1] writable_int32(object array, str name):
         raise wrong_array(name, "int32[n] that can be written", error) from None
 
 
-cdef inline const uint16_t[::1] rows_in_use(object array, str name, int count):
+cdef inline const uint16_t[::1] rows_in_use(object array, str name, const int* count):
     """uint16[n], rows of a batch."""
     cdef const uint16_t[::1] rows = uint16s(array, name)
     cdef Py_ssize_t k
     for k in range(rows.shape[0]):
-        if rows[k] >= count:
-            raise ValueError(f"{name}[{k}]: {rows[k]} is not below the batch's count {count}")
+        if rows[k] >= count[0]:
+            raise ValueError(f"{name}[{k}]: {rows[k]} is not below the batch's count {count[0]}")
     return rows
+
+
+cdef inline int apart(const void* out, size_t out_bytes, str name, const void* given, size_t bytes, str other) except -1:
+    """What is written does not lie where something is still to be read."""
+    cdef size_t at = <size_t> out, there = <size_t> given
+    if at < there + bytes and there < at + out_bytes:
+        raise ValueError(f"{name} must not share memory with {other}")
+    return 0
 
 
 cdef inline int same_size(Py_ssize_t size, str name, Py_ssize_t wanted, str other) except -1:

@@ -75,6 +75,11 @@ cdef class PacketBatch:
     cdef _make_flow_columns(self, Columns* b, int capacity)
 
 
+# For calls from Python, where anybody writes a batch's arrays: ValueError, by these column names, unless start … start+length of
+# every live row lies in it. A stage believes what the one before it wrote.
+cdef int inside(Columns* b, const uint16_t* start, const uint16_t* length, str names) except -1
+
+
 cdef inline uint8_t* row(Columns* b, int i) noexcept nogil:
     return b.data + <size_t> i * b.room
 

@@ -18,6 +18,14 @@ cdef void* pointer(object array):
     return <void*> <size_t> array.ctypes.data
 
 
+cdef int inside(Columns* b, const uint16_t* start, const uint16_t* length, str names) except -1:
+    cdef int i
+    for i in range(b.count):
+        if b.reason[i] == 0 and start[i] + length[i] > b.room:
+            raise ValueError(f"batch: {names} of row {i} must lie in its {b.room} bytes, not at {start[i]} with {length[i]}")
+    return 0
+
+
 cdef class PacketBatch:
     """Up to `capacity` packets of at most `room` bytes each, headroom included.
 
@@ -170,6 +178,6 @@ cdef class PacketBatch:
         Raises:
             IndexError: no such row in use.
         """
-        cdef int row = row_number(i, "i", self.columns.count)
+        cdef int row = row_number(i, "i", &self.columns.count)
         begin = self.columns.start[row]
         return self.data[row, begin:begin + self.columns.length[row]].tobytes()

@@ -18,7 +18,7 @@ an argument. It knows no policy and no names but those bound to numbers.
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastpath.arguments cimport WORD_MAX, encoded, integer, octets, uint32s, uint64, writable_int32
+from fastpath.arguments cimport WORD_MAX, apart, encoded, integer, octets, uint32s, uint64, writable_int32
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.bitmaps cimport low64, ones64
 from fastpath.domains cimport NAME_MAX
@@ -184,6 +184,8 @@ cdef class RuleSet:
                 raise ValueError(f"{name} must have at least {count} elements, not {size}")
         if not count:
             return 0
+        apart(&first[0], 4 * <size_t> count, "out", &places[0], 4 * <size_t> count, "locations")
+        apart(&first[0], 4 * <size_t> count, "out", &learned[0], 4 * <size_t> count, "name_ids")
         with nogil:
             decided = decide_all(self, &batch.columns, &places[0], &learned[0], &first[0], now)
         return decided

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastpath.arguments cimport encoded, integer, uint8s, uint64, writable32
+from fastpath.arguments cimport apart, encoded, integer, uint8s, uint64, writable32
 from fastpath.memory cimport prefetch
 
 import numpy as np
@@ -228,6 +228,9 @@ cdef class DomainMap:
             n += text[i] == c"\n"
         if n > found.shape[0]:
             raise ValueError(f"out must have an element for each of {n} names, not {found.shape[0]}")
+        if n == 0:
+            return 0
+        apart(&found[0], 4 * <size_t> n, "out", &text[0], size, "names")
         n = 0
         with nogil:
             for i in range(size):

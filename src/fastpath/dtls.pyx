@@ -12,7 +12,8 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t
 
 from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE
-from fastpath.batch cimport HEADROOM, Columns, PacketBatch, row
+from fastpath.arguments cimport rows_in_use
+from fastpath.batch cimport HEADROOM, Columns, PacketBatch, inside, row
 from fastpath.openssl cimport (
     Handles, bio_read, bio_write, err_clear_error, forbid_renegotiation, handles_of, ssl_get_error, ssl_read, ssl_write,
 )
@@ -53,11 +54,8 @@ cdef object chosen(PacketBatch batch, object rows):
     """The rows as a checked uint16 array: all live ones for None."""
     if rows is None:
         return np.flatnonzero(batch.reason[:batch.columns.count] == 0).astype(np.uint16)
-    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint16 or rows.ndim != 1:
-        raise TypeError("rows must be a one-dimensional uint16 array")
-    if len(rows) and int(rows.max()) >= batch.columns.count:
-        raise ValueError(f"rows must be below the batch's count {batch.columns.count}, not {int(rows.max())}")
-    return np.ascontiguousarray(rows)
+    rows_in_use(rows, "rows", &batch.columns.count)
+    return rows
 
 
 cdef int seal(Session s, const uint8_t* plain, int n, uint8_t* out, int room) noexcept nogil:
@@ -229,7 +227,8 @@ cdef class Session:
         array = chosen(batch, rows)
         cdef const uint16_t[::1] view = array
         cdef Columns* b = &batch.columns
-        cdef int k, i, got, opened = 0, n = len(view)
+        cdef int k, i, got, opened = 0, n = <int> view.shape[0]
+        inside(b, b.start, b.length, "start and length")
         with nogil:
             for k in range(n):
                 i = view[k]
@@ -253,7 +252,8 @@ cdef class Session:
         array = chosen(batch, rows)
         cdef const uint16_t[::1] view = array
         cdef Columns* b = &batch.columns
-        cdef int k, i, got, sealed = 0, n = len(view)
+        cdef int k, i, got, sealed = 0, n = <int> view.shape[0]
+        inside(b, b.start, b.length, "start and length")
         with nogil:
             for k in range(n):
                 i = view[k]

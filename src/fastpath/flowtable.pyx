@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastpath.arguments cimport byte_rows, int32s, integer, same_size, uint8s, uint64, uint64s, writable_int32
+from fastpath.arguments cimport apart, byte_rows, int32s, integer, same_size, uint8s, uint64, uint64s, writable_int32
 from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch
 from fastpath.buckets cimport Bucket
 from fastpath.flowbatch cimport enter_misses, look_up_batch
@@ -157,6 +157,7 @@ cdef class FlowTable:
         cdef int n = sizes(asked.shape[0], hashed.shape[0], found.shape[0]), misses
         if n == 0:
             return 0
+        apart_of(&found[0], &asked[0, 0], &hashed[0], n)
         with nogil:
             misses = look_up(&self.core, &asked[0, 0], &hashed[0], &found[0], n)
         return misses
@@ -182,6 +183,7 @@ cdef class FlowTable:
         cdef uint64_t now = uint64(now_ns, "now_ns")
         if n == 0:
             return 0
+        apart_of(&found[0], &wanted[0, 0], &hashed[0], n)
         with nogil:
             made = insert_rows(&self.core, &wanted[0, 0], &hashed[0], &found[0], n, kind, now)
         return made
@@ -258,10 +260,11 @@ cdef class FlowTable:
         """
         cdef FlowKey words
         cdef const uint8_t[::1] data = uint8s(key, "key")
+        cdef uint64_t asked = uint64(hash, "hash")
         if data.shape[0] != KEY_BYTES:
             raise ValueError(f"key must be {KEY_BYTES} bytes, not {data.shape[0]}")
         memcpy(&words, &data[0], KEY_BYTES)
-        return self.find(&words, uint64(hash, "hash"))
+        return self.find(&words, asked)
 
     def touch_one(self, index, timeout_class, now_ns):
         """Note a use of a flow now, in a class that may be another one.
@@ -269,7 +272,9 @@ cdef class FlowTable:
         Raises:
             ValueError: index is not a flow of this table, timeout_class not a TimeoutClass.
         """
-        self.touch(flow_of(self, index), kind_of(timeout_class), uint64(now_ns, "now_ns"))
+        cdef uint8_t kind = kind_of(timeout_class)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        self.touch(flow_of(self, index), kind, now)
 
     def remove_one(self, index):
         """Forget a flow; its slot may be used again at once.
@@ -285,7 +290,8 @@ cdef class FlowTable:
         Raises:
             ValueError: index is not a flow of this table.
         """
-        pin_flow(&self.core, flow_of(self, index), pinned, uint64(now_ns, "now_ns"))
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        pin_flow(&self.core, flow_of(self, index), pinned, now)
 
     def oldest_one(self):
         """Return the index of the least recently used flow that may give way to a new one, or -1: none may."""
@@ -364,6 +370,11 @@ cdef int sizes(Py_ssize_t keys, Py_ssize_t hashes, Py_ssize_t out) except -1:
     return <int> keys
 
 
+cdef int apart_of(const int32_t* out, const uint8_t* keys, const uint64_t* hashes, int n) except -1:
+    apart(out, <size_t> n * sizeof(int32_t), "out", keys, <size_t> n * KEY_BYTES, "keys")
+    return apart(out, <size_t> n * sizeof(int32_t), "out", hashes, <size_t> n * sizeof(uint64_t), "hashes")
+
+
 cdef int kind_of(object timeout_class) except -1:
     return <int> integer(timeout_class, "timeout_class", 0, TIMEOUT_CLASSES - 1)
 
@@ -372,10 +383,13 @@ cdef dict idle_seconds(object idle):
     """Seconds of every class: those given, else the default."""
     if not isinstance(idle, (Mapping, type(None))):
         raise TypeError(f"idle must be a mapping from TimeoutClass to seconds, not {type(idle).__name__}")
+    cdef dict seconds = dict(IDLE_S)
     for timeout_class, idle_s in (idle or {}).items():
-        integer(timeout_class, "idle: a TimeoutClass", 0, TIMEOUT_CLASSES - 1)
+        kind = TimeoutClass(integer(timeout_class, "idle: a TimeoutClass", 0, TIMEOUT_CLASSES - 1))
         if not isinstance(idle_s, (int, float)):
             raise TypeError(f"idle[{timeout_class!r}] must be a number of seconds, not {type(idle_s).__name__}")
-        if not 0 < idle_s <= 1e9:
+        plain = float(idle_s) if -1 < idle_s < 1e10 else 0.0        # no int that a float can not hold
+        if not 0 < plain <= 1e9:
             raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
-    return {**IDLE_S, **(idle or {})}
+        seconds[kind] = plain
+    return seconds

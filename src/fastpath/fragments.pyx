@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath.action cimport *
 from fastpath.arguments cimport BYTE_MAX, integer, uint64
-from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, inside, reset, row
 from fastpath.buckets cimport add_slot, close_buckets, drop_slot, find_key, open_buckets
 from fastpath.flowkey cimport FlowKey, hash_key, set_secret
 from fastpath.memory cimport give_pages, take_pages
@@ -255,11 +255,12 @@ cdef class FragmentTable:
             FRAGMENT_OVERLAP, FRAGMENT_DUPLICATE, FRAGMENT_SHAPE; FRAGMENT_ORPHAN: too many wait; what `settle_one` said.
         """
         cdef Columns* b = &batch.columns
-        cdef int i = live_row(b, row_number, "row_number")
         cdef uint8_t from_ = <uint8_t> integer(origin, "origin", 0, ORIGIN_EDGE)
         cdef uint64_t now = uint64(now_ns, "now_ns")
+        cdef int i = live_row(b, row_number, "row_number")
         if b.fragment[i] == FRAGMENT_NONE:
             raise ValueError(f"row_number must be a row with a fragment, which {i} is not")
+        inside(b, b.start, b.length, "start and length")
         return self.enter(b, i, from_, again, now)
 
     def settle_one(self, number, flow, flow_hash=0, direction=0, verdict=0):
@@ -268,8 +269,11 @@ cdef class FragmentTable:
         Raises:
             ValueError: number is not a datagram, or another argument is out of range.
         """
-        self.settle(self._datagram(number), <int32_t> integer(flow, "flow", -1, INT32_MAX), uint64(flow_hash, "flow_hash"),
-                    <uint8_t> integer(direction, "direction", 0, 1), <uint8_t> integer(verdict, "verdict", 0, BYTE_MAX))
+        cdef int32_t of_flow = <int32_t> integer(flow, "flow", -1, INT32_MAX)
+        cdef uint64_t hash = uint64(flow_hash, "flow_hash")
+        cdef uint8_t end = <uint8_t> integer(direction, "direction", 0, 1)
+        cdef uint8_t reason = <uint8_t> integer(verdict, "verdict", 0, BYTE_MAX)
+        self.settle(self._datagram(number), of_flow, hash, end, reason)
 
     def follow_one(self, number):
         """Return (flow, flow_hash, direction) as they were settled, for a later fragment that goes on.

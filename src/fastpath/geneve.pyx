@@ -12,7 +12,7 @@ Journey: first stage after packetio. It knows no option's meaning (gwlb and tunn
 from libc.stdint cimport uint8_t
 
 from fastpath.arguments cimport BYTE_MAX, SHORT_MAX, integer, octets, row_number, uint8s
-from fastpath.batch cimport Columns, PacketBatch
+from fastpath.batch cimport Columns, PacketBatch, inside
 from fastpath.wire cimport load_be16
 
 cdef enum:
@@ -29,6 +29,7 @@ def decode_batch(PacketBatch batch not None):
     Source: RFC 8926 §3.4, §3.5.
     """
     cdef int n
+    inside(&batch.columns, batch.columns.start, batch.columns.length, "start and length")
     with nogil:
         n = decode(&batch.columns)
     return n
@@ -39,10 +40,12 @@ def put_header(PacketBatch batch not None, i, bytes header not None):
 
     Raises:
         IndexError: no such row in use.
-        ValueError: there is no room for it in front of the inner packet.
+        ValueError: there is no room for it in front of the inner packet, or that lies beyond the row.
     """
     cdef Columns* b = &batch.columns
-    cdef int row = row_number(i, "i", b.count)
+    cdef int row = row_number(i, "i", &b.count)
+    if b.inner_start[row] + b.inner_length[row] > b.room:
+        raise ValueError(f"batch: inner_start and inner_length of row {row} must lie in its {b.room} bytes")
     if len(header) > b.inner_start[row]:
         raise ValueError(f"header must be at most {b.inner_start[row]} bytes here, not {len(header)}")
     put(b, row, header, len(header))

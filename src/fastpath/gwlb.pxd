@@ -21,10 +21,15 @@ cdef enum:
 
 
 cdef inline uint8_t walk(Columns* b, int i, const uint8_t* at, const uint8_t* end) noexcept nogil:
-    """The options in any order, among others; geneve.decode has checked that every option fits."""
+    """The options in any order, among others; geneve.decode has checked that every option fits.
+
+    Looked at again all the same: a caller in Python may have written the row in between.
+    """
     cdef int seen = 0, size
-    while at < end:
+    while at + 4 <= end:
         size = 4 * (at[3] & 0x1F)
+        if size > end - at - 4:
+            return DROP_GWLB_OPTION_LENGTH
         if load_be16(at) == GWLB_CLASS and ENDPOINT <= at[2] <= COOKIE:
             if size != (4 if at[2] == COOKIE else 8):
                 return DROP_GWLB_OPTION_LENGTH

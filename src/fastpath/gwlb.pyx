@@ -10,7 +10,7 @@ Journey: after geneve.decode. Unknown options are skipped. Source: AWS Gateway L
 from libc.stdint cimport uint8_t, uint32_t
 
 from fastpath.arguments cimport WORD_MAX, integer, uint64
-from fastpath.batch cimport PacketBatch
+from fastpath.batch cimport PacketBatch, inside
 
 
 def decode_batch(PacketBatch batch not None):
@@ -20,8 +20,11 @@ def decode_batch(PacketBatch batch not None):
         Rows alive.
     Drops:
         GWLB_OPTION_MISSING, GWLB_OPTION_LENGTH, GWLB_HEADER_LONG (more than 48 bytes: a flow could not echo it).
+    Raises:
+        ValueError: geneve_start and geneve_length of a row leave it.
     """
     cdef int n
+    inside(&batch.columns, batch.columns.geneve_start, batch.columns.geneve_length, "geneve_start and geneve_length")
     with nogil:
         n = decode(&batch.columns)
     return n
@@ -33,11 +36,12 @@ def header(endpoint, attachment, cookie, ip_version):
     Raises:
         ValueError: ip_version is not 4 or 6, or a number does not fit its option.
     """
-    if ip_version not in (4, 6):
-        raise ValueError(f"ip_version must be 4 or 6, not {ip_version}")
     cdef uint8_t[40] out
+    cdef int version = <int> integer(ip_version, "ip_version, 4 or 6,", 4, 6)
+    if version == 5:
+        raise ValueError("ip_version must be 4 or 6, not 5")
     write_header(out, uint64(endpoint, "endpoint"), uint64(attachment, "attachment"),
-                 <uint32_t> integer(cookie, "cookie", 0, WORD_MAX), 4 if ip_version == 4 else 6)
+                 <uint32_t> integer(cookie, "cookie", 0, WORD_MAX), version)
     return out[:40]
 
 

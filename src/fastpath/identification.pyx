@@ -12,11 +12,12 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
-from fastpath.arguments cimport int32s, rows_in_use, same_size
+from fastpath.arguments cimport int32s, same_size, uint16s
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.checksum cimport update16
 from fastpath.flowkey cimport FlowKey, hash_key, set_secret
 from fastpath.fragments cimport FragmentTable
+from fastpath.packet cimport parsed_rows
 from fastpath.wire cimport load_be16, store_be16
 
 import os
@@ -72,10 +73,11 @@ cdef class Identifications:
             ValueError: a row is not in use, a number is no datagram, or the sizes differ.
         """
         cdef Columns* b = &batch.columns
-        cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+        cdef const uint16_t[::1] of_rows = uint16s(rows, "rows")
         cdef const int32_t[::1] numbers = int32s(datagrams, "datagrams")
         cdef int k, i
         same_size(numbers.shape[0], "datagrams", of_rows.shape[0], "rows")
+        parsed_rows(b, of_rows, "rows")
         for k in range(of_rows.shape[0]):
             if not -1 <= numbers[k] < fragments.capacity:
                 raise ValueError(f"datagrams must be -1 or numbers of the table, below {fragments.capacity}, not {numbers[k]}")

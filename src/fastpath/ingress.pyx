@@ -15,7 +15,7 @@ from libc.string cimport memcmp
 from fastpath.arguments cimport uint64
 from fastpath.action cimport *
 from fastpath.admission cimport MIDSTREAM_RESET, Admission, account_row, current_flow, renew_flow
-from fastpath.batch cimport Columns, PacketBatch, alive, drop, row
+from fastpath.batch cimport Columns, PacketBatch, alive, drop, inside, row
 from fastpath.egress cimport DNS_PORT, Egress, add, forward_row, is_dns
 from fastpath.endpoint cimport Endpoint, EndpointMap
 from fastpath.counters cimport count_total
@@ -25,7 +25,7 @@ from fastpath.flowslots cimport FlowEntry, FlowPath, Flows, keep_header, path_of
 from fastpath.fragments cimport ORIGIN_WORKLOAD
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
-from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, parse
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, all_parsed, parse
 from fastpath.quote cimport Quote, quote_of
 from fastpath.refusal cimport REFUSAL_PROHIBITED
 from fastpath.shard cimport Shard
@@ -214,7 +214,9 @@ cdef class Ingress:
             Rows alive: those that leave, and those that were handed to the control plane.
         """
         cdef int n
-        self.admission.now = uint64(now_ns, "now_ns")
+        cdef uint64_t now = uint64(now_ns, "now_ns")
+        inside(&batch.columns, batch.columns.start, batch.columns.length, "start and length")
+        self.admission.now = now
         with nogil:
             self.walk(&batch.columns, False, False)
             n = alive(&batch.columns)
@@ -244,6 +246,8 @@ cdef class Ingress:
         """
         cdef int n
         cdef uint64_t now = uint64(now_ns, "now_ns")
+        inside(&batch.columns, batch.columns.geneve_start, batch.columns.geneve_length, "geneve_start and geneve_length")
+        all_parsed(&batch.columns)
         self.admission.flows._check_entries(&batch.columns)
         self.admission.now = now
         with nogil:

@@ -17,10 +17,11 @@ inside, so `reclaim` is never called from here. It does not know what a value me
 
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-from fastpath.arguments cimport WORD_MAX, byte_rows, integer, same_size, uint8s, uint32s, writable32
+from fastpath.arguments cimport WORD_MAX, apart, byte_rows, integer, same_size, uint8s, uint32s, writable32
 from fastpath.gather cimport best_path
 from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, insert_prefix, lookup4, lookup6, lookup_batch4,
                                 lookup_batch6, open_table, release_kept, remove_prefix, replace_prefixes, table_bytes,
@@ -74,19 +75,32 @@ cdef object value_of(Table* table, object prefix):
 
 cdef list routes_in(Table* table):
     """(prefix, value) in order of address and length."""
+    cdef Py_ssize_t count = <Py_ssize_t> table_count(table), k
+    cdef Route* copies = <Route*> malloc((count + 1) * sizeof(Route))
+    cdef list found = []
+    if copies is NULL:
+        raise MemoryError(f"no memory for {count} routes")
+    copy_routes(table, copies)          # whole, before there is an object whose making could run other code
+    try:
+        for k in range(count):
+            found.append((network_of(copies[k].high, copies[k].low, copies[k].length, table.address_bits), copies[k].value))
+        return found
+    finally:
+        free(copies)
+
+
+cdef void copy_routes(const Table* table, Route* copies) noexcept nogil:
     cdef int32_t stack[256]
     cdef int depth = 0
     cdef int32_t node
-    cdef const Route* route
-    cdef list found = []
     if table.routes.root >= 0:
         stack[0], depth = table.routes.root, 1
     while True:
         node = next_route(&table.routes, stack, &depth)
         if node < 0:
-            return found
-        route = &table.routes.nodes[node]
-        found.append((network_of(route.high, route.low, route.length, table.address_bits), route.value))
+            return
+        copies[0] = table.routes.nodes[node]
+        copies += 1
 
 
 cdef int put_all(Table* table, const uint64_t[::1] high, const uint64_t[::1] low, const uint8_t[::1] lengths,
@@ -113,9 +127,10 @@ cdef int put_all(Table* table, const uint64_t[::1] high, const uint64_t[::1] low
 
 
 cdef int put_arrays(Table* table, object addresses, const uint8_t[::1] lengths, const uint32_t[::1] values) except -1:
+    cdef const uint8_t[::1] own = np.array(lengths)     # what is checked is what is used
     high, low = words_of(np.asarray(addresses))
-    check_columns(high, low, np.asarray(lengths), values.shape[0], table.address_bits)
-    return put_all(table, high, low, lengths, values)
+    check_columns(high, low, np.asarray(own), values.shape[0], table.address_bits)
+    return put_all(table, high, low, own, values)
 
 
 @cython.final
@@ -213,13 +228,14 @@ cdef class Lpm4:
         Returns:
             n.
         Raises:
-            ValueError: an array has another shape, dtype or order, or out is read-only.
+            ValueError: an array has another shape, dtype or order, or out is read-only or shares memory with addresses.
         """
         cdef const uint32_t[::1] asked = uint32s(addresses, "addresses")
         cdef uint32_t[::1] found = writable32(out, "out")
         cdef Py_ssize_t n = asked.shape[0]
         same_size(found.shape[0], "out", n, "addresses")
         if n:
+            apart(&found[0], 4 * <size_t> n, "out", &asked[0], 4 * <size_t> n, "addresses")
             with nogil:
                 lookup_batch4(<Table*> self._table, &asked[0], &found[0], n)
         return n
@@ -330,13 +346,14 @@ cdef class Lpm6:
         Returns:
             n.
         Raises:
-            ValueError: an array has another shape, dtype or order, or out is read-only.
+            ValueError: an array has another shape, dtype or order, or out is read-only or shares memory with addresses.
         """
         cdef const uint8_t[:, ::1] asked = byte_rows(addresses, "addresses", 16)
         cdef uint32_t[::1] found = writable32(out, "out")
         cdef Py_ssize_t n = asked.shape[0]
         same_size(found.shape[0], "out", n, "addresses")
         if n:
+            apart(&found[0], 4 * <size_t> n, "out", &asked[0, 0], 16 * <size_t> n, "addresses")
             with nogil:
                 lookup_batch6(<Table*> self._table, &asked[0, 0], &found[0], n)
         return n

@@ -5,7 +5,7 @@ Journey: the worker posts events (packets that need thought, flows that opened o
 known before the answer leaves" true. It does not act on any of them.
 """
 
-from libc.stdint cimport INT32_MAX, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport INT32_MAX, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastpath.arguments cimport BYTE_MAX, SHORT_MAX, WORD_MAX, integer, ip, mapped, several, uint64
@@ -161,11 +161,12 @@ def command(Ring ring not None, kind, *, namespace=0, location=0, endpoint=0, sl
     """
     cdef Message m
     memset(&m, 0, sizeof(Message))
-    if kind not in Command.__members__.values():
-        raise ValueError(f"kind must be a Command, not {kind}")
+    cdef int64_t asked = integer(kind, "kind", 0, BYTE_MAX)
+    if asked not in Command.__members__.values():
+        raise ValueError(f"kind must be a Command, not {asked}")
     if len(packet) > MESSAGE_PACKET_MAX:
         raise ValueError(f"packet must be at most {MESSAGE_PACKET_MAX} bytes, not {len(packet)}")
-    m.kind = <uint8_t> integer(kind, "kind", 0, BYTE_MAX)
+    m.kind = <uint8_t> asked
     m.namespace, m.slot = <uint16_t> integer(namespace, "namespace", 0, SHORT_MAX), <uint8_t> integer(slot, "slot", 0, BYTE_MAX)
     m.location, m.value = <uint32_t> integer(location, "location", 0, WORD_MAX), <uint32_t> integer(value, "value", 0, WORD_MAX)
     m.endpoint, m.until_ns = uint64(endpoint, "endpoint"), uint64(until_ns, "until_ns")

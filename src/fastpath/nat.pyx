@@ -11,12 +11,13 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, int32_t, uint8_t, uint16_t, uint3
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, byte_rows, int32s, integer, octets_of, rows_in_use, same_size, several,
+from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, apart, byte_rows, int32s, integer, octets_of, same_size, several, uint16s,
                                  writable16, writable_int32)
 from fastpath.batch cimport Columns, PacketBatch, drop
 from fastpath.buckets cimport Buckets, add_slot, close_buckets, drop_slot, find_key, open_buckets
 from fastpath.flowkey cimport FlowKey, HashKey, hash_key, set_secret
 from fastpath.memory cimport give_pages, take_pages
+from fastpath.packet cimport parsed_rows
 from fastpath.rewrite cimport has_port, is_mapped
 
 from fastpath.rewrite import DESTINATION, SOURCE, decrement_ttl_one, decrement_ttl_rows, rewrite_one, rewrite_rows
@@ -261,15 +262,19 @@ cdef class NatTable:
             NAT_EXHAUSTED, NAT_PROTOCOL, NAT_FRAGMENT, NAT_FAMILY.
         """
         cdef Columns* b = &batch.columns
-        cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+        cdef const uint16_t[::1] of_rows = uint16s(rows, "rows")
         cdef const uint8_t[:, ::1] local = byte_rows(addresses, "addresses", 16)
         cdef const int32_t[::1] told = int32s(flows, "flows")
         cdef uint16_t[::1] given = writable16(ports, "ports")
         cdef int k, i, n = <int> of_rows.shape[0], bound = 0
         for name, size in (("addresses", local.shape[0]), ("flows", told.shape[0]), ("ports", given.shape[0])):
             same_size(size, name, n, "rows")
+        parsed_rows(b, of_rows, "rows")
         if n == 0:
             return 0
+        apart(&given[0], 2 * <size_t> n, "ports", &of_rows[0], 2 * <size_t> n, "rows")
+        apart(&given[0], 2 * <size_t> n, "ports", &local[0, 0], 16 * <size_t> n, "addresses")
+        apart(&given[0], 2 * <size_t> n, "ports", &told[0], 4 * <size_t> n, "flows")
         with nogil:
             for k in range(n):
                 i = of_rows[k]
@@ -289,12 +294,16 @@ cdef class NatTable:
             ValueError: shapes differ, or a row is not in use.
         """
         cdef Columns* b = &batch.columns
-        cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+        cdef const uint16_t[::1] of_rows = uint16s(rows, "rows")
         cdef int32_t[::1] out = writable_int32(flows, "flows")
-        cdef int k, found = 0
-        same_size(out.shape[0], "flows", of_rows.shape[0], "rows")
+        cdef int k, n = <int> of_rows.shape[0], found = 0
+        same_size(out.shape[0], "flows", n, "rows")
+        parsed_rows(b, of_rows, "rows")
+        if n == 0:
+            return 0
+        apart(&out[0], 4 * <size_t> n, "flows", &of_rows[0], 2 * <size_t> n, "rows")
         with nogil:
-            for k in range(out.shape[0]):
+            for k in range(n):
                 out[k] = find_row(self, b, of_rows[k])
                 found += out[k] >= 0
         return found

@@ -26,6 +26,7 @@ from fastpath.dns cimport DNS_NO_ERROR_TEXT, DNS_OK, Answer, Query, parse_query,
 from fastpath.flowkey cimport HashKey, set_secret
 from fastpath.flowkey cimport fold as mix
 from fastpath.memory cimport give_pages, take_pages
+from fastpath.packet cimport all_parsed
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
 import ipaddress
@@ -218,6 +219,7 @@ cdef class OwnedNames:
         cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef uint32_t at = place_of(location)
         cdef int i
+        all_parsed(b)
         out = []
         for i in range(b.count):
             asked = b.reason[i] == 0 and b.protocol[i] == UDP and b.destination_port[i] == DNS_PORT

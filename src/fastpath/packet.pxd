@@ -61,7 +61,10 @@ cdef struct Transport:
     uint8_t fragment
 
 
+# For calls from Python: ValueError unless rows are as `parse` leaves them, which the stages behind it trust.
 cdef int live_row(Columns* b, object value, str name) except -1       # the number of a row that no stage has dropped
+cdef int parsed_rows(Columns* b, const uint16_t[::1] rows, str name) except -1    # in use; dead ones may be anything
+cdef int all_parsed(Columns* b) except -1                             # every live row
 
 
 cdef inline void write_mapped(uint8_t* to, const uint8_t* address) noexcept nogil:

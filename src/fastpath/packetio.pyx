@@ -51,7 +51,7 @@ cdef object chosen(PacketBatch batch, object rows):
     """The rows to send as a checked uint16 array: all live ones for None."""
     if rows is None:
         return np.flatnonzero(batch.reason[:batch.columns.count] == 0).astype(np.uint16)
-    rows_in_use(rows, "rows", batch.columns.count)
+    rows_in_use(rows, "rows", &batch.columns.count)
     return rows
 
 
@@ -65,8 +65,8 @@ def _grow(sock, size):
 
 
 def _bound_udp(address, port, bint reuse_port, buffer_bytes, refused=0):
-    integer(port, "port", 0, SHORT_MAX)
-    integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX)
+    port = integer(port, "port", 0, SHORT_MAX)
+    buffer_bytes = integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:

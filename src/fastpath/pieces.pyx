@@ -105,7 +105,7 @@ def cut_one(PacketBatch batch not None, row_number, mtu, PacketBatch out not Non
         ValueError: an argument is out of range.
     """
     cdef Columns* b = &batch.columns
-    cdef int i = live_row(b, row_number, "row_number"), most = <int> integer(mtu, "mtu", MTU_MIN, SHORT_MAX), n
+    cdef int most = <int> integer(mtu, "mtu", MTU_MIN, SHORT_MAX), i = live_row(b, row_number, "row_number"), n
     if b.ip_version[i] != 4:
         raise ValueError(f"row_number must be a row with an IPv4 packet, which {i} is not")
     if out is batch:

@@ -29,9 +29,10 @@ _TIMES = "a sequence of (protocol, first port, last port, seconds)"
 cdef double idle_time(object seconds) except -1:
     if not isinstance(seconds, (int, float)):
         raise TypeError(f"times: seconds must be a number, not {type(seconds).__name__}")
-    if not 0.1 <= seconds <= 1e6:
+    cdef double plain = float(seconds)
+    if not 0.1 <= plain <= 1e6:
         raise ValueError(f"times: seconds must be 0.1 to 1000000, not {seconds}")
-    return seconds
+    return plain
 
 
 @cython.final
@@ -106,6 +107,8 @@ cdef class PortIdle:
                 look = queue.looks[queue.first]
                 queue.first = (queue.first + 1) % <uint32_t> self.capacity
                 queue.count -= 1
+                if look.flow >= flows.capacity:
+                    continue                      # entered for a larger table than this one
                 entry = &flows.entries[look.flow]
                 if not entry.used or entry.hash != look.hash:
                     continue                      # it has ended, and its place may be another's
@@ -127,9 +130,11 @@ cdef class PortIdle:
             ValueError: flow is not one of the table, or another argument is out of range.
         """
         cdef int32_t index = <int32_t> integer(flow, "flow", 0, table.capacity - 1)
+        cdef uint8_t of_protocol = <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX)
+        cdef uint16_t of_port = <uint16_t> integer(port, "port", 0, SHORT_MAX)
+        cdef uint64_t now = uint64(now_ns, "now_ns")
         table._check(index, "flow")
-        self.enter(&table.core, index, <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX),
-                   <uint16_t> integer(port, "port", 0, SHORT_MAX), uint64(now_ns, "now_ns"))
+        self.enter(&table.core, index, of_protocol, of_port, now)
 
     def due_flows(self, FlowTable table not None, now_ns, out):
         """Write flows that were idle for longer than their port allows to `out`, and forget them here; return how many.
@@ -139,4 +144,5 @@ cdef class PortIdle:
         """
         cdef int32_t[::1] due = writable_int32(out, "out")
         cdef uint64_t now = uint64(now_ns, "now_ns")
-        return self.due(&table.core, now, &due[0], <int> due.shape[0]) if due.shape[0] else 0
+        return self.due(&table.core, now, &due[0], <int> min(due.shape[0], FLOWS_MAX)) if due.shape[0] else 0
+

@@ -142,9 +142,11 @@ def rewrite_one(PacketBatch batch not None, row_number, side, address, port):
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    cdef int i = quoting_row(b, row_number, &quote), end = side_of(side)
-    cdef bytes new = address_of(address, b.ip_version[i])
+    cdef int end = side_of(side), i
     cdef uint16_t new_port = <uint16_t> integer(port, "port", 0, SHORT_MAX)
+    cdef bytes new = octets_of(address, "address", 16)
+    i = quoting_row(b, row_number, &quote)
+    check_family(new, b.ip_version[i])
     rewrite_quote(row(b, i) + b.inner_start[i], b.l4_start[i] - b.inner_start[i], &quote, end, new, new_port)
 
 
@@ -160,8 +162,10 @@ def readdress_one(PacketBatch batch not None, row_number, side, address):
     """
     cdef Quote quote
     cdef Columns* b = &batch.columns
-    cdef int i = quoting_row(b, row_number, &quote), end = side_of(side)
-    cdef bytes new = address_of(address, b.ip_version[i])
+    cdef int end = side_of(side), i
+    cdef bytes new = octets_of(address, "address", 16)
+    i = quoting_row(b, row_number, &quote)
+    check_family(new, b.ip_version[i])
     rewrite_error(row(b, i) + b.inner_start[i], b.ip_version[i], b.l4_start[i] - b.inner_start[i], end, new)
     memcpy((b.destination if end else b.source) + 16 * i, <const uint8_t*> new, 16)
 
@@ -170,8 +174,7 @@ cdef int side_of(object side) except -1:
     return <int> integer(side, "side", 0, 1)
 
 
-cdef bytes address_of(object address, int ip_version):
-    cdef bytes data = octets_of(address, "address", 16)
-    if data.startswith(bytes(10) + b"\xff\xff") != (ip_version == 4):
-        raise ValueError(f"address must be of the row's family, not {data!r}")
-    return data
+cdef int check_family(bytes address, int ip_version) except -1:
+    if address.startswith(bytes(10) + b"\xff\xff") != (ip_version == 4):
+        raise ValueError(f"address must be of the row's family, not {address!r}")
+    return 0

@@ -169,11 +169,12 @@ def refuse_one(PacketBatch batch not None, row_number, refusal, mtu=0, speaker=N
         ValueError: an argument is out of range.
     """
     cdef Columns* b = &batch.columns
-    cdef int i = live_row(b, row_number, "row_number"), kind = <int> integer(refusal, "refusal", 0, REFUSALS - 1)
+    cdef int kind = <int> integer(refusal, "refusal", 0, REFUSALS - 1), i
     cdef uint16_t told = <uint16_t> integer(mtu, "mtu", MTU_MIN if kind == REFUSAL_TOO_BIG else 0, SHORT_MAX)
     cdef bytes named
     cdef const uint8_t* says = NULL
     if speaker is not None:
         named = octets_of(speaker, "speaker", 16)
         says = named
+    i = live_row(b, row_number, "row_number")
     return bool(refuse_row(b, i, kind, told, says))

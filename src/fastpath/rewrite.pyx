@@ -9,10 +9,10 @@ its port is in the first one. What an ICMP error quotes is fastpath.quote's.
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcmp, memcpy
 
-from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, byte_rows, integer, octets_of, rows_in_use, same_size, uint16s,
-                                 writable8)
+from fastpath.arguments cimport (BYTE_MAX, SHORT_MAX, byte_rows, integer, octets_of, same_size, uint16s, writable8)
 from fastpath.batch cimport Columns, PacketBatch, drop, row
 from fastpath.checksum cimport update16, update_bytes
+from fastpath.packet cimport parsed_rows
 from fastpath.wire cimport load_be16, store_be16
 
 __all__ = ["DESTINATION", "SOURCE", "decrement_ttl_one", "decrement_ttl_rows", "rewrite_one", "rewrite_rows"]
@@ -157,11 +157,12 @@ def rewrite_rows(PacketBatch batch not None, rows, side, addresses, ports):
         NAT_PROTOCOL, NAT_FAMILY; the packet is as it was.
     """
     cdef Columns* b = &batch.columns
-    cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count), new_ports = uint16s(ports, "ports")
+    cdef const uint16_t[::1] of_rows = uint16s(rows, "rows"), new_ports = uint16s(ports, "ports")
     cdef const uint8_t[:, ::1] new = byte_rows(addresses, "addresses", 16)
     cdef int k, i, n = <int> of_rows.shape[0], end = side_of(side), done = 0
     same_size(new.shape[0], "addresses", n, "rows")
     same_size(new_ports.shape[0], "ports", n, "rows")
+    parsed_rows(b, of_rows, "rows")
     if n == 0:
         return 0
     with nogil:
@@ -181,8 +182,9 @@ def decrement_ttl_rows(PacketBatch batch not None, rows):
         TTL_EXPIRED.
     """
     cdef Columns* b = &batch.columns
-    cdef const uint16_t[::1] of_rows = rows_in_use(rows, "rows", b.count)
+    cdef const uint16_t[::1] of_rows = uint16s(rows, "rows")
     cdef int k, i, done = 0
+    parsed_rows(b, of_rows, "rows")
     with nogil:
         for k in range(of_rows.shape[0]):
             i = of_rows[k]
@@ -210,12 +212,14 @@ def rewrite_one(packet, protocol, l4_offset, side, address, port, fragment=0):
         ValueError: side, address, or an l4_offset that does not lie behind an IP header within the packet.
     """
     cdef uint8_t[::1] data = writable8(packet, "packet")
-    cdef int version = version_of(data)
     cdef bytes new = octets_of(address, "address", 16)
-    cdef int l4_at = <int> integer(l4_offset, "l4_offset", 40 if version == 6 else 20, data.shape[0])
-    return rewrite(&data[0], <int> data.shape[0], version, <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX),
-                   <uint8_t> integer(fragment, "fragment", 0, FRAGMENT_LATER), l4_at, side_of(side), new,
-                   <uint16_t> integer(port, "port", 0, SHORT_MAX))
+    cdef int l4_at = <int> integer(l4_offset, "l4_offset", 0, SHORT_MAX), end = side_of(side)
+    cdef uint8_t kind = <uint8_t> integer(protocol, "protocol", 0, BYTE_MAX)
+    cdef uint8_t part = <uint8_t> integer(fragment, "fragment", 0, FRAGMENT_LATER)
+    cdef uint16_t new_port = <uint16_t> integer(port, "port", 0, SHORT_MAX)
+    cdef int version = version_of(data)
+    integer(l4_at, "l4_offset", 40 if version == 6 else 20, data.shape[0])
+    return rewrite(&data[0], <int> data.shape[0], version, kind, part, l4_at, end, new, new_port)
 
 
 def decrement_ttl_one(packet):

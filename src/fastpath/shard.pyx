@@ -24,7 +24,7 @@ from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer, ip, ipv4, mapped, 
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
 from fastpath.fragments cimport ORIGIN_EDGE, ORIGIN_KERNEL, ORIGIN_WORKLOAD, FragmentTable
 from fastpath.memory cimport give_pages, load_word, store_word, take_pages
-from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP
+from fastpath.packet cimport PROTOCOL_TCP, PROTOCOL_UDP, all_parsed
 from fastpath.quote cimport Quote, quote_of
 from fastpath.ring cimport Ring
 from fastpath.wire cimport load_be32
@@ -111,6 +111,7 @@ cdef class Shard:
         cdef int i, others = 0
         if view.shape[0] < b.count:
             raise ValueError(f"out must have room for {b.count} rows, not {view.shape[0]}")
+        all_parsed(b)
         with nogil:
             for i in range(b.count):
                 view[i] = -1 if b.reason[i] != DROP_NONE else self._owner(b, i, b.fragment[i] == FRAGMENT_NONE)

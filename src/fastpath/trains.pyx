@@ -193,7 +193,7 @@ def join_rows(PacketBatch batch not None, rows):
     Raises:
         ValueError: a row is not in use, or there are too many.
     """
-    cdef const uint16_t[::1] view = rows_in_use(rows, "rows", batch.columns.count)
+    cdef const uint16_t[::1] view = rows_in_use(rows, "rows", &batch.columns.count)
     cdef int n = <int> view.shape[0]
     cdef Columns* b = &batch.columns
     cdef Trains* t

@@ -64,6 +64,7 @@ SAME_ROW = {
     ("refusal", "packet"): "numbers of protocols and flags",
     ("pieces", "packet"): "numbers of options",
     ("quote", "packet"): "walks extension headers",
+    ("rewrite", "packet"): "checks that rows are as it leaves them",
     ("quote", "rewrite"): "an error has addresses of its own too",
     ("rows", "domains"): "patterns are found by name before they are rows",
     ("identification", "fragments"): "the pieces of a datagram have one",
