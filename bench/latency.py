@@ -79,7 +79,7 @@ def rounds(quick: bool) -> dict[str, list[Figures]]:
 
 def measured_once(name: str, start: Start, quick: bool) -> list[Figures]:
     """Set up, find the peak, then send at shares of it."""
-    rig = Rig(PAYLOAD, in_kernel=name == "wire")
+    rig = Rig(PAYLOAD, in_kernel=name == "wire", nice=("engine",) if name.endswith("polling") else ())
     try:
         device = start(rig)
         warm_up(rig, device)

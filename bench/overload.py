@@ -27,6 +27,7 @@ ROUNDS, SECONDS, QUICK_SECONDS = 3, 0.5, 0.1
 STEP_SECONDS, STEPS = 0.1, (0.9, 1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
 ASKED_SECONDS, QUICK_ASKED_SECONDS = 3.0, 0.5
 TIMES, BURST = 2, 64
+EQUALS = ("engine", "receive")
 LOADS: dict[str, dict[str, bool]] = {"known": {}, "first": {"distinct": True}}
 CARRIED = {"peak": "kpps", "offered": "kpps", "carried": "kpps", "of-peak": "%"}
 MIXED = {"mixed-peak": "kpps", "mixed-offered": "kpps", "mixed-staying": "%", "mixed-new": "%"}
@@ -68,7 +69,7 @@ def rounds(quick: bool) -> dict[str, list[Figures]]:
 def carried_twice(kind: str, quick: bool) -> list[Figures]:
     """Of each load the peak, and what is carried of twice as much."""
     found: Figures = {}
-    with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
+    with closing(Rig(PAYLOAD, in_kernel=False, nice=EQUALS)) as rig:
         warm_up(rig, engine(rig, kind))
         for load, how in LOADS.items():
             peak = most(rig, quick, **how)
@@ -93,7 +94,7 @@ def mixed(kind: str, quick: bool) -> list[Figures]:
 def asked(kind: str, quick: bool) -> list[Figures]:
     """What the connector answers at twice its peak: names and health checks, % of those asked, and the MiB that it grows by."""
     seconds = QUICK_ASKED_SECONDS if quick else ASKED_SECONDS
-    with closing(Rig(PAYLOAD, in_kernel=False, alike=True)) as rig:
+    with closing(Rig(PAYLOAD, in_kernel=False, nice=EQUALS)) as rig:
         device = connector(rig, kind)
         asking = asker(rig)
         peak, before = most(rig, quick), memory_kib(device)

@@ -5,9 +5,9 @@
 Threaded NAPI makes the receive work of each side a thread that can be pinned and whose time can be read, so that "one core"
 means one core for everything. Interrupts are put off by timers while a side is busy, as a network card's moderation does.
 Both programs run at real-time priority, below the NAPI threads, so that whatever else the machine does is not in the figures.
-That is no order for more packets than can be carried, as receive work that is always first leaves the engine nothing, nor for
-an engine that never sleeps, of which Linux takes back 5 %. For these the device's side is `alike`: both share the core as
-equals, as they do outside (Linux starts NAPI and ksoftirqd threads at nice 0, where programs are), here at nice -20.
+An engine that never sleeps must not be there, as Linux takes back 5 % of real-time work in one piece: it is `nice`, at -20.
+Nor is that an order for more packets than can be carried, as receive work that is always first leaves the engine nothing: both
+are `nice` then, equals, as they are outside (Linux starts NAPI and ksoftirqd threads at nice 0, where programs are).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Rig:
-    """The namespaces and the load; close() ends all of it."""
+    """The namespaces and the load; close() ends all of it.
 
-    def __init__(self, payload: bytes, in_kernel: bool, port: int = 443, *, alike: bool = False) -> None:
-        self.undo, self._alike = contextlib.ExitStack(), alike
+    nice: what of the device's side is not at real-time priority: "engine", "receive".
+    """
+
+    def __init__(self, payload: bytes, in_kernel: bool, port: int = 443, *, nice: Collection[str] = ()) -> None:
+        self.undo, self._nice_engine = contextlib.ExitStack(), "engine" in nice
         self.device, self.gateway = namespaces.another(), namespaces.another()
         for descriptor in (self.device, self.gateway):
             self.undo.callback(os.close, descriptor)
@@ -56,7 +59,7 @@ class Rig:
         self.napi = {end: next(pid for name, pid in threads.items() if name.startswith(f"napi/{end}-")) for end in ("g0", "d0")}
         for end, core in (("g0", GATEWAY_CORE), ("d0", DEVICE_CORE)):
             os.sched_setaffinity(self.napi[end], {core})
-            if alike and end == "d0":
+            if "receive" in nice and end == "d0":
                 os.setpriority(os.PRIO_PROCESS, self.napi[end], NICE)
             else:
                 os.sched_setscheduler(self.napi[end], os.SCHED_FIFO, os.sched_param(50))
@@ -70,7 +73,7 @@ class Rig:
         with namespaces.inside(self.device if space is None else space):
             made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,  # type: ignore[call-overload]
                                     cwd=options.pop("cwd", Path(__file__).parents[2]), **options)
-        if self._alike and space is None:
+        if self._nice_engine and space is None:
             os.setpriority(os.PRIO_PROCESS, made.pid, NICE)
         else:
             os.sched_setscheduler(made.pid, os.SCHED_RR, os.sched_param(1))
