@@ -104,4 +104,8 @@ cpdef enum DropReason:
     DROP_SHARD_MOVED = 47         # no loss: the worker that it belongs to has got it
     DROP_SHARD_FULL = 48          # the ring to that worker had no room
     DROP_PUNT_SHARE = 49          # its sender has asked the control plane more often than one may
-    DROP_REASONS = 50    # how many there are
+    # packets that a tunnel carries in parts
+    DROP_PART_SHAPE = 50          # no packet can have such a part, or it has been here
+    DROP_PART_ORPHAN = 51         # others of its packet did not come
+    DROP_PART_HELD = 52           # no loss: it waits for the others of its packet
+    DROP_REASONS = 53    # how many there are

@@ -198,7 +198,7 @@ cdef class Egress:
             drop(b, i, DROP_ZIA_DOWN)
             return
         mtu = self.admission.tunnels.largest(entry.tunnel, self.admission.plan.zia_mtu)
-        if b.inner_length[i] > mtu:
+        if b.inner_length[i] > mtu and not self.admission.tunnels.carries(entry.tunnel, b.inner_length[i]):
             if may_cut(b, i):
                 self._in_pieces(b, i, entry, mtu, entry.tunnel, DROP_ZIA_TOO_BIG)
             else:

@@ -21,6 +21,8 @@ cdef class Returns:
     cdef void from_edges(self, Columns* b) noexcept nogil
     cdef void release(self, int slot, Columns* b) noexcept nogil
     cdef void take_tunnel(self, int slot, Columns* b, bint mine) noexcept nogil
+    # A control message or a part of a packet (a critical option): whether the row goes on as a packet.
+    cdef bint take_flagged(self, int slot, Columns* b, int i) noexcept nogil
     cdef void from_kernel(self, Columns* b, int i) noexcept nogil
     cdef int32_t from_kernel_inside(self, Columns* b, int i) noexcept nogil
     cdef void for_workload(self, Columns* b, int i, int32_t index) noexcept nogil

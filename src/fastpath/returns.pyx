@@ -21,7 +21,7 @@ from fastpath.egress cimport Egress, clamp, forward_row
 from fastpath.flowkey cimport FlowKey, hash_key, make
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.fragments cimport ORIGIN_EDGE, ORIGIN_KERNEL
-from fastpath.geneve cimport GENEVE_FLAG_CONTROL
+from fastpath.geneve cimport GENEVE_FLAG_CONTROL, GENEVE_FLAG_CRITICAL
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.message cimport FlowView, view
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, parse, parse_row
@@ -209,14 +209,19 @@ cdef class Returns:
         for i in range(b.count):
             if b.reason[i] != DROP_NONE:
                 continue
-            if b.geneve_flags[i] & GENEVE_FLAG_CONTROL:
-                b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
-                b.geneve_length[i] = 0
-                self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
+            if b.geneve_flags[i] and not self.take_flagged(slot, b, i):
                 continue
             if parse_row(b, i) == DROP_NONE:
                 self.from_edge(b, i, mine)
         self.egress.flush(b)
+
+    cdef bint take_flagged(self, int slot, Columns* b, int i) noexcept nogil:
+        if b.geneve_flags[i] & GENEVE_FLAG_CONTROL:
+            b.inner_start[i], b.inner_length[i] = b.start[i], b.length[i]
+            b.geneve_length[i] = 0
+            self.admission.punt(PUNT_TUNNEL_CONTROL, b, i, 0, NULL, slot)
+            return False
+        return self.admission.tunnels.join(slot, b, i, &self.admission.counts.drops[<int> DROP_PART_ORPHAN])
 
     cdef void from_edge(self, Columns* b, int i, bint mine) noexcept nogil:
         """A packet that an internet edge sends: an answer to a flow that goes by ZIA, here or at another worker, or nothing."""

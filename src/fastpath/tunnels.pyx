@@ -4,6 +4,7 @@ Journey: last stage of a ZIA packet out (encapsulate, seal, send), first stage o
 with their handshake done; from then on they belong to the worker's thread. Which edge to prefer is decided elsewhere
 (zcc.itunnel.choice); here is only which slots each gateway has and which of them is active. Beside every slot is a second place,
 for a session that is to follow it, and after `swap` for the one that went before: packets are taken from both, sent by the slot.
+What a path is too small for, and must not be refused, goes in parts (fastpath.parts) to an edge that takes them.
 
     0                   1                   2                   3
     |Ver|  Opt Len  |O|C|    Rsvd.  |          Protocol Type        |   RFC 8926 §3.4
@@ -15,17 +16,20 @@ for a session that is to follow it, and after `swap` for the one that went befor
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_ZIA_DOWN
+from fastpath.action cimport DROP_DTLS_RECORD, DROP_NONE, DROP_PART_SHAPE, DROP_ZIA_DOWN, DROP_ZIA_TOO_BIG
 from fastpath.arguments cimport SHORT_MAX, integer
-from fastpath.batch cimport HEADROOM, ROOM_DEFAULT, Columns, drop, reset, row
+from fastpath.batch cimport HEADROOM, ROOM_DEFAULT, Columns, PacketBatch, drop, reset, row
 from fastpath.dtls cimport DTLS_CLOSED, Session
 from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6, put, write_base
 from fastpath.packetio cimport Port, UdpSocket
+from fastpath.parts cimport PARTS_MAX, PARTS_WHOLE, Parts
 from fastpath.stream cimport Stream
 from fastpath.wire cimport store_be16, store_be32, store_be64
 
 cdef enum:
     SEALED_MAX = ROOM_DEFAULT + 64
+    APART = 64                   # parts that leave together
+    APART_ROOM = 2048
 
 
 cdef int place_of(object place) except -1:
@@ -39,9 +43,12 @@ cdef class Tunnels:
     def __cinit__(self):
         self.sessions = [None] * TUNNEL_PLACES
         self.sockets = [None] * TUNNEL_PLACES
+        self.parts = [None] * TUNNEL_PLACES
+        self.apart = PacketBatch(APART, APART_ROOM)
         cdef int i
         for i in range(TUNNEL_PLACES):
-            self.slots[i].session = self.slots[i].socket = NULL
+            self.slots[i].session = self.slots[i].socket = self.slots[i].parts = NULL
+            self.slots[i].takes_parts = False
             self.slots[i].fd = -1
             self.slots[i].sealed = self.slots[i].opened = 0
             self.slots[i].mtu = SHORT_MAX
@@ -67,21 +74,25 @@ cdef class Tunnels:
         self._put(place_of(place), None, stream, <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX))
 
     cdef _put(self, int at, Session session, Port socket, uint16_t mtu):
-        self.sessions[at], self.sockets[at] = session, socket
+        cdef Parts parts = Parts()
+        self.sessions[at], self.sockets[at], self.parts[at] = session, socket, parts
         self.slots[at].session = NULL if session is None else <void*> session
-        self.slots[at].socket = <void*> socket
+        self.slots[at].socket, self.slots[at].parts, self.slots[at].takes_parts = <void*> socket, <void*> parts, False
         self.slots[at].sealed = self.slots[at].opened = 0
         self.slots[at].mtu = mtu
         self.slots[at].fd = socket.fd
 
-    def resize(self, place, mtu):
+    def resize(self, place, mtu, bint parts=False):
         """Let packets of up to `mtu` bytes (68 … 65,535) go by the session in a place.
 
+        Args:
+            parts: its edge takes parts: packets of up to 1,280 bytes go too, several records each where they have to.
         Raises:
             ValueError: place is not 0 … 15, or mtu out of range.
         """
         cdef int at = place_of(place)
         self.slots[at].mtu = <uint16_t> integer(mtu, "mtu", 68, SHORT_MAX)
+        self.slots[at].takes_parts = parts
 
     def swap(self, slot):
         """Exchange the session of a slot with the one beside it: from now on packets leave by the other one.
@@ -94,7 +105,7 @@ cdef class Tunnels:
         if self.slots[beside].fd < 0:
             raise ValueError(f"slot {at} has no session beside it")
         self.slots[at], self.slots[beside] = self.slots[beside], kept
-        for owned in (self.sessions, self.sockets):
+        for owned in (self.sessions, self.sockets, self.parts):
             owned[at], owned[beside] = owned[beside], owned[at]
 
     def records(self, place):
@@ -114,7 +125,7 @@ cdef class Tunnels:
         """
         cdef int at = place_of(place)
         if self.slots[at].fd < 0:
-            self.sessions[at] = self.sockets[at] = None
+            self.sessions[at] = self.sockets[at] = self.parts[at] = None
 
     cdef void detach(self, int slot) noexcept nogil:
         cdef int i
@@ -139,6 +150,20 @@ cdef class Tunnels:
     cdef uint16_t largest(self, uint8_t slot, uint16_t ceiling) noexcept nogil:
         return self.slots[slot].mtu if slot < TUNNEL_SLOTS and self.slots[slot].mtu < ceiling else ceiling
 
+    cdef bint carries(self, uint8_t slot, int inner_length) noexcept nogil:
+        return inner_length <= PARTS_WHOLE and self.slots[slot].takes_parts and self.slots[slot].session != NULL
+
+    cdef bint join(self, int place, Columns* b, int i, uint64_t* lost) noexcept nogil:
+        cdef uint64_t before
+        cdef bint whole
+        if not 0 <= place < TUNNEL_PLACES or self.slots[place].parts == NULL:
+            drop(b, i, DROP_PART_SHAPE)
+            return False
+        before = (<Parts> self.slots[place].parts).lost
+        whole = (<Parts> self.slots[place].parts).join(b, i)
+        lost[0] += (<Parts> self.slots[place].parts).lost - before
+        return whole
+
     cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:
         cdef uint8_t[28] header
         write_base(header, TUNNEL_HEADER_BYTES - 8, 0, GENEVE_IPV4 if b.ip_version[i] == 4 else GENEVE_IPV6,
@@ -152,6 +177,22 @@ cdef class Tunnels:
         put(b, i, header, TUNNEL_HEADER_BYTES)
 
     cdef void send(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        cdef int at = 0, k, most = TUNNEL_HEADER_BYTES + self.slots[slot].mtu
+        cdef bint apart
+        if not self.slots[slot].takes_parts:
+            self._send_whole(slot, b, rows, n)
+            return
+        while at < n:                    # a run that goes one way or the other: the order stays
+            k, apart = at, b.length[rows[at]] > most
+            while k < n and (b.length[rows[k]] > most) == apart:
+                k += 1
+            if apart:
+                self._send_apart(slot, b, rows + at, k - at)
+            else:
+                self._send_whole(slot, b, rows + at, k - at)
+            at = k
+
+    cdef void _send_whole(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         cdef uint16_t[4096] sealed
         cdef int k, i, size, m = 0
         cdef uint8_t* frame
@@ -173,6 +214,26 @@ cdef class Tunnels:
         self.slots[slot].sealed += m
         if m:
             (<UdpSocket> self.slots[slot].socket).send_rows(b, sealed, m)
+
+    cdef void _send_apart(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil:
+        cdef Columns* out = &self.apart.columns
+        cdef uint16_t[APART] every, whose
+        cdef int at = 0, k, made
+        for k in range(APART):
+            every[k] = k
+        while at < n:
+            reset(out, 0)
+            while at < n and out.count + PARTS_MAX <= out.capacity:
+                made = (<Parts> self.slots[slot].parts).split(b, rows[at], TUNNEL_HEADER_BYTES + self.slots[slot].mtu, out)
+                if made == 0:
+                    drop(b, rows[at], DROP_ZIA_TOO_BIG)
+                for k in range(made):
+                    whose[out.count - 1 - k] = rows[at]
+                at += 1
+            self._send_whole(slot, out, every, out.count)
+            for k in range(out.count):
+                if out.reason[k] != DROP_NONE:
+                    drop(b, whose[k], out.reason[k])
 
     cdef int send_bytes(self, int slot, const uint8_t* packet, int n) noexcept nogil:
         cdef uint8_t[SEALED_MAX] out

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from argument_calls.call import BATCH, INT, PORT, SEED, SHORT, TIME, WORD, Spared, T, array, rows_in
-from fastpath import ring
+from argument_calls.call import BATCH, INT, PORT, ROWS, SEED, SHORT, TIME, WORD, Spared, T, array, rows_in
+from fastpath import batch, ring
 from fastpath.criteria import Criteria
 from model.arguments import Address, Array, Instance, Number, Octets, Text
 
@@ -70,6 +70,11 @@ T.call("tunnels.Tunnels.release", {"place": 1}, {"place": Number(0, 15)}, lambda
 T.call("tunnels.Tunnels.records", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
 T.call("tunnels.Tunnels.resize", {"place": 1, "mtu": 1400}, {"place": Number(0, 15), "mtu": Number(68, SHORT)},
        lambda module: module.Tunnels(), lambda made: None)
+parts = lambda module: module.Parts()  # noqa: E731
+T.call("parts.Parts.split_rows",
+       {"batch": rows_in, "rows": array(np.uint16, 2), "size": 1200, "out": lambda: batch.PacketBatch(4)},
+       BATCH | ROWS | {"size": Number(1, SHORT), "out": Instance()}, parts, lambda made: made.lost)
+T.call("parts.Parts.join_rows", {"batch": rows_in, "rows": array(np.uint16, 2)}, BATCH | ROWS, parts, lambda made: made.lost)
 T.call("frames.Frames.feed", {"data": b"abc"}, {"data": Array(np.uint8, sized=False)}, lambda module: module.Frames(),
        lambda made: None)
 T.call("frames.Frames.recv", {"batch": rows_in}, BATCH, lambda module: module.Frames(), lambda made: None)

@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from dtls_pair import contexts, pair
-from fastpath import gwlb, message, nat, packet, superpacket, trains
+from fastpath import geneve, gwlb, message, nat, packet, superpacket, trains
 from fastpath.batch import PacketBatch
 from fastpath.dtls import Session
 from fastpath.frames import Frames
+from fastpath.parts import Parts
 from fastpath.ring import Ring
 from fuzz import fuzz_dns, fuzz_geneve, fuzz_packet
 from fuzz.mutation import PACKET_LIMIT, compared
 from model import frames as frames_model
 from model import nat as nat_model
 from model import packet as packet_model
+from model import parts as parts_model
 from model import superpacket as superpacket_model
 from model import trains as trains_model
 
@@ -137,6 +139,22 @@ def check_names(data: bytes) -> None:
     except ValueError:
         return
     assert gwlb.endpoint_name(number) == text.lower(), f"{text!r} is {number:#x}, and that {gwlb.endpoint_name(number)!r}"
+
+
+def check_parts(data: bytes) -> None:
+    """Geneve packets of a length each, as parts that come one after the other: held, dropped or whole as the reference says."""
+    found: list[list[tuple[bytes, int, int]]] = []
+    for kind in (Parts, parts_model.Parts):
+        parts, batch, at, rows = kind(), PacketBatch(1, 1500), 0, []
+        while at + 2 < len(data):
+            size = int.from_bytes(data[at:at + 2])
+            batch.load([data[at + 2:at + 2 + size][:1372]])
+            geneve.decode_batch(batch)
+            whole = parts.join_rows(batch, np.zeros(1, np.uint16))
+            rows.append((batch.frame(0) if whole else b"", int(batch.reason[0]), parts.lost))
+            at += 2 + size
+        found.append(rows)
+    assert found[0] == found[1], f"{data.hex()}: {found[0]}, by the model {found[1]}"
 
 
 def check_frames(data: bytes) -> None:

@@ -47,6 +47,7 @@ TARGETS = {
     "message": Target(native.check_message, ("fastpath/message.pyx", "fastpath/ring.pyx")),
     "messages": Target(protocols.check_messages, ("zcc/mtunnel/messages.py",), 2048),
     "packet": Target(native.check_packet, ("fastpath/packet.pyx", "fastpath/flowkey.pyx"), native.PACKET_LIMIT),
+    "parts": Target(native.check_parts, ("fastpath/parts.pyx",), 2048),
     "question": Target(protocols.check_question, ("zcc/dns/question.py", "zcc/dns/learning.py")),
     "rewrite": Target(native.check_rewrite, ("fastpath/rewrite.pyx", "fastpath/checksum.pyx"), native.PACKET_LIMIT),
     "stream_name": Target(

@@ -23,7 +23,7 @@ ROWS = (
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
-     "owned", "tunnels", "message", "shard", "memoryport", "askers", "identification"),
+     "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification"),
     # the order of the journey
     ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
     # the way in for people who build on it
@@ -88,6 +88,7 @@ SAME_ROW = {
     ("flowtable", "flows"): "the table itself, for callers without Python",
     ("flowtable", "flowentry"): "the entry and its lists, laid out by themselves",
     ("owned", "dns"): "what it sends are DNS messages",
+    ("tunnels", "parts"): "what a path is too small for",
     ("shard", "fragments"): "fragments go where their first one does",
     ("message", "flowtable"): "a message carries a flow's entry",
     ("egress", "admission"): "a row leaves as its flow was decided",
@@ -178,6 +179,7 @@ DOORWAYS_TO_FASTPATH = {
     "internet_edge/datapath.py": "the edge's data plane",
     "internet_edge/gate.py": "whose session a datagram is",
     "internet_edge/odd.py": "fragments and ICMP errors of that",
+    "internet_edge/apart.py": "packets in parts of that",
     "internet_edge/drops.py": "the names of its drop reasons",
 }
 # Protocol sessions and decisions take bytes, time and randomness as arguments: no clock, socket or loop.

@@ -45,7 +45,7 @@ METHODS: dict[int, str] = {
     action: action.name.removeprefix("ACTION_") for action in Action if action != Action.ACTION_NONE
 }
 METHODS[Action.ACTION_REJECT] = "DROP"      # it differs in what the sender is told
-_NO_DROPS = (DropReason.DROP_NONE, DropReason.DROP_REASONS, DropReason.DROP_SHARD_MOVED)
+_NO_DROPS = (DropReason.DROP_NONE, DropReason.DROP_REASONS, DropReason.DROP_SHARD_MOVED, DropReason.DROP_PART_HELD)
 _DROPS: dict[int, str] = {
     reason: reason.name.removeprefix("DROP_").lower() for reason in DropReason if reason not in _NO_DROPS
 }
@@ -252,9 +252,9 @@ class Datapath:
         """The same with a TLS session over TCP."""
         self._exchange(functools.partial(self._tunnels.attach_stream, place, Stream(connection, sock_fd), mtu))
 
-    def resize_tunnel(self, place: int, mtu: int) -> None:
-        """Let packets of up to `mtu` bytes go by a session."""
-        self._exchange(lambda: self._tunnels.resize(place, mtu))
+    def resize_tunnel(self, place: int, mtu: int, parts: bool) -> None:
+        """Let packets of up to `mtu` bytes go by a session; with `parts` those of 1,280 in any case."""
+        self._exchange(lambda: self._tunnels.resize(place, mtu, parts))
 
     def swap_tunnel(self, slot: int) -> None:
         """Exchange the session in a slot with the one beside it, between two batches."""

@@ -31,6 +31,7 @@ from fastpath.flowtable import FlowTable, TimeoutClass
 from fastpath.fragments import Origin
 from fastpath.packetio import Device, UdpSocket
 from zcc.clock import Clock
+from zcc.internet_edge.apart import Apart
 from zcc.internet_edge.drops import TAKEN, Counts
 from zcc.internet_edge.flows import Address, FlowBook, FlowEnd
 from zcc.internet_edge.gate import Gate
@@ -92,6 +93,7 @@ class Datapath:
         self.drops: NDArray[np.int64] = np.zeros(TAKEN + 1, np.int64)
         self.to_internet, self.to_tunnels = Counts(), Counts()
         self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port, merged=True)
+        self._apart = Apart(self._batch, self.sessions, self._udp, self.drops)
         self._wire = socket.socket(fileno=os.dup(self._udp.fd))
         self.gate = Gate(self._batch, listener, self.sessions, self._wire, tunnel, settings.inner_mtu, streams)
         self._device = Device.tun(device[1]) if device[0] == "tun" else Device.veth(device[1])
@@ -171,6 +173,7 @@ class Datapath:
             return
         geneve.decode_batch(batch)
         self.gate.take_control(origin, now_ns)
+        self._apart.join(self._live(), origin)
         live = self._live()
         outside = live[(batch.vni[live] == 0) | (batch.vni[live] > VNI_LIMIT)]
         batch.reason[outside] = DropReason.DROP_TUNNEL_FLOW_UNKNOWN
@@ -205,7 +208,7 @@ class Datapath:
         nat.decrement_ttl_rows(batch, live)
         nat.rewrite_rows(batch, live, nat.SOURCE, addresses, ports)
         self._odd.identify(live)
-        self._clamp(live, self._mtus(origin[live], now_ns))
+        self._clamp(live, self._paths(origin[live], now_ns)[0])
         sizes = batch.inner_length[live].astype(np.int64)
         for number in np.unique(origin[live]).tolist():
             session = self.sessions.towards(number, now_ns)
@@ -249,19 +252,21 @@ class Datapath:
         batch.direction[live] = 1 - self.book.entries["initiator"][entries]
         self._odd.settle()
         live = self._live()
-        told, refused = self._odd.too_large(live, self._mtus(self.book.entries["owner"][batch.entry[live]], now_ns), now_ns)
+        mtus, takes = self._paths(self.book.entries["owner"][batch.entry[live]], now_ns)
+        limits = self._apart.limits(batch.inner_length[live], mtus, takes)
+        told, refused = self._odd.too_large(live, limits, now_ns)
         self.drops[DropReason.DROP_ZIA_TOO_BIG] += refused
         self._send_out(told)
-        live = self._live()
+        left = batch.reason[live] == 0
+        live, mtus, limits = live[left], mtus[left], limits[left]
         if not live.size:
             return
         entries = batch.entry[live]
         self._flows.account_batch(batch, now_ns)
         addresses, ports = self.book.initiators(entries)
         nat.rewrite_rows(batch, live, nat.DESTINATION, addresses, ports)
-        mtus = self._mtus(self.book.entries["owner"][entries], now_ns)
         self._clamp(live, mtus)
-        large = batch.inner_length[live] > mtus
+        large = batch.inner_length[live] > limits
         for row, mtu in zip(live[large].tolist(), mtus[large].tolist(), strict=True):
             n = self._odd.cut(row, mtu)
             put_headers(self._odd.pieces, np.arange(n, dtype=np.uint16), self.book.entries)
@@ -317,6 +322,9 @@ class Datapath:
                 self.to_tunnels.packets += sent
                 continue
             batch.peer_address[rows], batch.peer_port[rows] = session.address
+            if self._apart.wants(session, batch, rows):
+                self.to_tunnels.packets += self._apart.send(session, batch, rows)
+                continue
             session.sent += session.record.seal_rows(batch, rows)
         self.to_tunnels.packets += self._udp.send(batch, live[batch.reason[live] == 0])
 
@@ -327,12 +335,13 @@ class Datapath:
 
     # ---- both ----
 
-    def _mtus(self, owners: NDArray[np.uint32], now_ns: int) -> NDArray[np.int64]:
-        """The largest inner packet towards the session of each owner."""
+    def _paths(self, owners: NDArray[np.uint32], now_ns: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Towards the session of each owner: the largest inner packet of one record, and whether it takes parts."""
         numbers, of = np.unique(owners, return_inverse=True)
         towards = [self.sessions.towards(number, now_ns) for number in numbers.tolist()]
         mtus = np.array([self._mtu if session is None else min(session.mtu, self._mtu) for session in towards], np.int64)
-        return mtus[of] if len(mtus) else np.zeros(0, np.int64)
+        takes = np.array([session is not None and session.takes_parts for session in towards], np.bool_)
+        return mtus[of], takes[of]
 
     def _clamp(self, live: NDArray[np.uint16], mtus: NDArray[np.int64]) -> None:
         for mtu in np.unique(mtus).tolist():

@@ -14,7 +14,7 @@ __all__ = ["TAKEN", "Counts", "drop_counts"]
 
 TAKEN = int(DropReason.DROP_REASONS)        # a row that is done with and is no drop
 DROPS = {int(reason): reason.name.removeprefix("DROP_").lower() for reason in DropReason
-         if reason not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)}
+         if reason not in (DropReason.DROP_NONE, DropReason.DROP_PART_HELD, DropReason.DROP_REASONS)}
 
 
 @dataclass(slots=True)

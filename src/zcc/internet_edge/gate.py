@@ -180,10 +180,11 @@ class Gate:
             case wire.SizeAnswer() if session.path is not None:
                 session.path.answer(message, now_ns)
                 self._probe_size(session, now_ns)
-            case wire.Hello(_, _, former):
-                if former:
+            case wire.Hello(_, _, former, takes_parts):
+                if former and not self.sessions.has_succeeded(former, session):
                     self._take_over(session, former, now_ns)
-                self._control(session, wire.Hello(wire.VERSION, session.number))
+                session.takes_parts = takes_parts and session.path is not None
+                self._control(session, wire.Hello(wire.VERSION, session.number, takes_parts=True))
                 self._probe_size(session, now_ns)
             case wire.Goodbye():
                 self.end(session, "the connector said goodbye")

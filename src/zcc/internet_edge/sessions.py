@@ -40,6 +40,8 @@ class EdgeSession:
     received_bytes: int = 0
     sent_bytes: int = 0
     probes: int = 0
+    takes_parts: bool = False        # the connector has said so in its hello; by TLS nothing has to go so
+    parts: Any = None                # fastpath.parts.Parts, once there is one
 
     @property
     def mtu(self) -> int:
@@ -111,6 +113,10 @@ class SessionBook:
             return False
         self._successors[former] = session.number
         return True
+
+    def has_succeeded(self, former: int, session: EdgeSession) -> bool:
+        """Return whether it was succeed that made this session follow session `former`: a hello may be said again."""
+        return self._successors.get(former) == session.number
 
     def get(self, number: int) -> EdgeSession | None:
         """Return the session of a number while it lives."""

@@ -51,8 +51,8 @@ class Datapath(Protocol):
     def attach_stream(self, place: int, connection: Any, sock_fd: int, mtu: int) -> None:
         """Take over an established TLS session and its connected socket (duplicated)."""
 
-    def resize_tunnel(self, place: int, mtu: int) -> None:
-        """Let packets of up to `mtu` bytes go by a session."""
+    def resize_tunnel(self, place: int, mtu: int, parts: bool) -> None:
+        """Let packets of up to `mtu` bytes go by a session; with `parts` its edge takes packets in parts."""
 
     def swap_tunnel(self, slot: int) -> None:
         """Exchange the session in a slot with the one beside it."""
@@ -132,11 +132,11 @@ class Keeper:
         leg = self._at(place)
         if leg is None:
             return
-        before = leg.path.size if leg.path is not None else 0
+        before = self._carries(leg)
         answer = leg.hear(wire.decode(packet), self._clock.monotonic_ns())
         if answer is not None:
             self._say(leg, answer)
-        if leg.path is not None and leg.path.size != before:
+        if self._carries(leg) != before:
             self._resize(leg)
         self._wake.set()
         self._changed()
@@ -301,19 +301,24 @@ class Keeper:
                 place, self._ways.make_session(dialled.connection), dialled.socket.fileno(), pathmtu.inner_mtu(path.size))
         return leg
 
+    @staticmethod
+    def _carries(leg: Leg) -> tuple[int, bool]:
+        """What the data plane is told of a leg: the size of its datagrams, and whether it takes parts."""
+        return (0, False) if leg.path is None else (leg.path.size, leg.takes_parts)
+
     def _resize(self, leg: Leg) -> None:
         assert leg.path is not None
         size = leg.path.size
-        self._datapath.resize_tunnel(leg.place, pathmtu.inner_mtu(size))
+        self._datapath.resize_tunnel(leg.place, pathmtu.inner_mtu(size), leg.takes_parts)
         log.log(logging.INFO if leg.path.phase is pathmtu.Phase.COMPLETE else logging.DEBUG,
                 "internet edge %s: its path carries packets of %d bytes, %d inside", self,
                 pathmtu.outer_mtu(size, self.edge.address.address.version), pathmtu.inner_mtu(size))
 
     def _speak(self, leg: Leg) -> None:
-        before = leg.path.size if leg.path is not None else 0
+        before = self._carries(leg)
         for message in leg.due(self._clock.monotonic_ns()):
             self._say(leg, message)
-        if leg.path is not None and leg.path.size != before:
+        if self._carries(leg) != before:
             self._resize(leg)
 
     def _say(self, leg: Leg, message: wire.Message) -> None:

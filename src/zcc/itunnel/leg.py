@@ -15,7 +15,10 @@ __all__ = ["Leg"]
 
 
 class Leg:
-    """One session in a place of the data plane."""
+    """One session in a place of the data plane.
+
+    Its hello goes out with every probe until the edge's has come: a datagram may be lost.
+    """
 
     def __init__(self, place: int, transport: str, probes: ProbeSession, path: PathMtu | None, now_ns: int) -> None:
         """Begin with a hello.
@@ -29,7 +32,10 @@ class Leg:
         self.closed = ""              # why it is over; "" while it lives
         self.retired = False          # another one has taken over: it says and asks nothing more
         self.number = 0               # of the session at the edge; 0 = it has not told yet
-        self._hello: wire.Hello | None = wire.Hello(wire.VERSION)
+        self.takes_parts = False      # the edge has said that it puts packets in parts together
+        self._hello = wire.Hello(wire.VERSION, takes_parts=True)
+        self._greeted = False         # the edge has answered it
+        self._hello_due = True        # at once, not with the next probe
 
     @property
     def up(self) -> bool:
@@ -45,16 +51,17 @@ class Leg:
 
     def take_over(self, former: int) -> None:
         """Ask the edge to send what it sent by another session of ours by this one."""
-        self._hello = wire.Hello(wire.VERSION, replaces=former)
+        self._hello = wire.Hello(wire.VERSION, replaces=former, takes_parts=True)
+        self._greeted, self._hello_due = False, True
 
     def due(self, now_ns: int) -> Iterator[wire.Message]:
         """Yield what is to be said now; a leg whose probes stay unanswered is closed by it."""
         if self.closed or self.retired:
             return
-        if self._hello is not None:
-            yield self._hello
-            self._hello = None
         probe = self.probes.probe(now_ns)
+        if self._hello_due or (probe is not None and not self._greeted):
+            self._hello_due = False
+            yield self._hello
         if probe is not None:
             yield probe
         if self.path is not None:
@@ -77,7 +84,7 @@ class Leg:
             case wire.Hello(version) if version != wire.VERSION:
                 self.close(f"edge speaks version {version} of the tunnel, we speak {wire.VERSION}")
             case wire.Hello():
-                self.number = message.session
+                self.number, self.takes_parts, self._greeted = message.session, message.takes_parts, True
             case wire.Goodbye():
                 self.close("edge said goodbye")
         return None

@@ -5,7 +5,8 @@
     |                     VNI 0                     |       0       |
     |    option class 0xFF5A        |     type      |0 0 0| length  |   RFC 8926 §3.5, class of experimenters
     |    0x10 hello: version, 4 bytes; number of the session, 8, and|
-    |         of the one that it replaces, 8; 0 = none              |
+    |         of the one that it replaces, 8; 0 = none;             |
+    |         abilities, 4: bit 0, takes packets in parts           |
     |    0x11 probe: sequence, 8 bytes; sender's time in ns, 8 bytes|
     |    0x12 probe answer: both as they came                       |
     |    0x13 goodbye: nothing                                      |
@@ -32,6 +33,8 @@ PAIR = struct.Struct("!QQ")
 WORD = struct.Struct("!I")
 WORDS = struct.Struct("!II")
 GREETING = struct.Struct("!IQQ")
+ABLE_GREETING = struct.Struct("!IQQI")
+TAKES_PARTS = 1
 SIZE_PROBE_BYTES = HEADER.size + WORD.size
 
 
@@ -51,11 +54,13 @@ class Hello:
     """The first message of both sides: the version of the tunnel's inside that the sender speaks.
 
     An edge tells the number that it knows the session by; a connector names the session that this one takes over from.
+    What else the sender is able to do it says too: a peer that has not said so is not sent it.
     """
 
     version: int
     session: int = 0
     replaces: int = 0
+    takes_parts: bool = False      # fastpath.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +111,8 @@ def encode(message: Message) -> bytes:
     """
     try:
         match message:
-            case Hello(version, session, replaces):
-                return _packet(Kind.HELLO, GREETING.pack(version, session, replaces))
+            case Hello(version, session, replaces, takes_parts):
+                return _packet(Kind.HELLO, ABLE_GREETING.pack(version, session, replaces, TAKES_PARTS * takes_parts))
             case Probe(sequence, time_ns):
                 return _packet(Kind.PROBE, PAIR.pack(sequence, time_ns))
             case ProbeAnswer(sequence, time_ns):
@@ -146,6 +151,9 @@ def decode(packet: bytes) -> Message | None:
 
 def _message(kind: int, data: bytes) -> Message | None:
     match kind, len(data):
+        case Kind.HELLO, size if size >= ABLE_GREETING.size:
+            version, session, replaces, abilities = ABLE_GREETING.unpack_from(data)
+            return Hello(version, session, replaces, bool(abilities & TAKES_PARTS))
         case Kind.HELLO, size if size >= GREETING.size:
             return Hello(*GREETING.unpack_from(data))
         case Kind.HELLO, size if size >= WORD.size:

@@ -68,7 +68,7 @@ def test_probes_are_answered_and_goodbye_ends_the_session(tmp_path: Path) -> Non
     with world.edge():
         client = world.connect()
         client.say(wire.Hello(wire.VERSION))
-        assert wire.decode(client.receive()) == wire.Hello(wire.VERSION, session=1)
+        assert wire.decode(client.receive()) == wire.Hello(wire.VERSION, session=1, takes_parts=True)
         client.say(wire.Probe(7, 123))
         assert wire.decode(client.receive()) == wire.ProbeAnswer(7, 123)
         client.say(wire.Goodbye())

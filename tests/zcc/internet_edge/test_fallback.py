@@ -95,7 +95,7 @@ class Plane:
         if (sock if session is None else session).closed:
             self.client.on_closed(place)
 
-    def resize_tunnel(self, place: int, mtu: int) -> None: ...
+    def resize_tunnel(self, place: int, mtu: int, parts: bool) -> None: ...
 
     def swap_tunnel(self, slot: int) -> None:
         self.places[slot], self.places[slot + 8] = self.places[slot + 8], self.places[slot]

@@ -34,6 +34,8 @@ class Edge(asyncio.DatagramProtocol):
         self.session: Any = None
         self.sessions: dict[Any, Any] = {}      # by address of the connector's end
         self.largest = 1 << 16                  # datagram that the path to here takes
+        self.takes_parts = False
+        self.deaf = 0                           # hellos that are lost on the way
         self.heard: list[wire.Message | None] = []
 
     def connection_made(self, transport: Any) -> None:
@@ -64,8 +66,10 @@ class Edge(asyncio.DatagramProtocol):
                 self.say(wire.ProbeAnswer(sequence, time_ns))
             case wire.SizeProbe(number, size):
                 self.say(wire.SizeAnswer(number, size))
+            case wire.Hello() if self.deaf:
+                self.deaf -= 1
             case wire.Hello():
-                self.say(wire.Hello(wire.VERSION, list(self.sessions).index(addr) + 1))
+                self.say(wire.Hello(wire.VERSION, list(self.sessions).index(addr) + 1, takes_parts=self.takes_parts))
 
     def say(self, message: wire.Message) -> None:
         self.transport.sendto(self.sessions[self.addr].seal(wire.encode(message)), self.addr)
@@ -80,6 +84,7 @@ class Plane:
         self.active: list[int | None] = []
         self.of_gateway: dict[int, tuple[int | None, set[int]]] = {}
         self.mtus: dict[int, int] = {}
+        self.parts: dict[int, bool] = {}       # whether packets may go in parts
         self.swaps: list[int] = []
         self.records = 0
 
@@ -89,8 +94,9 @@ class Plane:
         self.mtus[place] = mtu
         asyncio.get_running_loop().add_reader(sock, self._read, sock)
 
-    def resize_tunnel(self, place: int, mtu: int) -> None:
+    def resize_tunnel(self, place: int, mtu: int, parts: bool) -> None:
         self.mtus[place] = mtu
+        self.parts[place] = parts
 
     def swap_tunnel(self, slot: int) -> None:
         for places in (self.slots, self.mtus):
@@ -184,6 +190,17 @@ def play(folder: Path, scene: Callable[[World], Any], verify: Callable[[bytes], 
     return asyncio.run(main())
 
 
+def test_packets_may_go_in_parts_once_the_edge_has_said_so_and_a_lost_hello_is_said_again(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        world.edges[0].takes_parts, world.edges[0].deaf = True, 3
+        await world.until(lambda: all(status.state == "up" for status in world.client.status()))
+        await world.until(lambda: world.plane.parts.get(0))
+        assert not world.plane.parts.get(1), "the other edge is an older one"
+
+    world = play(tmp_path, scene)
+    assert world.edges[0].heard.count(wire.Hello(wire.VERSION, takes_parts=True)) == 4
+
+
 def test_it_keeps_sessions_to_both_and_prefers_the_first(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
         await world.until(lambda: all(status.state == "up" for status in world.client.status()))
@@ -192,7 +209,8 @@ def test_it_keeps_sessions_to_both_and_prefers_the_first(tmp_path: Path) -> None
         assert world.client.status()[0].rtt_ms > 0
 
     world = play(tmp_path, scene)
-    assert world.edges[0].heard[0] == wire.Hello(wire.VERSION)
+    assert world.edges[0].heard.count(wire.Hello(wire.VERSION, takes_parts=True)) == 1, "it was answered"
+    assert world.edges[0].heard[0] == wire.Hello(wire.VERSION, takes_parts=True)
     assert not world.plane.slots, "detached at the end"
 
 
@@ -283,7 +301,7 @@ def test_a_new_session_takes_over_while_the_old_one_drains(tmp_path: Path) -> No
         world.plane.records = 0
         assert world.plane.slots[8][0] is old, "packets on their way are still taken"
         assert world.client.active() == "ie-1" and ("ie-1", "DOWN") not in world.told
-        await world.until(lambda: wire.Hello(wire.VERSION, replaces=1) in world.edges[0].heard)
+        await world.until(lambda: wire.Hello(wire.VERSION, replaces=1, takes_parts=True) in world.edges[0].heard)
         assert world.plane.mtus[0] == found, "the path is the same"
         await world.until(lambda: set(world.plane.slots) == {0, 1}, 20)
         await world.until(lambda: world.edges[0].heard.count(wire.Goodbye()) == 1)

@@ -17,7 +17,7 @@ from zcc.itunnel.wire import (
 )
 
 NUMBERS, WORDS = st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)
-MESSAGES = st.one_of(st.builds(Hello, st.integers(0, 2**32 - 1)), st.builds(Probe, NUMBERS, NUMBERS),
+MESSAGES = st.one_of(st.builds(Hello, WORDS, NUMBERS, NUMBERS, st.booleans()), st.builds(Probe, NUMBERS, NUMBERS),
                      st.builds(ProbeAnswer, NUMBERS, NUMBERS), st.just(Goodbye()),
                      st.builds(SizeProbe, WORDS, st.integers(16, 9000)), st.builds(SizeAnswer, WORDS, WORDS))
 
@@ -43,6 +43,15 @@ def test_a_size_probe_is_as_long_as_it_says_and_its_answer_tells_what_came() -> 
 
 def test_a_longer_hello_of_a_later_version_is_read() -> None:
     assert decode(bytes.fromhex("0380000000000000" "ff5a1002" "00000002" "deadbeef")) == Hello(2)
+    of_this = encode(Hello(1, 7, 8, takes_parts=True))
+    assert of_this.hex() == "0780000000000000" "ff5a1006" "00000001" "0000000000000007" "0000000000000008" "00000001"
+    later = bytes([of_this[0] + 1]) + of_this[1:11] + b"\x07" + of_this[12:35] + b"\xff" + b"more"
+    assert decode(later) == Hello(1, 7, 8, takes_parts=True)
+
+
+def test_an_older_hello_says_nothing_of_parts() -> None:
+    older = bytes.fromhex("0680000000000000" "ff5a1005" "00000001" "0000000000000007" "0000000000000008")
+    assert decode(older) == Hello(1, 7, 8)
 
 
 @pytest.mark.parametrize("spoiled", [

@@ -140,6 +140,14 @@ SCENARIOS = (
         _ZIA,
     ),
     Scenario(
+        "tunnel-narrow",
+        "that path carries no more than 1,284 bytes; IPv6 packets of 1,280 inside, and a download by IPv6",
+        "every datagram answered, the download whole",
+        tunnel.narrow,
+        120,
+        _ZIA,
+    ),
+    Scenario(
         "tunnel-renewed",
         "sessions to the edges renewed three times under load",
         "no datagram lost, no download broken",

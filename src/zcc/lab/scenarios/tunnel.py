@@ -19,7 +19,10 @@ from zcc.lab.scenarios.traffic import Conversation, Downloaded, conversation, cu
 from zcc.lab.servers.content import checksum
 
 _NARROW = 1400                 # bytes of a packet that the path then carries
-_VLAN_BYTES = 4                # a bridge forwards packets longer than its port's MTU by a VLAN tag
+_VLAN_BYTES = 4                # a bridge takes packets longer than its port's MTU by a VLAN tag; what leaves by the port is not
+_LEAST, _IPV6_UDP_BYTES = 1280, 48
+_NARROWEST = _LEAST + _VLAN_BYTES
+_LEAST_DATAGRAMS = 200
 _FOUND_S, _BY_TLS_S, _BACK_S = 12.0, 10.0, 30.0
 _RENEWALS, _RENEWED_S = 3, 60.0
 _DOWNLOAD = 64 << 20
@@ -36,6 +39,22 @@ def path_shrinks(lab: Lab) -> Seen:
     if seconds is None:
         return Seen(False, f"after {_FOUND_S:g} s the connectors think that it carries {sorted(_all(lab, 'path_mtu'))}")
     return Seen(got.checksum == checksum(_DOWNLOAD), f"{_NARROW} bytes found after {seconds:.1f} s, then {got}")
+
+
+def narrow(lab: Lab) -> Seen:
+    """The path to the edges carries 1,284 bytes, back 1,280, tunnel and all: IPv6's least packet goes in parts, both ways."""
+    lines = [f"datagram {number} ".ljust(_LEAST - _IPV6_UDP_BYTES, "x") for number in range(_LEAST_DATAGRAMS)]
+    with _narrow(lab, _NARROWEST):
+        seconds = _until(lambda: _all(lab, "path_mtu") == {_NARROWEST}, _FOUND_S)
+        with conversation(lab, "workload-co1", plan.INTERNET_6, ECHO_PORT) as talk:
+            lost = sum(talk.say(line) != line for line in lines)
+        got = download(lab, "workload-co2", f"http://[{plan.INTERNET_6}]/download/{_DOWNLOAD}", limit_s=60)
+    if seconds is None:
+        return Seen(False, f"after {_FOUND_S:g} s the connectors think that it carries {sorted(_all(lab, 'path_mtu'))}")
+    return Seen(
+        lost == 0 and got.checksum == checksum(_DOWNLOAD),
+        f"{_NARROWEST} bytes found after {seconds:.1f} s; {len(lines)} datagrams, {lost} unanswered; then {got}",
+    )
 
 
 def renewed(lab: Lab) -> Seen:
