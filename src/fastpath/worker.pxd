@@ -28,13 +28,15 @@ cdef class Worker:
     cdef readonly Shard shard        # None: there is one worker
     cdef readonly DnsListener listener
     cdef bint listens                # whether there is one
+    cdef uint64_t rests_until        # it is not looked at before; 0 = it does not rest
     cdef int ready                   # READY_ bits: what the last wait() saw; step() takes it that everything is
     cdef PacketBatch batch
     cdef object exchanges          # callables, one a command EXCHANGE in the ring, in its order
     cdef int stopping, wants_exchange
 
     cdef void turn(self, uint64_t now_ns) noexcept nogil
-    cdef void wait(self, int timeout_ms) noexcept nogil
+    cdef void wait(self) noexcept nogil
+    cdef uint64_t resting(self) noexcept nogil
     cdef int held(self) noexcept nogil
     cdef void carry_out(self) noexcept nogil
     cdef void obey(self, Message* m, const uint8_t* packet) noexcept nogil

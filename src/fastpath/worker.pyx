@@ -31,6 +31,7 @@ from fastpath.ingress cimport Ingress
 from fastpath.kernelflows cimport Credit, KernelFlows
 from fastpath.message cimport *
 from fastpath.message cimport Message, message_in
+from fastpath.moderation cimport keep_short_times
 from fastpath.naming cimport naming_of
 from fastpath.packet cimport parse_row
 from fastpath.packetio cimport WATCHED, Device, GenevePort
@@ -51,7 +52,7 @@ cdef extern from "poll.h" nogil:
         int fd
         short events
         short revents
-    int poll(pollfd* fds, unsigned long n, int timeout_ms)
+    int ppoll(pollfd* fds, unsigned long n, const timespec* timeout, const void* signals)
     enum:
         POLLIN
 
@@ -59,9 +60,9 @@ cdef enum:
     BURSTS = 4             # batches taken from one device before the others have their turn
     COMMANDS_A_TURN = 256
     CREDITS_A_TURN = 4096
-    WAIT_MS = 100
+    WAIT_NS = 100_000_000
     PROVEN = 2             # packets of a flow that the kernel may carry from then on
-    READY_GENEVE = 1, READY_DEVICE = 2, READY_OTHERS = 4, READY_ALL = 7    # others: tunnels and the DNS listener
+    READY_GENEVE = 1, READY_DEVICE = 2, READY_LISTENER = 4, READY_OTHERS = 8, READY_ALL = 15    # others: tunnels, workers
 
 
 @cython.final
@@ -102,11 +103,12 @@ cdef class Worker:
         self.listener, self.listens = listener, True
 
     def run(self):
-        """Work until stop(); call it in a thread of its own."""
+        """Work until stop(); call it in a thread of its own, whose timers become more exact."""
+        keep_short_times()
         while not self.stopping:
             with nogil:
                 while not self.stopping and not self.wants_exchange:
-                    self.wait(WAIT_MS)
+                    self.wait()
                     self.turn(now())
             self._exchange_one()
 
@@ -155,15 +157,19 @@ cdef class Worker:
 
     # ---- the loop ----
 
-    cdef void wait(self, int timeout_ms) noexcept nogil:
+    cdef void wait(self) noexcept nogil:
+        """Wait until there is something, but for the listener while it rests; the end of its rest is something too."""
         cdef pollfd[WATCHED + TUNNEL_PLACES + SHARDS_MAX + 3] fds
         cdef int[WATCHED] watched            # more than SHARDS_MAX too
-        cdef int k, ways = self.geneve.watch(watched), n = ways + 2, held = self.held()
+        cdef timespec longest
+        cdef int k, ways = self.geneve.watch(watched), n = ways + 2, held = self.held(), listening = -1
+        cdef uint64_t rest = self.resting()
+        longest.tv_sec, longest.tv_nsec = 0, 0 if held else rest if rest else WAIT_NS
         for k in range(ways):
             fds[k].fd = watched[k]
         fds[ways].fd, fds[ways + 1].fd = -1 if self.device is None else self.device.fd, self.commands.event_fd
-        if self.listens:
-            fds[n].fd = self.listener.socket.fd
+        if self.listens and not rest:
+            fds[n].fd, listening = self.listener.socket.fd, n
             n += 1
         for k in range(TUNNEL_PLACES):
             if self.admission.tunnels.slots[k].fd >= 0:
@@ -175,11 +181,18 @@ cdef class Worker:
                 n += 1
         for k in range(n):
             fds[k].events, fds[k].revents = POLLIN, 0
-        poll(fds, n, 0 if held else timeout_ms)
         self.ready = held    # a system call that finds nothing costs as much as the packets of a small batch
+        if ppoll(fds, n, &longest, NULL) == 0 and rest and not held:
+            self.ready, self.rests_until = READY_LISTENER, 0
         for k in range(n):
             if fds[k].revents:
-                self.ready |= READY_GENEVE if k < ways else READY_DEVICE if k == ways else READY_OTHERS
+                self.ready |= (READY_GENEVE if k < ways else READY_DEVICE if k == ways else
+                               READY_LISTENER if k == listening else READY_OTHERS)
+
+    cdef uint64_t resting(self) noexcept nogil:
+        """Nanoseconds that the listener still rests."""
+        cdef uint64_t at = now() if self.rests_until else 0
+        return self.rests_until - at if at < self.rests_until else 0
 
     cdef int held(self) noexcept nogil:
         """READY_ bits of those that have something which no descriptor shows."""
@@ -217,8 +230,9 @@ cdef class Worker:
                     self.returns.from_tunnel(slot, b)
             if self.shard is not None:
                 self.shard.wake()
-            if self.listens:
-                self.listener.turn(b)
+        if self.ready & READY_LISTENER and self.listens:
+            self.listener.turn(b)
+            self.rests_until = now_ns + self.listener.rest_ns if self.listener.rest_ns else 0
         self.admission.expire()
         self.watch.notify()
         notify_posted(self.admission)

@@ -110,6 +110,8 @@ T.call("askers.AskerTable", {"rate": 5, "seed": SEED}, {"rate": Number(0, 1_000_
 T.call("askers.AskerTable.ask", {"namespace": 1, "source": bytes(16), "now_ns": 1},
        {"namespace": PORT, "source": Octets(16), "now_ns": TIME}, lambda module: module.AskerTable(5, seed=SEED),
        lambda made: made.rate)
+T.call("moderation.Moderation.rest", {"now_ns": 1, "rows": 1}, {"now_ns": TIME, "rows": Number(0, (1 << 31) - 1)},
+       lambda module: module.Moderation(), lambda made: made.rest_ns)
 T.call("identification.Identifications", {"seed": SEED}, {"seed": Octets(32)})
 T.call("identification.Identifications.renew_rows",
        {"batch": rows_in, "rows": array(np.uint16, 2), "fragments": lambda: FragmentTable(seed=SEED),

@@ -6,6 +6,8 @@ import contextlib
 import os
 import select
 import socket
+import threading
+import time
 from ipaddress import IPv4Address
 
 import dns.message
@@ -129,6 +131,35 @@ def test_clients_that_ask_at_once_each_get_their_own_answers_in_order(clients: i
             end.settimeout(5)
             wanted = list(range(which, 200, clients))
             assert [dns.message.from_wire(end.recv(2000)).id for _ in wanted] == wanted
+
+
+@isolated
+def test_queries_that_come_while_the_listener_rests_are_answered_after_it() -> None:
+    rig = WorkerRig()
+    own(rig, seconds=10**9)           # by the machine's clock too
+    listener = DnsListener(UdpSocket.bind("127.0.0.1", 0), rig.admission, 1, 0)
+    rig.worker.listen(listener)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        with socket.socket(fileno=os.dup(listener.socket.fd)) as held:
+            client.connect(held.getsockname())
+        client.settimeout(5)
+        now = time.monotonic_ns() - 20_000_000
+        for turn in range(100):            # 8 queries each 48 µs
+            for _ in range(8):
+                client.send(query())
+            rig.worker.step(now + 48_000 * turn)
+            for _ in range(8):
+                client.recv(2000)
+        assert listener.rest_ns > 0
+        thread = threading.Thread(target=rig.worker.run)
+        thread.start()
+        try:
+            for _ in range(20):
+                client.send(query())
+                assert dns.message.from_wire(client.recv(2000)).answer[0][0].address == str(ADDRESS)
+        finally:
+            rig.worker.stop()
+            thread.join()
 
 
 @isolated

@@ -19,7 +19,7 @@ ROWS = (
     ("geneve", "packet", "flowkey", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments", "ethernet",
      "superpacket", "trains", "tunqueue", "packetio",
      "xskqueue", "hairpin", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote", "pieces",
-     "domains", "rows", "frames", "stream"),
+     "domains", "rows", "frames", "stream", "moderation"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
