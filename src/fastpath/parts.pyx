@@ -27,7 +27,7 @@ from fastpath.action cimport (
     DROP_IO_TRUNCATED, DROP_NONE, DROP_PART_HELD, DROP_PART_ORPHAN, DROP_PART_SHAPE, DROP_ZIA_TOO_BIG,
 )
 from fastpath.arguments cimport SHORT_MAX, integer, rows_in_use
-from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, reset, row
+from fastpath.batch cimport HEADROOM, Columns, PacketBatch, drop, inside, reset, row
 from fastpath.geneve cimport GENEVE_BASE_BYTES, GENEVE_FLAG_CRITICAL, decode_row, write_option
 from fastpath.wire cimport load_be16, load_be32, store_be16, store_be32
 
@@ -70,7 +70,7 @@ cdef class Parts:
 
     cdef int split(self, Columns* b, int i, int size, Columns* out) noexcept nogil:
         cdef const uint8_t* packet = row(b, i) + b.start[i]
-        cdef int header = GENEVE_BASE_BYTES + 4 * (packet[0] & WORDS), whole = b.length[i] - header
+        cdef int header = GENEVE_BASE_BYTES + 4 * (packet[0] & WORDS) if b.length[i] else 0, whole = b.length[i] - header
         cdef int room = size - header - PART_OPTION_BYTES, n, k, step, at
         if header > PARTS_HEADER or not 0 < whole <= PARTS_WHOLE or room <= 0 or whole > PARTS_MAX * room \
                 or HEADROOM + size > out.room:
@@ -130,9 +130,11 @@ cdef class Parts:
         Drops:
             ZIA_TOO_BIG: larger than 1,280 bytes inside, or not to be carried in 4 parts of this size.
         """
-        cdef const uint16_t[::1] view = rows_in_use(rows, "rows", batch.columns.count)
-        cdef int most = <int> integer(size, "size", 1, SHORT_MAX), k = 0, n = <int> view.shape[0]
+        cdef int most = <int> integer(size, "size", 1, SHORT_MAX), k = 0, n
+        cdef const uint16_t[::1] view = rows_in_use(rows, "rows", &batch.columns.count)
         cdef Columns* b = &batch.columns
+        n = <int> view.shape[0]
+        inside(b, b.start, b.length, "start and length")
         if out is batch or out.columns.capacity < PARTS_MAX:
             raise ValueError(f"out must be another batch, of {PARTS_MAX} rows at least")
         with nogil:
@@ -155,9 +157,11 @@ cdef class Parts:
         Drops:
             PART_HELD: no loss, it waits. PART_SHAPE, PART_ORPHAN: as their names say. IO_TRUNCATED: a row has no room for it.
         """
-        cdef const uint16_t[::1] view = rows_in_use(rows, "rows", batch.columns.count)
+        cdef const uint16_t[::1] view = rows_in_use(rows, "rows", &batch.columns.count)
         cdef int k, whole = 0, n = <int> view.shape[0]
         cdef Columns* b = &batch.columns
+        inside(b, b.geneve_start, b.geneve_length, "geneve_start and geneve_length")
+        inside(b, b.inner_start, b.inner_length, "inner_start and inner_length")
         with nogil:
             for k in range(n):
                 if b.reason[view[k]] == DROP_NONE:

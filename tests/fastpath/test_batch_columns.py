@@ -28,7 +28,8 @@ BELIEVED = {
     "pieces.cut_one": PARSED, "quote.read_one": PARSED, "quote.rewrite_one": PARSED, "quote.readdress_one": PARSED,
     "refusal.refuse_one": PARSED, "owned.OwnedNames.answer_batch": PARSED, "shard.Shard.owners_batch": PARSED,
     "identification.Identifications.renew_rows": PARSED, "nat.NatTable.bind_rows": PARSED, "nat.NatTable.find_rows": PARSED,
-    "fragments.FragmentTable.enter_one": (*PARSED, *FRAME),
+    "fragments.FragmentTable.enter_one": (*PARSED, *FRAME), "parts.Parts.split_rows": FRAME,
+    "parts.Parts.join_rows": (*HEADER, *INNER),
 }
 WRONG = [(name, column) for name, columns in BELIEVED.items() for column in columns]
 

@@ -205,5 +205,6 @@ def test_wrong_calls_are_named(kind):
                             ((batch, rows, 9, batch), "out"), ((batch, rows, 9, PacketBatch(3)), "out")):
         with pytest.raises(ValueError, match=name):
             kind().split_rows(*arguments)
+    assert split(kind(), b"") == [b""]
     with pytest.raises(ValueError, match="rows"):
         kind().join_rows(batch, np.array([1], np.uint16))

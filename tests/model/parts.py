@@ -28,7 +28,7 @@ class Parts:
 
     def split(self, packet, size):
         """The parts of a Geneve packet; [] = none can be made."""
-        end = 8 + 4 * (packet[0] & 0x3F)
+        end = 8 + 4 * (packet[0] & 0x3F) if packet else 0
         header, inner = packet[:end], packet[end:]
         room = size - end - 12
         if end > HEADER_MOST or not 0 < len(inner) <= LARGEST or room <= 0 or -(-len(inner) // room) > MOST_PARTS:
