@@ -2,7 +2,8 @@
 
 The worker's real loop and tables, by three back ends. The flow table is full, so for each flow that begins the oldest one ends
 and its record goes to the log. Beside them the bare reflectors of the folder that $ZCC_BENCH_IO names, as far as they are
-there: they know no flows, and show what the way in and out alone costs. Root, Linux 6.6, two cores; in namespaces of its own.
+there: they know no flows, and show what the way in and out alone costs; `fastpath-memory` is the opposite, the engine without a
+kernel. Root, Linux 6.6, two cores; in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import namespaces
+from bench import first_packets
 from bench.gwlb import PAYLOAD, WINDOW, Program, engine, warm_up
 from bench.gwlb_rig.engine import FLOWS
 from bench.gwlb_rig.load import DEVICE
@@ -25,7 +27,7 @@ from bench.harness import Case
 from bench.peers import Field
 from fastpath.redirect import shield
 
-ROUNDS, TRIALS, SECONDS, QUICK_SECONDS = 3, 2, 0.4, 0.1
+ROUNDS, TRIALS, SECONDS, QUICK_SECONDS, MEMORY_TRIALS = 3, 2, 0.4, 0.1, 7
 COLUMNS = {"begun": "kflows/s", "cpu": "CPU us/flow", "logged": "%"}
 OURS = ("fastpath-xdp", "fastpath-packet", "fastpath-udp")
 PEERS = ("xreflect", "reflect-packet", "reflect-recvmmsg")
@@ -43,6 +45,10 @@ def cases(quick: bool) -> Iterator[Case]:
             for column, unit in COLUMNS.items():
                 if column != "logged" or impl in OURS:
                     yield Case(impl, f"local-{column}", unit, 1, functools.partial(figure, measured, impl, column))
+    alone = functools.cache(functools.partial(first_packets.trials, 1 if quick else MEMORY_TRIALS))
+    for column in ("cpu", "logged"):
+        yield Case("fastpath-memory", f"local-{column}", COLUMNS[column], 1, functools.partial(
+            figure, lambda: {"fastpath-memory": alone()}, "fastpath-memory", column))
 
 
 def figure(measured: Callable[[], dict[str, list[Figures]]], impl: str, column: str) -> float:
