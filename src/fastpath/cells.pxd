@@ -236,23 +236,25 @@ cdef inline int remake4(Build* build) noexcept nogil:
     if length <= depth or not link:
         return remake_cells(build, cell, ROOT4_BITS, ROOT4_BITS)
     if link & OUTCOME_FLAT:
-        return remake_values(build, &build.fib.values[link & OUTCOME_PLACE], depth)
+        return remake_values(build, &build.fib.values[(link & OUTCOME_PLACE) + bits(high, 0, depth, LAST_BITS)], length, 32)
     cell = &build.fib.cells[(link & OUTCOME_PLACE) + bits(high, 0, depth, GROUP4_BITS)]
     depth += GROUP4_BITS
     return remake_cells(build, cell, length if length < depth else depth, depth)
 
 
-cdef inline int remake_values(Build* build, uint32_t* values, int depth) noexcept nogil:
-    """The values of the last 8 bits, in place."""
-    cdef uint32_t outcomes[LAST]
-    cdef int32_t below[LAST]
+cdef inline int remake_values(Build* build, uint32_t* values, int length, int to) noexcept nogil:
+    """The values of the change's first `length` bits, each of `to` bits, in place."""
+    cdef uint64_t count = <uint64_t> 1 << (to - length), i
+    cdef uint32_t* made = <uint32_t*> malloc(count * sizeof(uint32_t))
     cdef uint32_t inherited = build.default
-    cdef int32_t node = routes_within(build.routes, build.change.high, 0, depth, &inherited)
-    cdef int i
-    expand_routes(build.routes, node, depth, LAST_BITS, inherited, outcomes, below)
-    for i in range(LAST):
-        if values[i] != outcomes[i]:
-            store_half(&values[i], outcomes[i])
+    cdef int32_t node = routes_within(build.routes, build.change.high, build.change.low, length, &inherited)
+    if made is NULL:
+        return FIB_NO_MEMORY
+    expand_routes(build.routes, node, length, to - length, inherited, made, NULL)
+    for i in range(count):
+        if values[i] != made[i]:
+            store_half(&values[i], made[i])
+    free(made)
     return 0
 
 

@@ -7,10 +7,11 @@
 #
 # IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
 # links takes the next n bits of an address, as many as its routes ask for. Bits that all routes behind a link share are not
-# walked: the link tells how many and which (a leap, at most 21 bits), and the word before the group is the link, to a value,
+# walked: the link tells how many and which (a leap, at most 20 bits), and the word before the group is the link, to a value,
 # for an address that differs there. Before the first group there may be up to 60. A link at depth 64 to more than a value says
 # so, since batches read the two halves of an address by themselves; no group, leap or key reaches from one half into the other.
-# Where few routes are left, they end in lines of 64 bytes:
+# Where nearly all routes end in groups that hold nothing but values, those are flat, 4 bytes each. Where few routes are left,
+# they end in lines of 64 bytes:
 #
 #     leaf   8 keys and 8 values: the value of the last key that is at most the next 30 bits counts
 #     tree   16 keys and behind them 16 leaves, of which the last whose key is at most those bits counts
@@ -21,7 +22,7 @@
 # bytes, release) with all that they lead to made anew before, and loaded (acquire) whole. What became garbage is dropped
 # with the whole Fib.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastpath.gather cimport PATH_AVX2, PATH_SCALAR, gather4_avx2, gather4_avx512, lowest, ones, rarely
 from fastpath.memory cimport load_half, load_word, prefetch
@@ -70,7 +71,8 @@ cdef enum:
     KIND_LOW = 32                # set also at depth 64: the lower half of the address is next
     LEAP_AT = 6                  # from this bit on: how many bits are skipped before a group, 5 bits
     LEAP_MASK = 31
-    LEAP_BITS = 21               # at most; the bits themselves are the first of the link
+    LEAP_BITS = 20               # at most; the bits themselves are the first of the link
+    KIND_FLAT = 1 << 11          # set also where a group is flat
 
 # Where IPv6 addresses start.
 cdef struct Start:
@@ -85,6 +87,8 @@ cdef struct Fib:
     uint32_t* values             # IPv4: outcomes
     Start start                  # IPv6
     uint64_t runs                # IPv6: a block of few runs (pivots.pxd) that batches search instead, its place and lines; 0 = none
+    bint flat                    # IPv6: groups of nothing but values are flat; the writer's
+    int64_t direct               # IPv6: how many routes end in such groups; the writer's, while it makes all
     uint32_t cells_used, cells_room
     uint32_t values_used, values_room
     uint32_t* shared             # IPv4: SHARED places of outcomes that cells of one run share, by value; the writer's
@@ -113,13 +117,22 @@ cdef inline uint32_t follow4(const Fib* fib, uint32_t link, uint32_t address) no
 
 cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept nogil:
     cdef uint64_t link = fib.start.link, ahead = high, shared = fib.start.prefix
-    cdef uint32_t kind = <uint32_t> (link >> 32), leap = <uint32_t> fib.start.shared
+    cdef uint32_t kind = <uint32_t> (link >> 32), leap = <uint32_t> fib.start.shared, step
+    cdef bint differs
+    cdef const uint32_t* group
     cdef const uint32_t* line
     while kind & KIND_VALUE != KIND_VALUE:
-        if (ahead ^ shared) >> 1 >> (63 - leap):
-            return <uint32_t> load_word(&fib.cells[<uint32_t> link - 1])
+        differs = (ahead ^ shared) >> 1 >> (63 - leap) != 0
         ahead <<= leap
-        link = load_word(&fib.cells[<uint32_t> link + (ahead >> 33 >> (kind & 31))])
+        step = <uint32_t> (ahead >> 33 >> (kind & 31))
+        if kind & KIND_FLAT:
+            if differs:
+                return <uint32_t> fib.cells[<uint32_t> link - 1]
+            group = <const uint32_t*> &fib.cells[<uint32_t> link]
+            return load_half(&group[step])
+        link = load_word(&fib.cells[<uint32_t> link - 1 if differs else <uint32_t> link + step])
+        if differs:
+            return <uint32_t> link
         ahead <<= 31 - (kind & 31)
         shared, kind = link, <uint32_t> (link >> 32)
         leap = kind >> LEAP_AT & LEAP_MASK

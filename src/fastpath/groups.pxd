@@ -2,16 +2,19 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from fastpath.cells cimport FIB_FULL, Build, concerns, fill, remake_cells, take_cells
-from fastpath.fib cimport (KEY_BITS, KIND_LEAF, KIND_LOW, KIND_TREE, KIND_VALUE, LEAF_RUNS, LEAP_AT, LEAP_BITS, LEAP_MASK, LINE,
-                           MOST_SHARED, NO_KEY, TREE_LEAVES, Fib, Start)
-from fastpath.routes cimport Route, Routes, bits, longest_below, routes_below
+from fastpath.cells cimport FIB_FULL, Build, concerns, fill, remake_cells, remake_values, take_cells
+from fastpath.fib cimport (KEY_BITS, KIND_FLAT, KIND_LEAF, KIND_LOW, KIND_TREE, KIND_VALUE, LEAF_RUNS, LEAP_AT, LEAP_BITS,
+                           LEAP_MASK, LINE, MOST_SHARED, NO_KEY, TREE_LEAVES, Fib, Start)
+from fastpath.memory cimport forget_pages
+from fastpath.routes cimport Route, Routes, bits, expand_routes, longest_below, routes_below
 
 cdef enum:
     # How wide a group is, chosen by measurement (docs/decisions/0005).
     LEAST_BITS = 4
     SPARE_BITS = 3               # 2^2 links for each route
     DIRECT_LINKS = 96            # at most, where the group then holds nothing but values
+    DENSE_LINKS = 16             # at most, for a flat group in place of a tree
+    DENSE_BITS = 10
     MOST_BITS = 24
     START_SPARE_BITS = 9         # 2^8 links for each route in a group to start from, while it has
     START_ENOUGH_BITS = 15       # fewer than these
@@ -19,7 +22,7 @@ cdef enum:
     START_DIRECT_ROUTES = 32     # for so many routes
     LEAST_SHARED = 8             # fewer bits gain a large table nothing, and a route without them makes all of it anew
     LEAST_LEAP = 6               # a leap skips at least so many bits
-    LEAP_ROUTES = 16384          # and has at most so many routes behind it: one that parts from them makes all those anew
+    LEAP_ROUTES = 65536          # and has at most so many routes behind it: one that parts from them makes these anew
     RUNS = 128                   # TREE_LEAVES * LEAF_RUNS
 
 # The KEY_BITS bits after `depth` in runs of equal outcome.
@@ -52,22 +55,46 @@ cdef inline int make_link(Build* build, int32_t node, int depth, uint32_t inheri
 cdef inline int make_below(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
     """The link of a prefix of `depth` bits with routes within."""
     cdef Runs runs
-    cdef int end = 64 if depth < 64 else 128, longest = min(longest_below(build.routes, node), end)
-    cdef int lone = min(<int> build.routes.nodes[node].length, longest - 1) - depth, leap = 0, outcome
-    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
+    cdef int outcome
     runs.depth, runs.n = depth, 0
     add_run(&runs, 0, inherited)
     add_runs(&runs, build.routes, node, inherited)
-    if runs.n <= RUNS and (depth >= 64 or not long_keys(&runs)):
+    if runs.n <= RUNS and (depth >= 64 or not long_keys(&runs)) and not dense(build, node, depth, runs.n):
         outcome = make_lines(build.fib, &runs, made)
     else:
-        if lone >= LEAST_LEAP and n <= LEAP_ROUTES and not direct(n, longest - depth):
-            leap = min(lone, LEAP_BITS)
-        outcome = make_group(build, node, depth + leap, 1 if lone - leap >= LEAST_LEAP and leap else width(n, longest - depth - leap),
-                             leap, inherited, made)
+        outcome = make_groups(build, node, depth, inherited, made)
     if depth == 64 and made[0] >> 32 != KIND_VALUE:
         made[0] |= <uint64_t> KIND_LOW << 32
     return outcome
+
+
+cdef inline bint dense(Build* build, int32_t node, int depth, int runs) noexcept nogil:
+    """Whether routes that fit in a tree are so near each other that a flat group does it as well."""
+    cdef int wide = longest_below(build.routes, node) - depth
+    cdef uint32_t n
+    if runs <= LEAF_RUNS or wide > DENSE_BITS or depth < 64 < depth + wide:
+        return False
+    n = routes_below(build.routes, node, RUNS)
+    if <uint32_t> 1 << wide > n * DENSE_LINKS:
+        return False
+    build.fib.direct += n
+    return build.fib.flat
+
+
+cdef inline int make_groups(Build* build, int32_t node, int depth, uint32_t inherited, uint64_t* made) noexcept nogil:
+    """The same, for many or long routes."""
+    cdef int reach = longest_below(build.routes, node), longest = min(reach, 64 if depth < 64 else 128)
+    cdef int lone = min(<int> build.routes.nodes[node].length, longest - 1) - depth, leap = 0, wide
+    cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
+    if lone >= LEAST_LEAP and n <= LEAP_ROUTES and not direct(n, longest - depth):
+        leap = min(lone, LEAP_BITS)
+    depth += leap
+    wide = 1 if leap and lone - leap >= LEAST_LEAP else width(n, longest - depth)
+    if reach == depth + wide:
+        build.fib.direct += n
+        if build.fib.flat:
+            return make_flat(build, node, depth, wide, leap, inherited, made)
+    return make_group(build, node, depth, wide, leap, inherited, made)
 
 
 cdef inline int width(uint32_t n, int most) noexcept nogil:
@@ -97,16 +124,30 @@ cdef inline uint64_t starts_room(uint64_t n) noexcept nogil:
 cdef inline int make_group(Build* build, int32_t node, int depth, int wide, int leap, uint32_t inherited,
                            uint64_t* made) noexcept nogil:
     """A group, which nobody sees yet, before it what those come to that differ in the bits that are skipped, and the link."""
-    cdef const Route* route = &build.routes.nodes[node]
-    cdef uint64_t skipped = 0
     cdef int64_t first = take_cells(build.fib, (<uint32_t> 1 << wide) + 1)
     if first < 0:
         return FIB_FULL
-    if leap:
-        skipped = <uint64_t> bits(route.high, route.low, depth - leap, leap) << (64 - leap)
     build.fib.cells[first] = link(KIND_VALUE, inherited)
-    made[0] = skipped | link(31 - wide | leap << LEAP_AT, <uint32_t> first + 1)
+    made[0] = skipping(build, node, depth, leap) | link(31 - wide | leap << LEAP_AT, <uint32_t> first + 1)
     return fill(build, node, depth, depth + wide, inherited, build.fib.cells + first + 1, NULL)
+
+
+cdef inline int make_flat(Build* build, int32_t node, int depth, int wide, int leap, uint32_t inherited,
+                          uint64_t* made) noexcept nogil:
+    """The same of values, where no route is longer."""
+    cdef int64_t first = take_cells(build.fib, (<uint32_t> 1 << (wide - 1)) + 1)
+    if first < 0:
+        return FIB_FULL
+    build.fib.cells[first] = link(inherited, inherited)
+    made[0] = skipping(build, node, depth, leap) | link(31 - wide | leap << LEAP_AT | KIND_FLAT, <uint32_t> first + 1)
+    expand_routes(build.routes, node, depth, wide, inherited, <uint32_t*> &build.fib.cells[first + 1], NULL)
+    return 0
+
+
+cdef inline uint64_t skipping(const Build* build, int32_t node, int depth, int leap) noexcept nogil:
+    """What a link tells of the bits that are skipped before `depth`."""
+    cdef const Route* route = &build.routes.nodes[node]
+    return <uint64_t> bits(route.high, route.low, depth - leap, leap) << (64 - leap) if leap else 0
 
 
 # ---- lines ----
@@ -196,11 +237,25 @@ cdef inline bint long_keys(const Runs* runs) noexcept nogil:
 # ---- all of it, and a change ----
 
 cdef inline int make_all6(Build* build) noexcept nogil:
-    """All that a new Fib holds: the group that addresses start from, behind what all routes share, and all below it."""
+    """All that a new Fib holds; a second time, with flat groups, where nearly all routes would end in them."""
+    cdef Fib* fib = build.fib
+    cdef int outcome = make_start(build)
+    cdef uint32_t used = fib.cells_used
+    if outcome == 0 and fib.direct > build.routes.count - build.routes.count / 8:
+        fib.flat, fib.cells_used = True, 0
+        outcome = make_start(build)
+        if used > fib.cells_used + 1024:               # a page or more is no longer needed
+            forget_pages(fib.cells, (<size_t> fib.cells_used + 511) / 512 * 4096, <size_t> used / 512 * 4096)
+    fib.start.far = fib.cells_used > 1 << 16
+    return outcome
+
+
+cdef inline int make_start(Build* build) noexcept nogil:
+    """The group that addresses start from, behind what all routes share, and all below it."""
     cdef Start* start = &build.fib.start
     cdef int32_t node = build.routes.root
     cdef uint32_t n = routes_below(build.routes, node, 1 << MOST_BITS)
-    cdef int shared = 0, wide = 1, longest, outcome
+    cdef int shared = 0, wide = 1, longest
     if node >= 0:
         start.prefix, shared = build.routes.nodes[node].high, min(<int> build.routes.nodes[node].length, MOST_SHARED)
         if n > LEAP_ROUTES and shared < LEAST_SHARED:
@@ -209,9 +264,7 @@ cdef inline int make_all6(Build* build) noexcept nogil:
         wide = max(width_of(n, SPARE_BITS, MOST_BITS), width_of(n, START_SPARE_BITS, START_ENOUGH_BITS))
         wide = max(1, longest if n >= START_DIRECT_ROUTES and longest <= START_DIRECT_BITS else min(wide, longest))
     start.shared = shared
-    outcome = make_group(build, node, shared, wide, 0, build.default, &start.link)
-    start.far = build.fib.cells_used > 1 << 16
-    return outcome
+    return make_group(build, node, shared, wide, 0, build.default, &start.link)
 
 
 cdef inline int remake6(Build* build) noexcept nogil:
@@ -219,6 +272,7 @@ cdef inline int remake6(Build* build) noexcept nogil:
     cdef Fib* fib = build.fib
     cdef uint64_t high = build.change.high, low = build.change.low, link = fib.start.link
     cdef uint64_t* first
+    cdef uint32_t* group
     cdef int length = build.change.length, depth = <int> fib.start.shared, to, leap
     if length < depth or (high ^ fib.start.prefix) >> 1 >> (63 - depth):
         return FIB_FULL                                # not within the group to start from: the caller makes all anew
@@ -234,3 +288,9 @@ cdef inline int remake6(Build* build) noexcept nogil:
         if leap and bits(high, low, depth, leap) != link >> (64 - leap):
             return remake_cells(build, first, to, to)
         depth += leap
+        if link >> 32 & KIND_FLAT:
+            to = depth + 31 - <int> (link >> 32 & 31)
+            if length > to:
+                return remake_cells(build, first, depth - leap, depth - leap)
+            group = <uint32_t*> &fib.cells[<uint32_t> link]
+            return remake_values(build, &group[bits(high, low, depth, to - depth)], length, to)

@@ -205,12 +205,15 @@ cdef inline int32_t routes_within(const Routes* routes, uint64_t high, uint64_t 
 
 
 # What the next `stride` bits after `depth` bits lead to, starting at trie node `node` (-1 = nothing): the value of each of
-# the 2^stride slots (in: `inherited` everywhere), and the topmost node at least depth + stride long in it, or -1.
+# the 2^stride slots (in: `inherited` everywhere), and the topmost node at least depth + stride long in it, or -1; `below` may
+# be NULL where no route is longer.
 cdef inline void expand_routes(const Routes* routes, int32_t node, int depth, int stride, uint32_t inherited,
                         uint32_t* values, int32_t* below) noexcept nogil:
     cdef int32_t slot
     for slot in range(1 << stride):
-        values[slot], below[slot] = inherited, -1
+        values[slot] = inherited
+        if below is not NULL:
+            below[slot] = -1
     if node >= 0:
         paint(routes, node, depth, stride, values, below)
 
@@ -225,7 +228,8 @@ cdef inline void paint(const Routes* routes, int32_t node, int depth, int stride
             values[first] = route.value
             if route.child[0] < 0 and route.child[1] < 0:
                 return
-        below[first] = node
+        if below is not NULL:
+            below[first] = node
         return
     if route.present:
         span = depth + stride - route.length if route.length > depth else stride

@@ -21,7 +21,11 @@ cdef extern from *:
     #define FASTPATH_LOW ((uint64_t) 1 << 37)
     #define FASTPATH_LEAF ((uint64_t) 1 << 62)
     #define FASTPATH_TREE ((uint64_t) 1 << 63)
-    #define FASTPATH_MORE (FASTPATH_LOW | FASTPATH_LEAF | FASTPATH_TREE)
+    #define FASTPATH_FLAT ((uint64_t) 1 << 43)
+    #define FASTPATH_LINE (FASTPATH_LEAF | FASTPATH_TREE)
+    #define FASTPATH_MORE (FASTPATH_LINE | FASTPATH_LOW | FASTPATH_FLAT)
+    #define FASTPATH_PLACE ((uint64_t) 0xFFFFFFFF)
+    #define FASTPATH_STAYING (FASTPATH_FLAT | FASTPATH_LOW | FASTPATH_VALUE)   /* less than a value: before links */
 
     typedef struct {
         uint64_t link[64] __attribute__((aligned(64)));
@@ -35,10 +39,23 @@ cdef extern from *:
         uint64_t trees, leaves;
     } FastpathLines;
 
-    static inline void fastpath_stray(const uint64_t *cells, FastpathWalk *walk, uint64_t going) {
+    /* Each of those `going` goes on by itself. Returns the bits of the links they come to. */
+    static inline uint64_t fastpath_stray(const uint64_t *cells, FastpathWalk *walk, uint64_t going) {
+        uint64_t any = 0;
         for (; going; going &= going - 1) {
             int k = __builtin_ctzll(going);
-            walk->link[k] = fastpath_walk(cells, walk->link[k], &walk->ahead[k]);
+            any |= walk->link[k] = fastpath_walk(cells, walk->link[k], &walk->ahead[k]);
+        }
+        return any;
+    }
+
+    /* The values of a few before flat groups. */
+    static inline void fastpath_flat(const uint64_t *cells, FastpathWalk *walk, uint64_t flat, uint32_t *out) {
+        for (; flat; flat &= flat - 1) {
+            int k = __builtin_ctzll(flat);
+            uint64_t link = walk->link[k];
+            uint32_t at = 2 * (uint32_t) link + fastpath_ahead(link, link, FASTPATH_LEAP(link), &walk->ahead[k]);
+            out[k] = ((const uint32_t *) cells)[at];
         }
     }
 
@@ -103,30 +120,56 @@ cdef extern from *:
     }
 
     FASTPATH_V3 static inline __m256i fastpath_in_group4(__m256i link) {
-        return _mm256_cmpgt_epi64(fastpath_all4((uint64_t) 31 << 32), _mm256_and_si256(link, fastpath_all4((uint64_t) 63 << 32)));
+        return _mm256_cmpgt_epi64(fastpath_all4(FASTPATH_VALUE), _mm256_and_si256(link, fastpath_all4(FASTPATH_STAYING)));
     }
 
     FASTPATH_V3 static inline uint64_t fastpath_bits4(__m256i link, int bit) {
         return (uint64_t) _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_sll_epi64(link, _mm_cvtsi32_si128(63 - bit))));
     }
 
-    /* Four addresses go on by their links, behind what is skipped, or differ there; those that are in no group stay. */
+    /* Four addresses go on by their links, behind what is skipped, or differ there. Those that are before no links stay, and
+       with them the bits ahead. */
     FASTPATH_V3 static inline void fastpath_enter4(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m256i was,
-                                                   __m256i bits, __m256i differs) {
+                                                   __m256i bits, __m256i differs, __m256i others) {
         const __m256i last = fastpath_all4(31), on = fastpath_in_group4(was);
-        __m256i at = _mm256_and_si256(was, fastpath_all4(0xFFFFFFFF)), kind = _mm256_and_si256(_mm256_srli_epi64(was, 32), last);
+        __m256i at = _mm256_and_si256(was, fastpath_all4(FASTPATH_PLACE)), kind = _mm256_and_si256(_mm256_srli_epi64(was, 32), last);
         __m256i step = _mm256_or_si256(_mm256_srlv_epi64(_mm256_srli_epi64(bits, 33), kind), differs);
         at = _mm256_and_si256(_mm256_add_epi64(at, step), on);
-        _mm256_store_si256((__m256i *) ahead, _mm256_sllv_epi64(bits, _mm256_sub_epi64(last, kind)));
+        bits = _mm256_sllv_epi64(bits, _mm256_sub_epi64(last, kind));
+        _mm256_store_si256((__m256i *) ahead, _mm256_blendv_epi8(others, bits, on));
         _mm256_store_si256((__m256i *) link, _mm256_blendv_epi8(was, fastpath_words4(cells, at), on));
+    }
+
+    FASTPATH_V3 static inline __m256i fastpath_leap_of4(__m256i link) {
+        return _mm256_srli_epi64(_mm256_and_si256(link, fastpath_all4(FASTPATH_LEAPS)), 38);
+    }
+
+    FASTPATH_V3 static inline __m256i fastpath_differ4(__m256i bits, __m256i shared, __m256i leap) {     /* -1 where they do */
+        __m256i other = _mm256_srlv_epi64(_mm256_xor_si256(bits, shared), _mm256_sub_epi64(fastpath_all4(64), leap));
+        return _mm256_xor_si256(_mm256_cmpeq_epi64(other, _mm256_setzero_si256()), fastpath_all4(~(uint64_t) 0));
     }
 
     /* The same where some skip `leap` bits first, those of `shared`. */
     FASTPATH_V3 static inline void fastpath_leap4(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m256i was, __m256i bits,
                                                   __m256i shared, __m256i leap) {
-        __m256i other = _mm256_srlv_epi64(_mm256_xor_si256(bits, shared), _mm256_sub_epi64(fastpath_all4(64), leap));
-        __m256i same = _mm256_cmpeq_epi64(other, _mm256_setzero_si256());
-        fastpath_enter4(cells, link, ahead, was, _mm256_sllv_epi64(bits, leap), _mm256_andnot_si256(same, fastpath_all4(~(uint64_t) 0)));
+        fastpath_enter4(cells, link, ahead, was, _mm256_sllv_epi64(bits, leap), fastpath_differ4(bits, shared, leap), bits);
+    }
+
+    /* The values of those before flat groups. */
+    FASTPATH_V3 static inline void fastpath_flat_v3(const uint64_t *cells, const FastpathWalk *walk, uint64_t flat, uint32_t *out) {
+        uint64_t at[64] __attribute__((aligned(64)));
+        for (int i = 0; i < 64; i += 4) {
+            __m256i link = fastpath_load4(walk->link + i), bits = fastpath_load4(walk->ahead + i), leap = fastpath_leap_of4(link);
+            __m256i kind = _mm256_and_si256(_mm256_srli_epi64(link, 32), fastpath_all4(31));
+            __m256i step = _mm256_srlv_epi64(_mm256_srli_epi64(_mm256_sllv_epi64(bits, leap), 33), kind);
+            step = _mm256_or_si256(step, fastpath_differ4(bits, link, leap));
+            link = _mm256_slli_epi64(_mm256_and_si256(link, fastpath_all4(FASTPATH_PLACE)), 1);
+            _mm256_store_si256((__m256i *) (at + i), _mm256_add_epi64(link, step));
+        }
+        if (flat == ~(uint64_t) 0)
+            for (int k = 0; k < 64; k++) out[k] = ((const uint32_t *) cells)[at[k]];
+        else
+            for (; flat; flat &= flat - 1) out[__builtin_ctzll(flat)] = ((const uint32_t *) cells)[at[__builtin_ctzll(flat)]];
     }
 
     FASTPATH_V3 static inline void fastpath_start64_v3(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
@@ -139,8 +182,8 @@ cdef extern from *:
         }
     }
 
-    /* A step for all, then for all again while many are in groups. Returns whether all have come to a value. */
-    FASTPATH_V3 static inline int fastpath_walk_v3(const uint64_t *cells, FastpathWalk *walk) {
+    /* A step for all, while many are before links. Returns the bits of FASTPATH_MORE that links have; others mean nothing. */
+    FASTPATH_V3 static inline uint64_t fastpath_walk_v3(const uint64_t *cells, FastpathWalk *walk) {
         while (1) {
             __m256i any = _mm256_setzero_si256();
             uint64_t going = 0;
@@ -150,17 +193,15 @@ cdef extern from *:
                 going |= (uint64_t) _mm256_movemask_pd(_mm256_castsi256_pd(fastpath_in_group4(link))) << i;
                 any = _mm256_or_si256(any, link);
             }
-            if (!going) return _mm256_testz_si256(any, fastpath_all4(FASTPATH_MORE));
-            if (__builtin_popcountll(going) < FASTPATH_MANY) {
-                fastpath_stray(cells, walk, going);
-                return 0;
-            }
+            if (__builtin_popcountll(going) < FASTPATH_MANY)
+                return fastpath_stray(cells, walk, going) | (_mm256_testz_si256(any, fastpath_all4(FASTPATH_LOW)) ? 0 : FASTPATH_LOW)
+                    | (_mm256_testz_si256(any, fastpath_all4(FASTPATH_FLAT)) ? 0 : FASTPATH_FLAT)
+                    | (_mm256_testz_si256(any, fastpath_all4(FASTPATH_LINE)) ? 0 : FASTPATH_LINE);
             leaps = !_mm256_testz_si256(any, fastpath_all4(FASTPATH_LEAPS));
             for (int i = 0; i < 64; i += 4) {
                 __m256i link = fastpath_load4(walk->link + i), bits = fastpath_load4(walk->ahead + i);
-                __m256i leap = _mm256_srli_epi64(_mm256_and_si256(link, fastpath_all4(FASTPATH_LEAPS)), 38);
-                if (leaps) fastpath_leap4(cells, walk->link + i, walk->ahead + i, link, bits, link, leap);
-                else fastpath_enter4(cells, walk->link + i, walk->ahead + i, link, bits, _mm256_setzero_si256());
+                if (leaps) fastpath_leap4(cells, walk->link + i, walk->ahead + i, link, bits, link, fastpath_leap_of4(link));
+                else fastpath_enter4(cells, walk->link + i, walk->ahead + i, link, bits, _mm256_setzero_si256(), bits);
             }
         }
     }
@@ -178,27 +219,32 @@ cdef extern from *:
 
     FASTPATH_V3 static void fastpath_search_v3(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
                                                uint32_t *out) {
-        const __m256i lines4 = fastpath_all4(FASTPATH_LEAF | FASTPATH_TREE);
+        const __m256i lines4 = fastpath_all4(FASTPATH_LINE);
         FastpathWalk walk;
         FastpathLines lines;
-        uint64_t low;
-        int done;
+        uint64_t more, flat = 0;
         fastpath_start64_v3(cells, start, addresses, &walk);
-        done = fastpath_walk_v3(cells, &walk);
-        if (!done && (low = fastpath_kinds4(walk.link, 37))) {
-            fastpath_turn(addresses, &walk, low);
-            done = fastpath_walk_v3(cells, &walk);
+        more = fastpath_walk_v3(cells, &walk);
+        if (more & FASTPATH_LOW) {
+            fastpath_turn(addresses, &walk, fastpath_kinds4(walk.link, 37));
+            more = fastpath_walk_v3(cells, &walk);
         }
         for (int i = 0; i < 64; i += 4) _mm_storeu_si128((__m128i *) (out + i), fastpath_lows4(fastpath_load4(walk.link + i)));
-        if (done) return;
+        if (more & FASTPATH_FLAT) {
+            flat = fastpath_kinds4(walk.link, 43);
+            if (__builtin_popcountll(flat) < FASTPATH_MANY) fastpath_flat(cells, &walk, flat, out);
+            else fastpath_flat_v3(cells, &walk, flat, out);
+            if (flat == ~(uint64_t) 0) return;
+        }
+        if (!(more & FASTPATH_MORE)) return;
         for (int i = 0; i < 64; i += 4) {
             __m256i link = fastpath_load4(walk.link + i), key = _mm256_srli_epi64(fastpath_load4(walk.ahead + i), 34);
             __m256i value = _mm256_cmpeq_epi64(_mm256_and_si256(link, lines4), _mm256_setzero_si256());
             _mm_store_si128((__m128i *) (lines.at + i), fastpath_lows4(_mm256_andnot_si256(value, link)));
             _mm_store_si128((__m128i *) (lines.above + i), _mm_add_epi32(fastpath_lows4(key), _mm_set1_epi32(1)));
         }
-        lines.leaves = fastpath_kinds4(walk.link, 62);
-        lines.trees = fastpath_kinds4(walk.link, 63);
+        lines.leaves = fastpath_kinds4(walk.link, 62) & ~flat;
+        lines.trees = fastpath_kinds4(walk.link, 63) & ~flat;
         if (lines.leaves | lines.trees) fastpath_finish_v3(cells, &lines, out, start[3]);
     }
 
@@ -215,26 +261,48 @@ cdef extern from *:
     }
 
     FASTPATH_V4 static inline __mmask8 fastpath_in_group8(__m512i link) {
-        __m512i kind = _mm512_and_si512(link, fastpath_all8((uint64_t) 63 << 32));
-        return _mm512_cmplt_epu64_mask(kind, fastpath_all8((uint64_t) 31 << 32));
+        return _mm512_cmplt_epu64_mask(_mm512_and_si512(link, fastpath_all8(FASTPATH_STAYING)), fastpath_all8(FASTPATH_VALUE));
     }
 
-    /* Eight addresses go on by their links, gathered, each whole, behind what is skipped; those that are in no group stay. */
+    /* Eight addresses go on by their links, gathered, each whole. Those that are before no links stay, and with them, unless the
+       bits ahead of `all` are used or none needs them, those bits. */
     FASTPATH_V4 static inline void fastpath_enter8(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m512i was,
-                                                   __m512i bits, __mmask8 differs) {
+                                                   __m512i bits, __mmask8 differs, int all, __m512i others) {
         const __m512i last = fastpath_all8(31);
-        __m512i kind = _mm512_and_si512(_mm512_srli_epi64(was, 32), last), at = _mm512_and_si512(was, fastpath_all8(0xFFFFFFFF));
+        __m512i kind = _mm512_and_si512(_mm512_srli_epi64(was, 32), last), at = _mm512_and_si512(was, fastpath_all8(FASTPATH_PLACE));
         __m512i step = _mm512_srlv_epi64(_mm512_srli_epi64(bits, 33), kind);
         at = _mm512_add_epi64(at, _mm512_mask_mov_epi64(step, differs, fastpath_all8(~(uint64_t) 0)));
-        _mm512_store_si512(ahead, _mm512_sllv_epi64(bits, _mm512_sub_epi64(last, kind)));
-        _mm512_store_si512(link, _mm512_mask_i64gather_epi64(was, fastpath_in_group8(was), at, cells, 8));
+        __mmask8 on = fastpath_in_group8(was);
+        _mm512_store_si512(ahead, _mm512_mask_sllv_epi64(others, all ? 255 : on, bits, _mm512_sub_epi64(last, kind)));
+        _mm512_store_si512(link, _mm512_mask_i64gather_epi64(was, on, at, cells, 8));
+    }
+
+    FASTPATH_V4 static inline __m512i fastpath_leap_of8(__m512i link) {
+        return _mm512_srli_epi64(_mm512_and_si512(link, fastpath_all8(FASTPATH_LEAPS)), 38);
+    }
+
+    FASTPATH_V4 static inline __mmask8 fastpath_differ8(__m512i bits, __m512i shared, __m512i leap) {
+        __m512i other = _mm512_srlv_epi64(_mm512_xor_si512(bits, shared), _mm512_sub_epi64(fastpath_all8(64), leap));
+        return _mm512_test_epi64_mask(other, other);
     }
 
     /* The same where some skip `leap` bits first, those of `shared`. */
     FASTPATH_V4 static inline void fastpath_leap8(const uint64_t *cells, uint64_t *link, uint64_t *ahead, __m512i was, __m512i bits,
                                                   __m512i shared, __m512i leap) {
-        __m512i other = _mm512_srlv_epi64(_mm512_xor_si512(bits, shared), _mm512_sub_epi64(fastpath_all8(64), leap));
-        fastpath_enter8(cells, link, ahead, was, _mm512_sllv_epi64(bits, leap), _mm512_test_epi64_mask(other, other));
+        fastpath_enter8(cells, link, ahead, was, _mm512_sllv_epi64(bits, leap), fastpath_differ8(bits, shared, leap), 0, bits);
+    }
+
+    FASTPATH_V4 static inline void fastpath_flat_v4(const uint64_t *cells, const FastpathWalk *walk, uint32_t *out) {
+        for (int i = 0; i < 64; i += 8) {
+            __m512i link = _mm512_load_si512(walk->link + i), bits = _mm512_load_si512(walk->ahead + i), leap = fastpath_leap_of8(link);
+            __m512i kind = _mm512_and_si512(_mm512_srli_epi64(link, 32), fastpath_all8(31));
+            __m512i step = _mm512_srlv_epi64(_mm512_srli_epi64(_mm512_sllv_epi64(bits, leap), 33), kind);
+            __m512i at = _mm512_slli_epi64(_mm512_and_si512(link, fastpath_all8(FASTPATH_PLACE)), 1);
+            __mmask8 flat = _mm512_test_epi64_mask(link, fastpath_all8(FASTPATH_FLAT));
+            at = _mm512_add_epi64(at, _mm512_mask_mov_epi64(step, fastpath_differ8(bits, link, leap), fastpath_all8(~(uint64_t) 0)));
+            __m256i found = _mm512_mask_i64gather_epi32(_mm512_cvtepi64_epi32(link), flat, at, cells, 4);
+            _mm256_storeu_si256((__m256i *) (out + i), found);
+        }
     }
 
     FASTPATH_V4 static inline void fastpath_start64_v4(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses,
@@ -254,7 +322,7 @@ cdef extern from *:
         return found;
     }
 
-    FASTPATH_V4 static inline int fastpath_walk_v4(const uint64_t *cells, FastpathWalk *walk) {
+    FASTPATH_V4 static inline uint64_t fastpath_walk_v4(const uint64_t *cells, FastpathWalk *walk) {
         while (1) {
             __m512i any = _mm512_setzero_si512();
             uint64_t going = 0;
@@ -263,17 +331,13 @@ cdef extern from *:
                 going |= (uint64_t) fastpath_in_group8(link) << i;
                 any = _mm512_or_si512(any, link);
             }
-            if (!going) return !_mm512_test_epi64_mask(any, fastpath_all8(FASTPATH_MORE));
-            if (__builtin_popcountll(going) < FASTPATH_MANY) {
-                fastpath_stray(cells, walk, going);
-                return 0;
-            }
-            __mmask8 leaps = _mm512_test_epi64_mask(any, fastpath_all8(FASTPATH_LEAPS));
+            if (__builtin_popcountll(going) < FASTPATH_MANY)
+                return fastpath_stray(cells, walk, going) | (uint64_t) _mm512_reduce_or_epi64(any);
+            __mmask8 leaps = _mm512_test_epi64_mask(any, fastpath_all8(FASTPATH_LEAPS | FASTPATH_FLAT));
             for (int i = 0; i < 64; i += 8) {
                 __m512i link = _mm512_load_si512(walk->link + i), bits = _mm512_load_si512(walk->ahead + i);
-                __m512i leap = _mm512_srli_epi64(_mm512_and_si512(link, fastpath_all8(FASTPATH_LEAPS)), 38);
-                if (leaps) fastpath_leap8(cells, walk->link + i, walk->ahead + i, link, bits, link, leap);
-                else fastpath_enter8(cells, walk->link + i, walk->ahead + i, link, bits, 0);
+                if (leaps) fastpath_leap8(cells, walk->link + i, walk->ahead + i, link, bits, link, fastpath_leap_of8(link));
+                else fastpath_enter8(cells, walk->link + i, walk->ahead + i, link, bits, 0, 1, bits);
             }
         }
     }
@@ -287,25 +351,30 @@ cdef extern from *:
                                                uint32_t *out) {
         FastpathWalk walk;
         FastpathLines lines;
-        uint64_t low;
-        int done;
+        uint64_t more, flat = 0;
         fastpath_start64_v4(cells, start, addresses, &walk);
-        done = fastpath_walk_v4(cells, &walk);
-        if (!done && (low = fastpath_kinds8(walk.link, FASTPATH_LOW))) {
-            fastpath_turn(addresses, &walk, low);
-            done = fastpath_walk_v4(cells, &walk);
+        more = fastpath_walk_v4(cells, &walk);
+        if (more & FASTPATH_LOW) {
+            fastpath_turn(addresses, &walk, fastpath_kinds8(walk.link, FASTPATH_LOW));
+            more = fastpath_walk_v4(cells, &walk);
         }
         for (int i = 0; i < 64; i += 8)
             _mm256_storeu_si256((__m256i *) (out + i), _mm512_cvtepi64_epi32(_mm512_load_si512(walk.link + i)));
-        if (done) return;
+        if (more & FASTPATH_FLAT) {
+            flat = fastpath_kinds8(walk.link, FASTPATH_FLAT);
+            if (__builtin_popcountll(flat) < FASTPATH_MANY) fastpath_flat(cells, &walk, flat, out);
+            else fastpath_flat_v4(cells, &walk, out);
+            if (flat == ~(uint64_t) 0) return;
+        }
+        if (!(more & FASTPATH_MORE)) return;
         for (int i = 0; i < 64; i += 8) {
             __m512i link = _mm512_load_si512(walk.link + i), key = _mm512_srli_epi64(_mm512_load_si512(walk.ahead + i), 34);
-            __mmask8 line = _mm512_test_epi64_mask(link, fastpath_all8(FASTPATH_LEAF | FASTPATH_TREE));
+            __mmask8 line = _mm512_test_epi64_mask(link, fastpath_all8(FASTPATH_LINE));
             _mm256_store_si256((__m256i *) (lines.at + i), _mm512_maskz_cvtepi64_epi32(line, link));
             _mm256_store_si256((__m256i *) (lines.above + i), _mm256_add_epi32(_mm512_cvtepi64_epi32(key), _mm256_set1_epi32(1)));
         }
-        lines.trees = fastpath_kinds8(walk.link, FASTPATH_TREE);
-        lines.leaves = fastpath_kinds8(walk.link, FASTPATH_LEAF);
+        lines.trees = fastpath_kinds8(walk.link, FASTPATH_TREE) & ~flat;
+        lines.leaves = fastpath_kinds8(walk.link, FASTPATH_LEAF) & ~flat;
         if (lines.trees | lines.leaves) fastpath_finish_v4(cells, &lines, out, start[3]);
     }
     #else

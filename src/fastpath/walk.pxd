@@ -41,32 +41,34 @@ cdef extern from *:
         return word;
     }
 
-    /* The place of the next link, behind `leap` bits that are skipped; of an address that differs there, the word before. */
-    static inline uint32_t fastpath_place(uint64_t link, uint64_t shared, uint64_t leap, uint64_t *ahead) {
+    #define FASTPATH_LEAP(link) ((link) >> 38 & 31)
+    #define FASTPATH_GROUP(link) (((link) >> 32 & (1 << 11 | 63)) < 31)      /* before links, in the same half of the address */
+    #define FASTPATH_VALUE ((uint64_t) 31 << 32)
+
+    /* How far ahead in a group an address goes on, behind `leap` bits that are skipped; of one that differs there, -1. */
+    static inline uint32_t fastpath_ahead(uint64_t link, uint64_t shared, uint64_t leap, uint64_t *ahead) {
         uint64_t bits = *ahead, kind = link >> 32 & 31, differs = (bits ^ shared) >> 1 >> (63 - leap);
         bits <<= leap;
         *ahead = bits << (31 - kind);
-        return (uint32_t) link + (differs ? (uint32_t) -1 : (uint32_t) (bits >> 33 >> kind));
+        return differs ? (uint32_t) -1 : (uint32_t) (bits >> 33 >> kind);
     }
-
-    #define FASTPATH_LEAP(link) ((link) >> 38 & 31)
-    #define FASTPATH_GROUP(link) (((link) >> 32 & 63) < 31)      /* before a group in the same half of the address */
 
     /* One address goes on to the end of such groups. */
     static inline uint64_t fastpath_walk(const uint64_t *cells, uint64_t link, uint64_t *ahead) {
-        while (FASTPATH_GROUP(link)) link = cells[fastpath_place(link, link, FASTPATH_LEAP(link), ahead)];
+        while (FASTPATH_GROUP(link)) link = cells[(uint32_t) link + fastpath_ahead(link, link, FASTPATH_LEAP(link), ahead)];
         return link;
     }
 
     /* One address goes on by its link: the next place, then a list by the link's kind. */
     #define FASTPATH_STEP(k) do { \\
         uint64_t link = cells[at[k]]; \\
-        uint32_t kind = (uint32_t) (link >> 32), group = (kind & 31) < 31; \\
+        uint32_t kind = (uint32_t) (link >> 32), group = (kind & 31) < 31, flat = kind >> 11 & 1; \\
         out[k] = (uint32_t) link; \\
         if (__builtin_expect(kind >> 5 & 1, 0)) ahead[k] = fastpath_be64(addresses + 16 * (k) + 8); \\
-        at[k] = fastpath_place(link, link, FASTPATH_LEAP(link), &ahead[k]); \\
-        __builtin_prefetch(&cells[at[k]]); \\
-        going[n] = (uint8_t) (k); n += group; \\
+        at[k] = ((uint32_t) link << flat) + fastpath_ahead(link, link, FASTPATH_LEAP(link), &ahead[k]); \\
+        __builtin_prefetch((const uint32_t *) cells + ((uint64_t) at[k] << !flat)); \\
+        going[n] = (uint8_t) (k); n += group > flat; \\
+        flats[n_flats] = (uint8_t) (k); n_flats += flat; \\
         leaves[n_leaves] = (uint8_t) (k); n_leaves += (kind >> 30 & 1) > group; \\
         trees[n_trees] = (uint8_t) (k); n_trees += (kind >> 31) > group; \\
     } while (0)
@@ -74,11 +76,11 @@ cdef extern from *:
     static void fastpath_walk64(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses, uint32_t *out) {
         uint64_t ahead[64];
         uint32_t at[64];
-        uint8_t going[65], leaves[65], trees[65];
-        int n = 0, n_leaves = 0, n_trees = 0;
+        uint8_t going[65], leaves[65], trees[65], flats[65];
+        int n = 0, n_leaves = 0, n_trees = 0, n_flats = 0;
         for (int k = 0; k < 64; k++) {
             ahead[k] = fastpath_be64(addresses + 16 * k);
-            at[k] = fastpath_place(start[0], start[1], start[2], &ahead[k]);
+            at[k] = (uint32_t) start[0] + fastpath_ahead(start[0], start[1], start[2], &ahead[k]);
             __builtin_prefetch(&cells[at[k]]);
         }
         for (int k = 0; k < 64; k++) FASTPATH_STEP(k);
@@ -87,6 +89,7 @@ cdef extern from *:
             n = 0;
             for (int i = 0; i < m; i++) { int k = going[i]; FASTPATH_STEP(k); }
         }
+        for (int i = 0; i < n_flats; i++) out[flats[i]] = ((const uint32_t *) cells)[at[flats[i]]];
         for (int i = 0; i < n_trees; i++) {
             int k = trees[i];
             at[k] += 8 * fastpath_rank16((const uint32_t *) &cells[at[k]], (uint32_t) (ahead[k] >> 34));
