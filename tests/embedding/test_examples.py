@@ -101,6 +101,17 @@ def test_top_talkers_says_what_is_wrong_with_a_file(tmp_path: Path, content: byt
     assert done.returncode == 2 and done.stderr.startswith("top_talkers: ") and said in done.stderr
 
 
+def test_top_talkers_counts_what_lies_before_the_damage(tmp_path: Path) -> None:
+    """As a capture is that was not ended properly: nothing that could be read is lost, and it is said."""
+    path = capture(tmp_path / "a.pcap", CONVERSATION, RAW, "<")
+    whole = talkers(path)["packets"]
+    for cut in (3, 3 + len(CONVERSATION[-1])):          # in the last packet, in its record's header
+        path.write_bytes(capture(path, CONVERSATION, RAW, "<").read_bytes()[:-cut])
+        done = run([sys.executable, str(EXAMPLES / "top_talkers.py"), "--json", str(path)])
+        assert done.returncode == 1 and json.loads(done.stdout)["packets"] == whole - 1
+        assert done.stderr == f"top_talkers: the last record is cut off; counted up to there: {whole - 1} packets\n"
+
+
 # ---- the route look-up service ----
 
 ROUTES = "# documentation\n10.0.0.0/8 1\n10.1.0.0/16 2   # inside\n2001:db8::/32 3\n\n0.0.0.0/0 4\n"
@@ -260,3 +271,22 @@ def test_the_linter_refuses_what_is_no_capture(linter: Path, tmp_path: Path, con
 
 def test_the_linter_refuses_what_is_not_hex(linter: Path) -> None:
     assert run([str(linter), "-"], input="00 0g\n").returncode == 2
+
+
+@pytest.mark.parametrize("cut", [3, 3 + len(INNER)])
+def test_the_linter_says_that_a_capture_is_cut_off(linter: Path, tmp_path: Path, cut: int) -> None:
+    path = capture(tmp_path / "a.pcap", [INNER, INNER], RAW, "<")
+    path.write_bytes(path.read_bytes()[:-cut])
+    done = run([str(linter), str(path)])
+    assert done.returncode == 2 and "cut off" in done.stderr
+
+
+def test_the_linter_names_the_line_that_is_no_hex(linter: Path) -> None:
+    done = run([str(linter), "-"], input=f"{(GOOD + INNER).hex()}\n\n\n000\n")
+    assert (done.returncode, done.stderr) == (2, "line 4: not bytes in hex\n")
+
+
+@pytest.mark.parametrize("name", ["geneve_lint", "route_lookup"])
+def test_an_option_that_is_none_is_answered_by_the_usage(tmp_path: Path, name: str) -> None:
+    done = run([str(compiled(EXAMPLES / f"{name}.c", tmp_path / name, "-pthread")), "--help"])
+    assert done.returncode == 2 and done.stderr.startswith(f"usage: {name} ")

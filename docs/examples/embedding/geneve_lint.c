@@ -164,7 +164,7 @@ static int lint_capture(const char *path)
     uint8_t header[24], record[16];
     const uint8_t *data;
     uint32_t magic, link;
-    size_t there, size;
+    size_t there, size, n;
     int little;
     FILE *file = fopen(path, "rb");
     if (!file || fread(header, 1, sizeof header, file) != sizeof header) {
@@ -183,9 +183,9 @@ static int lint_capture(const char *path)
         fclose(file);
         return 2;
     }
-    while (fread(record, 1, sizeof record, file) == sizeof record) {
+    while ((n = fread(record, 1, sizeof record, file)) > 0) {
         there = load(record + 8, 4, little);
-        if (there > sizeof frame || fread(frame, 1, there, file) != there) {
+        if (n != sizeof record || there > sizeof frame || fread(frame, 1, there, file) != there) {
             fprintf(stderr, "%s: a record is cut off or damaged\n", path);
             fclose(file);
             return 2;
@@ -222,14 +222,16 @@ static int lint_hex(void)
 {
     static char line[4 * PACKET_MAX];
     static uint8_t data[PACKET_MAX];
+    unsigned long number = 0;
     long size;
     while (fgets(line, sizeof line, stdin)) {
+        number++;
         if (!line[strspn(line, " \t\r\n")])
             continue;
         packets++;
         size = read_hex(line, data, sizeof data);
         if (size < 0) {
-            fprintf(stderr, "line %lu: not bytes in hex\n", packets);
+            fprintf(stderr, "line %lu: not bytes in hex\n", number);
             return 2;
         }
         lint(data, (size_t) size);
@@ -240,7 +242,7 @@ static int lint_hex(void)
 int main(int argc, char **argv)
 {
     int result;
-    if (argc != 2) {
+    if (argc != 2 || (argv[1][0] == '-' && argv[1][1])) {
         fprintf(stderr, "usage: geneve_lint CAPTURE.pcap | -\n");
         return 2;
     }

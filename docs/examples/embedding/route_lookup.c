@@ -264,7 +264,7 @@ int main(int argc, char **argv)
     sigset_t hangup;
     pthread_t reloader;
     int result, port = argc == 3 ? atoi(argv[2]) : 0;
-    if (argc < 2 || argc > 3 || (argc == 3 && (port < 1 || port > 65535))) {
+    if (argc < 2 || argc > 3 || argv[1][0] == '-' || (argc == 3 && (port < 1 || port > 65535))) {
         fprintf(stderr, "usage: route_lookup ROUTES [PORT]\n");
         return 2;
     }

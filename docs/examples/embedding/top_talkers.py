@@ -72,6 +72,14 @@ def padded(packets: Iterable[Packet]) -> Iterator[bytes]:
         yield packet.data[:FRAME_MAX].ljust(min(packet.size, FRAME_MAX), b"\0")
 
 
+def until_damage(packets: Iterator[Packet], damage: list[str]) -> Iterator[Packet]:
+    """Yield what can be read; what is wrong with the rest, as in a capture that was not ended properly, goes to `damage`."""
+    try:
+        yield from packets
+    except ValueError as error:
+        damage.append(str(error))
+
+
 def address(packed: np.ndarray) -> str:
     """An address of 16 bytes as people write it."""
     whole = ipaddress.IPv6Address(packed.tobytes())
@@ -164,21 +172,26 @@ def main() -> int:
     parser.add_argument("--flows", type=int, default=1_000_000, metavar="N", help="flows to remember at most")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    damage: list[str] = []
     try:
         talkers = Talkers(asked.flows)
         with asked.capture.open("rb") as file:
-            packets = read_capture(file)
+            packets = until_damage(read_capture(file), damage)
             while some := list(islice(packets, ROWS)):
                 talkers.count(some)
     except (OSError, ValueError) as error:
         print(f"top_talkers: {error}", file=sys.stderr)
+        return 2
+    if damage:
+        print(f"top_talkers: {damage[0]}; counted up to there: {talkers.packets} packets", file=sys.stderr)
+    if damage and not talkers.packets:
         return 2
     found = report(talkers, asked.by, asked.top)
     if asked.json:
         print(json.dumps(found, indent=2))
     else:
         print_table(found)
-    return 0
+    return 1 if damage else 0
 
 
 if __name__ == "__main__":
