@@ -111,7 +111,7 @@ cdef class KernelFlows:
         self._slots, self._keys, self._seen, self.size = NULL, NULL, NULL, 0
         self._used = self._where = NULL
         for fd in (self._keys_fd, self._slots_fd):
-            if fd >= 0:
+            if self.capacity > 0 and fd >= 0:     # arguments that could not be taken leave 0, which is standard input
                 os.close(fd)
         self._keys_fd = self._slots_fd = -1
 

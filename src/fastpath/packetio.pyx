@@ -227,7 +227,7 @@ cdef class GeneveSocket(GenevePort):
     def close(self):
         """Close both sockets; again is no error."""
         GenevePort.close(self)
-        if self.send_fd >= 0:
+        if self._ring != NULL and self.send_fd >= 0:     # arguments that could not be taken leave 0, which is standard input
             close(self.send_fd)
         self.send_fd = -1
 

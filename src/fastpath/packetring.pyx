@@ -142,12 +142,12 @@ cdef class PacketRing(GenevePort):
 
     def close(self):
         """Close the sockets and unmap the rings; again is no error."""
+        # Without rings there is no shield yet: arguments that could not be taken leave zeros, and 0 is standard input.
         if self._memory != NULL:
             munmap(self._memory, <size_t> (RX_FRAMES + TX_FRAMES) * FRAME_BYTES)
-        self._memory = NULL
-        if self._shield >= 0:
-            os.close(self._shield)
-        self._shield = -1
+            if self._shield >= 0:
+                os.close(self._shield)
+        self._memory, self._shield = NULL, -1
         GenevePort.close(self)
         if self.kernel is not None:
             self.kernel.close()

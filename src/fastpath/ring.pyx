@@ -54,9 +54,10 @@ cdef class Ring:
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __dealloc__(self):
-        free(self.buffer)
-        if self.event_fd >= 0:
+        # Without a buffer there is no descriptor yet: arguments that could not be taken leave zeros, and 0 is standard input.
+        if self.buffer != NULL and self.event_fd >= 0:
             close(self.event_fd)
+        free(self.buffer)
 
     cdef uint8_t* reserve(self, uint32_t n) noexcept nogil:
         cdef uint64_t need = PREFIX + ((<uint64_t> n + 7) & ~(<uint64_t> 7))

@@ -182,7 +182,7 @@ cdef class XskQueue:
 
     def close(self):
         """Give everything back; again is no error."""
-        if self.fd >= 0:
+        if self.most_bytes > 0 and self.fd >= 0:     # arguments that could not be taken leave 0, which is standard input
             close(self.fd)
         self.fd = -1
         unmap(&self.rx)
