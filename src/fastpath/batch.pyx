@@ -18,6 +18,11 @@ cdef void* pointer(object array):
     return <void*> <size_t> array.ctypes.data
 
 
+cdef object column(object shape, object dtype):
+    """Zeros, as an array that does not own them: its resize() would give the memory away that `columns` points to."""
+    return np.zeros(shape, dtype)[...]
+
+
 cdef int inside(Columns* b, const uint16_t* start, const uint16_t* length, str names) except -1:
     cdef int i
     for i in range(b.count):
@@ -39,10 +44,10 @@ cdef class PacketBatch:
     def __cinit__(self, capacity=CAPACITY_DEFAULT, room=ROOM_DEFAULT):
         cdef int rows = <int> integer(capacity, "capacity", 1, CAPACITY_MAX)
         cdef int width = <int> integer(room, "room", 2 * HEADROOM, SHORT_MAX)
-        self.data = np.zeros((rows, width), np.uint8)
-        self.source = np.zeros((rows, 16), np.uint8)
-        self.destination = np.zeros((rows, 16), np.uint8)
-        self.key = np.zeros((rows, KEY_BYTES), np.uint8)
+        self.data = column((rows, width), np.uint8)
+        self.source = column((rows, 16), np.uint8)
+        self.destination = column((rows, 16), np.uint8)
+        self.key = column((rows, KEY_BYTES), np.uint8)
         cdef Columns* b = &self.columns
         b.capacity, b.room, b.count = rows, width, 0
         self._make_frame_columns(b, rows)
@@ -54,63 +59,63 @@ cdef class PacketBatch:
         b.key = <uint8_t*> pointer(self.key)
 
     cdef _make_frame_columns(self, Columns* b, int capacity):
-        self.start = np.zeros(capacity, np.uint16)
+        self.start = column(capacity, np.uint16)
         b.start = <uint16_t*> pointer(self.start)
-        self.length = np.zeros(capacity, np.uint16)
+        self.length = column(capacity, np.uint16)
         b.length = <uint16_t*> pointer(self.length)
-        self.peer_address = np.zeros(capacity, np.uint32)
+        self.peer_address = column(capacity, np.uint32)
         b.peer_address = <uint32_t*> pointer(self.peer_address)
-        self.peer_port = np.zeros(capacity, np.uint16)
+        self.peer_port = column(capacity, np.uint16)
         b.peer_port = <uint16_t*> pointer(self.peer_port)
-        self.geneve_start = np.zeros(capacity, np.uint16)
+        self.geneve_start = column(capacity, np.uint16)
         b.geneve_start = <uint16_t*> pointer(self.geneve_start)
-        self.geneve_length = np.zeros(capacity, np.uint16)
+        self.geneve_length = column(capacity, np.uint16)
         b.geneve_length = <uint16_t*> pointer(self.geneve_length)
-        self.geneve_flags = np.zeros(capacity, np.uint8)
+        self.geneve_flags = column(capacity, np.uint8)
         b.geneve_flags = <uint8_t*> pointer(self.geneve_flags)
-        self.vni = np.zeros(capacity, np.uint32)
+        self.vni = column(capacity, np.uint32)
         b.vni = <uint32_t*> pointer(self.vni)
-        self.endpoint = np.zeros(capacity, np.uint64)
+        self.endpoint = column(capacity, np.uint64)
         b.endpoint = <uint64_t*> pointer(self.endpoint)
-        self.attachment = np.zeros(capacity, np.uint64)
+        self.attachment = column(capacity, np.uint64)
         b.attachment = <uint64_t*> pointer(self.attachment)
-        self.cookie = np.zeros(capacity, np.uint32)
+        self.cookie = column(capacity, np.uint32)
         b.cookie = <uint32_t*> pointer(self.cookie)
 
     cdef _make_packet_columns(self, Columns* b, int capacity):
-        self.inner_start = np.zeros(capacity, np.uint16)
+        self.inner_start = column(capacity, np.uint16)
         b.inner_start = <uint16_t*> pointer(self.inner_start)
-        self.inner_length = np.zeros(capacity, np.uint16)
+        self.inner_length = column(capacity, np.uint16)
         b.inner_length = <uint16_t*> pointer(self.inner_length)
-        self.ip_version = np.zeros(capacity, np.uint8)
+        self.ip_version = column(capacity, np.uint8)
         b.ip_version = <uint8_t*> pointer(self.ip_version)
-        self.protocol = np.zeros(capacity, np.uint8)
+        self.protocol = column(capacity, np.uint8)
         b.protocol = <uint8_t*> pointer(self.protocol)
-        self.fragment = np.zeros(capacity, np.uint8)
+        self.fragment = column(capacity, np.uint8)
         b.fragment = <uint8_t*> pointer(self.fragment)
-        self.tcp_flags = np.zeros(capacity, np.uint8)
+        self.tcp_flags = column(capacity, np.uint8)
         b.tcp_flags = <uint8_t*> pointer(self.tcp_flags)
-        self.l4_start = np.zeros(capacity, np.uint16)
+        self.l4_start = column(capacity, np.uint16)
         b.l4_start = <uint16_t*> pointer(self.l4_start)
-        self.source_port = np.zeros(capacity, np.uint16)
+        self.source_port = column(capacity, np.uint16)
         b.source_port = <uint16_t*> pointer(self.source_port)
-        self.destination_port = np.zeros(capacity, np.uint16)
+        self.destination_port = column(capacity, np.uint16)
         b.destination_port = <uint16_t*> pointer(self.destination_port)
 
     cdef _make_flow_columns(self, Columns* b, int capacity):
-        self.namespace = np.zeros(capacity, np.uint16)
+        self.namespace = column(capacity, np.uint16)
         b.namespace = <uint16_t*> pointer(self.namespace)
-        self.hash = np.zeros(capacity, np.uint64)
+        self.hash = column(capacity, np.uint64)
         b.hash = <uint64_t*> pointer(self.hash)
-        self.direction = np.zeros(capacity, np.uint8)
+        self.direction = column(capacity, np.uint8)
         b.direction = <uint8_t*> pointer(self.direction)
-        self.entry = np.zeros(capacity, np.int32)
+        self.entry = column(capacity, np.int32)
         b.entry = <int32_t*> pointer(self.entry)
-        self.rule = np.zeros(capacity, np.int32)
+        self.rule = column(capacity, np.int32)
         b.rule = <int32_t*> pointer(self.rule)
-        self.action = np.zeros(capacity, np.uint8)
+        self.action = column(capacity, np.uint8)
         b.action = <uint8_t*> pointer(self.action)
-        self.reason = np.zeros(capacity, np.uint8)
+        self.reason = column(capacity, np.uint8)
         b.reason = <uint8_t*> pointer(self.reason)
 
     @property

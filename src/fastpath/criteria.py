@@ -169,7 +169,7 @@ def frozen(value: Any, name: str, dtype: type, *shape: int | None) -> Numbers:
         raise ValueError(f"{name} must have shape ({wanted}), not {array.shape}")
     copy = np.array(array, order="C", copy=True)
     copy.flags.writeable = False
-    return copy
+    return copy[...]            # who does not own it can neither make it writable again nor give its memory away
 
 
 def rule_of(value: Any, rules: int) -> Numbers:

@@ -130,3 +130,25 @@ def test_an_array_is_believed_by_its_memory_alone() -> None:
     errors = np.zeros(1, np.uint8).view(Liar)
     with pytest.raises(ValueError, match="errors must have at least 4"):
         dns.read_batch(batch, errors)
+
+
+COLUMNS = [name for name, kind in vars(PacketBatch).items() if type(kind).__name__ == "getset_descriptor"
+           and isinstance(getattr(PacketBatch(1), name), np.ndarray)]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_can_not_be_given_away(name: str) -> None:
+    """ndarray.resize frees what an array owns; the batch would go on writing there."""
+    batch = PacketBatch(4, 512)
+    with pytest.raises(ValueError, match="resize"):
+        getattr(batch, name).resize(1)
+    assert batch.load([b"abc"]) == 1 and batch.frame(0) == b"abc"
+
+
+def test_what_a_rule_set_was_made_of_stays() -> None:
+    made = rules()
+    for array in (made.actions, made.gateways, made.opens):
+        with pytest.raises(ValueError, match="resize"):
+            array.resize(1)
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True
