@@ -35,5 +35,6 @@ cdef uint32_t next_above(const DomainTable* table, const uint8_t* name, int leng
 
 cdef class DomainMap:
     cdef DomainTable table
+    cdef int _readers                  # calls that gave the interpreter lock up
     cdef uint32_t find(self, const uint8_t* name, int length) noexcept nogil
     cdef int _set(self, const uint8_t* name, int length, uint32_t value, bint exact, bint below) except -1

@@ -12,6 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastpath.arguments cimport apart, encoded, integer, uint8s, uint64, writable32
 from fastpath.memory cimport prefetch
+from fastpath.turn cimport check_turn
 
 import numpy as np
 
@@ -199,6 +200,7 @@ cdef class DomainMap:
             text = text[2:]
         if not 0 < len(text) <= NAME_MAX:
             raise ValueError(f"pattern must have 1 to {NAME_MAX} bytes, not {len(text)}")
+        check_turn(&self._readers, "DomainMap")
         self._set(text, <int> len(text), number, not below, below)
 
     def get(self, name):
@@ -232,6 +234,7 @@ cdef class DomainMap:
             return 0
         apart(&found[0], 4 * <size_t> n, "out", &text[0], size, "names")
         n = 0
+        self._readers += 1
         with nogil:
             for i in range(size):
                 if text[i] == c"\n":
@@ -239,6 +242,7 @@ cdef class DomainMap:
                     found[n] = missing if value == UNSET else value
                     n += 1
                     begin = i + 1
+        self._readers -= 1
         return n
 
     @property

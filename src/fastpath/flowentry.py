@@ -5,6 +5,8 @@ Pure Python, for the control plane and for tests; never per packet. fastpath.flo
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,3 +34,28 @@ def described(entry: np.void, path: np.void, header: bytes) -> dict[str, Any]:
     flow["header"] = header
     del flow["pad"]
     return flow
+
+
+def idle_seconds(idle: Mapping[int, float] | None) -> dict[int, float]:
+    """Return the seconds of every class: those given, read once, else the default.
+
+    Raises:
+        TypeError: idle is no mapping from numbers to numbers.
+        ValueError: there is no such class, or its seconds are out of range.
+    """
+    if not isinstance(idle, Mapping | None):
+        raise TypeError(f"idle must be a mapping from TimeoutClass to seconds, not {type(idle).__name__}")
+    seconds = dict(IDLE_S)
+    for timeout_class, idle_s in (idle or {}).items():
+        if not hasattr(type(timeout_class), "__index__"):
+            raise TypeError(f"idle: a TimeoutClass must be an int, not {type(timeout_class).__name__}")
+        kind = operator.index(timeout_class)
+        if kind not in IDLE_S:
+            raise ValueError(f"idle: a TimeoutClass must be 0 to {len(IDLE_S) - 1}, not {kind}")
+        if not isinstance(idle_s, int | float):
+            raise TypeError(f"idle[{kind}] must be a number of seconds, not {type(idle_s).__name__}")
+        plain = float(idle_s) if -1 < idle_s < 1e10 else 0.0        # no int that a float can not hold
+        if not 0 < plain <= 1e9:
+            raise ValueError(f"idle[{kind}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
+        seconds[kind] = plain
+    return seconds

@@ -13,6 +13,7 @@ cdef class FlowTable:
     cdef Flows core
     cdef FlowEntry* entries                                        # those of core
     cdef readonly int capacity
+    cdef int _taken                                                # by a call that gave the interpreter lock up
     # Sets entry of every live row (-1 = miss); returns the number of misses. Does not touch.
     cdef int lookup(self, Columns* b) noexcept nogil
     cdef int32_t find(self, const FlowKey* key, uint64_t hash) noexcept nogil

@@ -11,8 +11,6 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from cpython.buffer cimport PyBuffer_FillInfo
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from fastpath.arguments cimport apart, byte_rows, int32s, integer, same_size, uint8s, uint64, uint64s, writable_int32
@@ -23,8 +21,9 @@ from fastpath.flowkey cimport FlowKey
 from fastpath.flows cimport (FLOWS_MAX, account_flow, close_flows, due_flows, find_flow, first_wrong, flow_bytes,
                              insert_flow, insert_rows, look_up, oldest_flow, open_flows, pin_flow, prepare_flows,
                              remove_flow, remove_rows, touch_flow)
+from fastpath.turn cimport check_turn, take_turn
 
-from fastpath.flowentry import ENTRY, IDLE_S, PATH, described
+from fastpath.flowentry import ENTRY, PATH, described, idle_seconds
 from fastpath.flows import FlowState, TimeoutClass
 
 __all__ = ["ENTRY", "PATH", "FlowState", "FlowTable", "TimeoutClass"]
@@ -46,6 +45,7 @@ cdef class FlowTable:
             small pages, so that no insert is held up, and become huge ones when the kernel finds the time.
     Raises:
         ValueError: capacity, ready, a class or its seconds out of range.
+        RuntimeError: of every method: another thread is inside (turn.pxd).
         MemoryError: the system has not that much memory.
     """
 
@@ -135,8 +135,10 @@ cdef class FlowTable:
             The number of misses.
         """
         cdef int misses
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             misses = self.lookup(&batch.columns)
+        self._taken = 0
         return misses
 
     def lookup_keys(self, keys, hashes, out):
@@ -158,8 +160,10 @@ cdef class FlowTable:
         if n == 0:
             return 0
         apart_of(&found[0], &asked[0, 0], &hashed[0], n)
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             misses = look_up(&self.core, &asked[0, 0], &hashed[0], &found[0], n)
+        self._taken = 0
         return misses
 
     def insert_keys(self, keys, hashes, now_ns, timeout_class, out):
@@ -184,8 +188,10 @@ cdef class FlowTable:
         if n == 0:
             return 0
         apart_of(&found[0], &wanted[0, 0], &hashed[0], n)
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             made = insert_rows(&self.core, &wanted[0, 0], &hashed[0], &found[0], n, kind, now)
+        self._taken = 0
         return made
 
     def remove_flows(self, indexes):
@@ -200,9 +206,11 @@ cdef class FlowTable:
         cdef int n = <int> min(gone.shape[0], FLOWS_MAX), wrong, removed
         if n == 0:
             return 0
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             wrong = first_wrong(&self.core, &gone[0], n)
             removed = remove_rows(&self.core, &gone[0], n) if wrong < 0 else 0
+        self._taken = 0
         if wrong >= 0:
             raise ValueError(f"indexes: {gone[wrong]} is not a flow of this table")
         return removed
@@ -229,8 +237,10 @@ cdef class FlowTable:
         cdef Columns* b = &batch.columns
         cdef int made
         self._check_entries(b)
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             made = enter_misses(&self.core, b, wanted, now)
+        self._taken = 0
         return made
 
     def account_batch(self, PacketBatch batch not None, now_ns):
@@ -245,11 +255,13 @@ cdef class FlowTable:
         cdef Columns* b = &batch.columns
         cdef int i, n = 0
         self._check_entries(b)
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             for i in range(b.count):
                 if b.reason[i] == 0 and b.entry[i] >= 0:
                     self.account(b, i, now)
                     n += 1
+        self._taken = 0
         return n
 
     def find_one(self, key, hash):
@@ -264,6 +276,7 @@ cdef class FlowTable:
         if data.shape[0] != KEY_BYTES:
             raise ValueError(f"key must be {KEY_BYTES} bytes, not {data.shape[0]}")
         memcpy(&words, &data[0], KEY_BYTES)
+        check_turn(&self._taken, "FlowTable")
         return self.find(&words, asked)
 
     def touch_one(self, index, timeout_class, now_ns):
@@ -295,6 +308,7 @@ cdef class FlowTable:
 
     def oldest_one(self):
         """Return the index of the least recently used flow that may give way to a new one, or -1: none may."""
+        check_turn(&self._taken, "FlowTable")
         return self.oldest()
 
     def due_flows(self, now_ns, out):
@@ -307,6 +321,7 @@ cdef class FlowTable:
         """
         cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef int32_t[::1] due = writable_int32(out, "out")
+        check_turn(&self._taken, "FlowTable")
         return self.due(now, &due[0], <int> min(due.shape[0], FLOWS_MAX)) if due.shape[0] else 0
 
     def expire(self, now_ns):
@@ -314,10 +329,12 @@ cdef class FlowTable:
         cdef uint64_t now = uint64(now_ns, "now_ns")
         cdef int32_t out[64]
         cdef int n = 64, removed = 0
+        take_turn(&self._taken, "FlowTable")
         with nogil:
             while n == 64:
                 n = self.due(now, out, 64)
                 removed += remove_rows(&self.core, out, n)
+        self._taken = 0
         return removed
 
     def get(self, index):
@@ -357,6 +374,7 @@ cdef class Window:
 
 cdef int32_t flow_of(FlowTable table, object index) except -1:
     cdef int32_t at = <int32_t> integer(index, "index", 0, table.capacity - 1)
+    check_turn(&table._taken, "FlowTable")
     table._check(at, "index")
     return at
 
@@ -377,19 +395,3 @@ cdef int apart_of(const int32_t* out, const uint8_t* keys, const uint64_t* hashe
 
 cdef int kind_of(object timeout_class) except -1:
     return <int> integer(timeout_class, "timeout_class", 0, TIMEOUT_CLASSES - 1)
-
-
-cdef dict idle_seconds(object idle):
-    """Seconds of every class: those given, else the default."""
-    if not isinstance(idle, (Mapping, type(None))):
-        raise TypeError(f"idle must be a mapping from TimeoutClass to seconds, not {type(idle).__name__}")
-    cdef dict seconds = dict(IDLE_S)
-    for timeout_class, idle_s in (idle or {}).items():
-        kind = TimeoutClass(integer(timeout_class, "idle: a TimeoutClass", 0, TIMEOUT_CLASSES - 1))
-        if not isinstance(idle_s, (int, float)):
-            raise TypeError(f"idle[{timeout_class!r}] must be a number of seconds, not {type(idle_s).__name__}")
-        plain = float(idle_s) if -1 < idle_s < 1e10 else 0.0        # no int that a float can not hold
-        if not 0 < plain <= 1e9:
-            raise ValueError(f"idle[{timeout_class!r}] must be above 0 and at most 1e9 seconds, not {idle_s!r}")
-        seconds[kind] = plain
-    return seconds

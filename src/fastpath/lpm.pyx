@@ -27,6 +27,7 @@ from fastpath.lpmtable cimport (ROUTES_FIRST, Table, close_table, exact_prefix, 
                                 lookup_batch6, open_table, release_kept, remove_prefix, replace_prefixes, table_bytes,
                                 table_count)
 from fastpath.routes cimport Route, Routes, close_routes, insert_route, next_route, open_routes
+from fastpath.turn cimport check_turn, take_turn
 
 from fastpath.prefixes import check_columns, columns_of, network_of, order_of, parse_address, parse_prefix, words_of
 
@@ -52,29 +53,33 @@ cdef Table* new_table(int address_bits, uint32_t default, object path) except NU
     return table
 
 
-cdef int put(Table* table, object prefix, uint32_t value) except -1:
+cdef int put(Table* table, const int* taken, object prefix, uint32_t value) except -1:
     high, low, length = parse_prefix(prefix, table.address_bits)
+    check_turn(taken, "table")
     if insert_prefix(table, high, low, length, value) < 0:
         raise MemoryError(f"no memory for prefix {prefix!s}")
     return 0
 
 
-cdef bint take_out(Table* table, object prefix) except -1:
+cdef bint take_out(Table* table, const int* taken, object prefix) except -1:
     high, low, length = parse_prefix(prefix, table.address_bits)
+    check_turn(taken, "table")
     cdef int outcome = remove_prefix(table, high, low, length)
     if outcome < 0:
         raise MemoryError(f"no memory to remove prefix {prefix!s}")
     return outcome
 
 
-cdef object value_of(Table* table, object prefix):
+cdef object value_of(Table* table, const int* taken, object prefix):
     cdef uint32_t value = 0
     high, low, length = parse_prefix(prefix, table.address_bits)
+    check_turn(taken, "table")
     return value if exact_prefix(table, high, low, length, &value) else None
 
 
-cdef list routes_in(Table* table):
+cdef list routes_in(Table* table, const int* taken):
     """(prefix, value) in order of address and length."""
+    check_turn(taken, "table")
     cdef Py_ssize_t count = <Py_ssize_t> table_count(table), k
     cdef Route* copies = <Route*> malloc((count + 1) * sizeof(Route))
     cdef list found = []
@@ -103,14 +108,16 @@ cdef void copy_routes(const Table* table, Route* copies) noexcept nogil:
         copies += 1
 
 
-cdef int put_all(Table* table, const uint64_t[::1] high, const uint64_t[::1] low, const uint8_t[::1] lengths,
+cdef int put_all(Table* table, int* taken, const uint64_t[::1] high, const uint64_t[::1] low, const uint8_t[::1] lengths,
                  const uint32_t[::1] values) except -1:
     """Replace all routes by these, in sorted order, so that neighbours in the trie are made one after the other."""
     cdef const int64_t[::1] order = order_of(np.asarray(high), np.asarray(low), np.asarray(lengths), table.address_bits)
     cdef Routes routes
     cdef Py_ssize_t k, i
     cdef int outcome = 0
+    take_turn(taken, "table")
     if not open_routes(&routes, ROUTES_FIRST):
+        taken[0] = 0
         raise MemoryError("no memory for routes")
     with nogil:
         for k in range(order.shape[0]):
@@ -121,16 +128,17 @@ cdef int put_all(Table* table, const uint64_t[::1] high, const uint64_t[::1] low
                 break
         if outcome >= 0:
             outcome = replace_prefixes(table, &routes)
+    taken[0] = 0
     if outcome < 0:
         raise MemoryError(f"no memory for {order.shape[0]} routes")
     return 0
 
 
-cdef int put_arrays(Table* table, object addresses, const uint8_t[::1] lengths, const uint32_t[::1] values) except -1:
+cdef int put_arrays(Table* table, int* taken, object addresses, const uint8_t[::1] lengths, const uint32_t[::1] values) except -1:
     cdef const uint8_t[::1] own = np.array(lengths)     # what is checked is what is used
     high, low = words_of(np.asarray(addresses))
     check_columns(high, low, np.asarray(own), values.shape[0], table.address_bits)
-    return put_all(table, high, low, own, values)
+    return put_all(table, taken, high, low, own, values)
 
 
 @cython.final
@@ -156,7 +164,7 @@ cdef class Lpm4:
         return table_count(<Table*> self._table)
 
     def __iter__(self):
-        return iter(routes_in(<Table*> self._table))
+        return iter(routes_in(<Table*> self._table, &self._taken))
 
     cdef uint32_t find(self, uint32_t address) noexcept nogil:
         return lookup4(<Table*> self._table, address)
@@ -169,7 +177,7 @@ cdef class Lpm4:
             TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
+        put(<Table*> self._table, &self._taken, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -177,7 +185,7 @@ cdef class Lpm4:
         Raises:
             ValueError: not an IPv4 prefix, or host bits set.
         """
-        return take_out(<Table*> self._table, prefix)
+        return take_out(<Table*> self._table, &self._taken, prefix)
 
     def exact(self, prefix):
         """Return the value of this very prefix, or None.
@@ -185,7 +193,7 @@ cdef class Lpm4:
         Raises:
             ValueError: not an IPv4 prefix, or host bits set.
         """
-        return value_of(<Table*> self._table, prefix)
+        return value_of(<Table*> self._table, &self._taken, prefix)
 
     def replace(self, routes):
         """Replace the whole table at once.
@@ -196,7 +204,7 @@ cdef class Lpm4:
             ValueError: a prefix or value is wrong; the table is as it was.
         """
         high, low, lengths, values = columns_of(routes, 32)
-        put_all(<Table*> self._table, high, low, lengths, values)
+        put_all(<Table*> self._table, &self._taken, high, low, lengths, values)
 
     def replace_arrays(self, addresses, lengths, values):
         """Replace the whole table at once; the last of equal prefixes counts.
@@ -209,7 +217,8 @@ cdef class Lpm4:
             ValueError: an array has another shape, dtype or order, a length is out of range or host bits are set; the table
                 is as it was.
         """
-        put_arrays(<Table*> self._table, uint32s(addresses, "addresses"), uint8s(lengths, "lengths"), uint32s(values, "values"))
+        put_arrays(<Table*> self._table, &self._taken, uint32s(addresses, "addresses"), uint8s(lengths, "lengths"),
+                   uint32s(values, "values"))
 
     def lookup(self, address):
         """Return the value of the longest prefix that holds an address (IPv4Address, str or int), or the default.
@@ -242,6 +251,7 @@ cdef class Lpm4:
 
     def reclaim(self):
         """Free what replaced tables hold. The caller knows that no reader has been inside since the last change."""
+        check_turn(&self._taken, "table")
         release_kept(<Table*> self._table)
 
     @property
@@ -273,7 +283,7 @@ cdef class Lpm6:
         return table_count(<Table*> self._table)
 
     def __iter__(self):
-        return iter(routes_in(<Table*> self._table))
+        return iter(routes_in(<Table*> self._table, &self._taken))
 
     cdef uint32_t find(self, const uint8_t* address) noexcept nogil:
         return lookup6(<Table*> self._table, address)
@@ -286,7 +296,7 @@ cdef class Lpm6:
             TypeError: the value is no int.
             MemoryError: readers go on seeing the table without this change.
         """
-        put(<Table*> self._table, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
+        put(<Table*> self._table, &self._taken, prefix, <uint32_t> integer(value, "value", 0, WORD_MAX))
 
     def remove(self, prefix):
         """Remove a prefix; return whether it was there.
@@ -294,7 +304,7 @@ cdef class Lpm6:
         Raises:
             ValueError: not an IPv6 prefix, or host bits set.
         """
-        return take_out(<Table*> self._table, prefix)
+        return take_out(<Table*> self._table, &self._taken, prefix)
 
     def exact(self, prefix):
         """Return the value of this very prefix, or None.
@@ -302,7 +312,7 @@ cdef class Lpm6:
         Raises:
             ValueError: not an IPv6 prefix, or host bits set.
         """
-        return value_of(<Table*> self._table, prefix)
+        return value_of(<Table*> self._table, &self._taken, prefix)
 
     def replace(self, routes):
         """Replace the whole table at once.
@@ -313,7 +323,7 @@ cdef class Lpm6:
             ValueError: a prefix or value is wrong; the table is as it was.
         """
         high, low, lengths, values = columns_of(routes, 128)
-        put_all(<Table*> self._table, high, low, lengths, values)
+        put_all(<Table*> self._table, &self._taken, high, low, lengths, values)
 
     def replace_arrays(self, addresses, lengths, values):
         """Replace the whole table at once; the last of equal prefixes counts.
@@ -326,7 +336,8 @@ cdef class Lpm6:
             ValueError: an array has another shape, dtype or order, a length is out of range or host bits are set; the table
                 is as it was.
         """
-        put_arrays(<Table*> self._table, byte_rows(addresses, "addresses", 16), uint8s(lengths, "lengths"), uint32s(values, "values"))
+        put_arrays(<Table*> self._table, &self._taken, byte_rows(addresses, "addresses", 16), uint8s(lengths, "lengths"),
+                   uint32s(values, "values"))
 
     def lookup(self, address):
         """Return the value of the longest prefix that holds an address (IPv6Address, str, 16 bytes or int), or the default.
@@ -360,6 +371,7 @@ cdef class Lpm6:
 
     def reclaim(self):
         """Free what replaced tables hold. The caller knows that no reader has been inside since the last change."""
+        check_turn(&self._taken, "table")
         release_kept(<Table*> self._table)
 
     @property

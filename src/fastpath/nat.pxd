@@ -14,6 +14,7 @@ cdef class NatTable:
     cdef void* _starts                     # where the search for a port goes on
     cdef int32_t _free
     cdef int32_t _fresh
+    cdef int _taken                        # by a call that gave the interpreter lock up
     cdef HashKey _secret
     # Binds (protocol, local, port; remote, remote_port) to flow. Tries `wanted` first if it lies in the range, then others
     # from a keyed start. ICMP echo: the identifier is the port, remote_port 0. Returns 0 and *port, or a DropReason.

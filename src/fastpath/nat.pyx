@@ -19,6 +19,7 @@ from fastpath.flowkey cimport FlowKey, HashKey, hash_key, set_secret
 from fastpath.memory cimport give_pages, take_pages
 from fastpath.packet cimport parsed_rows
 from fastpath.rewrite cimport has_port, is_mapped
+from fastpath.turn cimport check_turn, take_turn
 
 from fastpath.rewrite import DESTINATION, SOURCE, decrement_ttl_one, decrement_ttl_rows, rewrite_one, rewrite_rows
 
@@ -219,9 +220,9 @@ cdef class NatTable:
         read_ends(&ends, protocol, local, remote, remote_port)
         if not translatable(ends.protocol):
             raise ValueError(f"protocol must be TCP, UDP, ICMP or ICMPv6, not {protocol}")
-        reason = self.bind(ends.protocol, ends.local, ends.remote, ends.remote_port,
-                           <uint16_t> integer(wanted, "wanted", 0, SHORT_MAX),
-                           <int32_t> integer(flow, "flow", INT32_MIN, INT32_MAX), &port)
+        first, of_flow = integer(wanted, "wanted", 0, SHORT_MAX), integer(flow, "flow", INT32_MIN, INT32_MAX)
+        check_turn(&self._taken, "NatTable")
+        reason = self.bind(ends.protocol, ends.local, ends.remote, ends.remote_port, <uint16_t> first, <int32_t> of_flow, &port)
         return None if reason else port
 
     def find_one(self, protocol, local, port, remote, remote_port):
@@ -232,8 +233,9 @@ cdef class NatTable:
         """
         cdef Ends ends
         read_ends(&ends, protocol, local, remote, remote_port)
-        return self.find(ends.protocol, ends.local, <uint16_t> integer(port, "port", 0, SHORT_MAX), ends.remote,
-                         ends.remote_port)
+        at = integer(port, "port", 0, SHORT_MAX)
+        check_turn(&self._taken, "NatTable")
+        return self.find(ends.protocol, ends.local, <uint16_t> at, ends.remote, ends.remote_port)
 
     def release_one(self, protocol, local, port, remote, remote_port):
         """Take back a binding; return whether there was one.
@@ -243,8 +245,9 @@ cdef class NatTable:
         """
         cdef Ends ends
         read_ends(&ends, protocol, local, remote, remote_port)
-        return bool(self.release(ends.protocol, ends.local, <uint16_t> integer(port, "port", 0, SHORT_MAX), ends.remote,
-                                 ends.remote_port))
+        at = integer(port, "port", 0, SHORT_MAX)
+        check_turn(&self._taken, "NatTable")
+        return bool(self.release(ends.protocol, ends.local, <uint16_t> at, ends.remote, ends.remote_port))
 
     def bind_rows(self, PacketBatch batch not None, rows, addresses, flows, ports):
         """Bind outbound packets: (protocol, addresses[k]; destination of row rows[k]) to flows[k], the row's port wanted.
@@ -275,11 +278,13 @@ cdef class NatTable:
         apart(&given[0], 2 * <size_t> n, "ports", &of_rows[0], 2 * <size_t> n, "rows")
         apart(&given[0], 2 * <size_t> n, "ports", &local[0, 0], 16 * <size_t> n, "addresses")
         apart(&given[0], 2 * <size_t> n, "ports", &told[0], 4 * <size_t> n, "flows")
+        take_turn(&self._taken, "NatTable")
         with nogil:
             for k in range(n):
                 i = of_rows[k]
                 if b.reason[i] == 0:
                     bound += bind_row(self, b, i, &local[k, 0], told[k], &given[k])
+        self._taken = 0
         return bound
 
     def find_rows(self, PacketBatch batch not None, rows, flows):
@@ -302,10 +307,12 @@ cdef class NatTable:
         if n == 0:
             return 0
         apart(&out[0], 4 * <size_t> n, "flows", &of_rows[0], 2 * <size_t> n, "rows")
+        take_turn(&self._taken, "NatTable")
         with nogil:
             for k in range(n):
                 out[k] = find_row(self, b, of_rows[k])
                 found += out[k] >= 0
+        self._taken = 0
         return found
 
 

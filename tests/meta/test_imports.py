@@ -12,7 +12,7 @@ from .sources import FASTPATH, ROOT, ZCC, cimports, imports, module_name, python
 ROWS = (
     # the words, and memory
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
-     "walk", "search", "pivots",
+     "walk", "search", "pivots", "turn",
      "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter", "steering",
      "bitmaps", "tokens", "openssl"),
     # one format, table or device each
