@@ -11,6 +11,8 @@
  *               fastpath_reason, above 0: the call was right, the packet is broken. No function prints, exits, raises or
  *               sets errno.
  *   Sizes       in bytes; n in elements. A buffer comes with its size. A pointer that may be NULL is marked so.
+ *   Memory      that a function writes must not overlap what it reads, nor lie in a handle. Pointers are aligned as their types
+ *               ask for; those to bytes need not be.
  *   Structures  that a function fills come with their size as the caller was compiled (sizeof). A library that knows more
  *               members leaves the rest out; one that knows fewer writes zeros. Members are only ever added at the end.
  *   Order       integers are in host order; byte arrays (addresses, headers, packets) are in network order.
