@@ -124,6 +124,7 @@ def rows_of(flows, *, back):
     batch = PacketBatch(ROWS, 256)
     batch.reset(len(flows))
     batch.ip_version[:], batch.inner_start[:], batch.inner_length[:], batch.l4_start[:] = 4, 128, 64, 148
+    batch.data[:, 128] = 0x45
     for i, (protocol, local, remote, remote_port, port) in enumerate(flows):
         batch.protocol[i], batch.data[i, 148] = protocol, {1: 8, 58: 128}.get(protocol, 0)
         ends = (batch.destination, batch.source) if back else (batch.source, batch.destination)
