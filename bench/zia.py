@@ -1,9 +1,10 @@
 """TCP through the internet tunnel, iperf3 in the lab's networks, one core each end; beside it OpenConnect and ocserv over DTLS.
 
-Both seal with AES-128-GCM over links of 1,500 bytes, and `zcc` and the peer do the same job: from a client on the near host by
-its kernel and a TUN device into the tunnel, out of it by a TUN device, by the far host's kernel to the server. `zcc-gwlb` is a
-connector behind a load balancer; its near core also carries what a cloud would, the emulator. Root, iperf3; `ocserv` and
-`openconnect` where installed.
+By DTLS both seal with AES-128-GCM over links of 1,500 bytes, and `zcc` and the peer do the same job: from a client on the near
+host by its kernel and a TUN device into the tunnel, out of it by a TUN device, by the far host's kernel to the server. `zcc-gwlb`
+is a connector behind a load balancer; its near core also carries what a cloud would, the emulator. `zcc-tls` and the peer's `-tls`
+go by TLS over TCP, as where UDP is blocked: AES-256-GCM here, AES-128-GCM there. Root, iperf3; `ocserv` and `openconnect`
+where installed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from bench.harness import Case
 from bench.peers import Field
 
 PEER = "ocserv-openconnect"
+PEERS = (PEER, f"{PEER}-tls")
+ONCE = ("zcc-gwlb", "zcc-tls", f"{PEER}-tls")      # in the first round only: all together may take 90 s
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 2, 1
 COLUMNS = {"up-gbit": "Gbit/s", "down-gbit": "Gbit/s", "up-cpu": "CPU s/Gbit", "down-cpu": "CPU s/Gbit"}
 Figures = dict[str, list[dict[str, float]]]
@@ -34,15 +37,16 @@ def cases(quick: bool) -> Iterator[Case]:
         return
     measured = functools.cache(lambda: rounds(quick))
     for impl in programs():
-        if impl != PEER or PEER in measured():
+        if impl not in PEERS or impl in measured():
             for column, unit in COLUMNS.items():
                 yield Case(impl, column, unit, 1, functools.partial(figure, measured, impl, column))
 
 
-def programs() -> dict[str, str]:
-    """What is measured, by the program that does it."""
-    peer = {PEER: "vpn"} if shutil.which("ocserv") and shutil.which("openconnect") else {}
-    return {"zcc": "routed", "zcc-gwlb": "ours", **peer}
+def programs() -> dict[str, tuple[str, ...]]:
+    """What is measured, by the program that does it and what that is told."""
+    peers = dict(zip(PEERS, (("vpn",), ("vpn", "tls")), strict=True))
+    there = shutil.which("ocserv") and shutil.which("openconnect")
+    return {"zcc": ("routed",), "zcc-gwlb": ("ours",), "zcc-tls": ("routed", "tls"), **(peers if there else {})}
 
 
 def figure(measured: Callable[[], Figures], impl: str, column: str) -> float:
@@ -53,18 +57,19 @@ def figure(measured: Callable[[], Figures], impl: str, column: str) -> float:
 def rounds(quick: bool) -> Figures:
     """Take both tunnels in every round: the machine's pace changes, and must change for both."""
     found: Figures = {}
-    field = Field("zia", {PEER: "try by hand whether ocserv starts and openconnect reaches it"})
+    field = Field("zia", dict.fromkeys(PEERS, "try by hand whether ocserv starts and openconnect reaches it"))
     for number in range(1 if quick else ROUNDS):
         for impl, program in programs().items():
-            if number and impl == "zcc-gwlb":        # once: it brings the whole lab up, and is compared with nothing
+            if number and impl in ONCE:
                 continue
             found.setdefault(impl, []).extend(field.measure(impl, functools.partial(trials, program, quick)))
     return {impl: figures for impl, figures in found.items() if impl not in field.left_out}
 
 
-def trials(program: str, quick: bool) -> list[dict[str, float]]:
+def trials(program: tuple[str, ...], quick: bool) -> list[dict[str, float]]:
     """Run a tunnel's program."""
-    command = [sys.executable, "-m", f"bench.zia_rig.{program}", str(QUICK_SECONDS if quick else SECONDS), "1"]
+    name, *words = program
+    command = [sys.executable, "-m", f"bench.zia_rig.{name}", str(QUICK_SECONDS if quick else SECONDS), "1", *words]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])

@@ -1,8 +1,8 @@
 """ZIA without a load balancer: client ─▶ TUN ─▶ connector ═ DTLS ═ internet edge ─▶ TUN ─▶ server, in the lab's networks.
 
 The client is on the connector's host, as it is on OpenConnect's, and its packets are routed to the connector's device: both
-tunnels do the same job from the same kernel to the same kernel. Run as a program: `routed SECONDS TRIALS`; prints a JSON list,
-one object a trial.
+tunnels do the same job from the same kernel to the same kernel. Run as a program: `routed SECONDS TRIALS [tls]`; prints a JSON
+list, one object a trial. With `tls` UDP between the two is blocked, as `zcc lab` blocks it, and the tunnel goes by TCP.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import sys
 import time
 from typing import Any
 
+from pyroute2 import IPRoute
+
 from bench.zia_rig.ends import FAR, NEAR, between, pin
+from zcc.asking import ask
 from zcc.lab import identity, namespaces
 from zcc.lab import topology as plan
 from zcc.lab.deployment import Deployment
@@ -20,6 +23,7 @@ from zcc.lab.deployment import Deployment
 CONNECTOR, EDGE, DEVICE = "cc-1", "ie-1", "zccin0"
 UP_S = 15
 COMPANY = plan.COMPANIES[0]
+TUNNEL_PORT, UDP = 443, 17
 
 
 class Routed(Deployment):
@@ -42,11 +46,25 @@ class Routed(Deployment):
             changes = {"ingress": ingress, "rules": [], "applications": [], "zpa": None, "gateways": []} | changes
         super().write_config(name, **changes)
 
+    def block_udp(self) -> None:
+        """Have the router between the two drop the tunnel's datagrams."""
+        with self.hosts["wan"].network(), IPRoute() as ip:
+            ip.rule("add", priority=10, action="blackhole", ip_proto=UDP, dport_range=f"{TUNNEL_PORT}:{TUNNEL_PORT}")
 
-def run(seconds: float, trials: int) -> int:
+    def transport(self) -> str:
+        """What the connector's session to the edge goes by; "" while it is not up."""
+        told = ask(self.state / "var" / CONNECTOR / "connector.sock", {"ask": "status"})
+        edges = told["internet_edges"]
+        return next((edge["transport"] for edge in edges if edge["name"] == EDGE and edge["state"] == "up"), "")
+
+
+def run(seconds: float, trials: int, transport: str) -> int:
     """Bring the tunnel up, pin its ends, measure."""
     deployment = Routed(namespaces.state_directory(), lambda _: None)
+    if transport == "TLS":
+        deployment.block_udp()
     deployment.start()
+    deployment.wait_until(lambda: deployment.transport() == transport, UP_S, lambda: f"no session by {transport}")
     for name, core in ((CONNECTOR, NEAR), (EDGE, FAR)):
         pin(deployment.daemons[name].pid, core)
     time.sleep(1)
@@ -57,4 +75,4 @@ def run(seconds: float, trials: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]))))
+    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), "TLS" if "tls" in sys.argv[3:] else "DTLS")))

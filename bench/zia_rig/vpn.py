@@ -1,6 +1,7 @@
 """The peer: OpenConnect ═ DTLS ═ ocserv over the same networks, AES-GCM; TCP from OpenConnect's host to the same server.
 
-Run as a program: `vpn SECONDS TRIALS`; prints a JSON list, one object a trial. Exits 1 when the tunnel did not come to DTLS.
+Run as a program: `vpn SECONDS TRIALS [tls]`; prints a JSON list, one object a trial; with `tls` by TLS alone. Exits 1 when the
+tunnel did not come to DTLS, or to TLS.
 """
 
 from __future__ import annotations
@@ -53,15 +54,18 @@ ip route replace {internet}/32 dev "$TUNDEV"
 """
 
 
-def run(seconds: float, trials: int) -> int:
+UP = {"DTLS": "Established DTLS connection", "TLS": "with SSL connected and DTLS disabled"}      # what OpenConnect says then
+
+
+def run(seconds: float, trials: int, transport: str) -> int:
     """Lay the networks, bring the tunnel up, measure."""
     state = namespaces.state_directory()
     hosts = network.build(plan.build(), state / "hosts", {})
     identity.issue_web(state / "web")
     server = serve(hosts[FAR_HOST], state)
-    client, log = dial(hosts[NEAR_HOST], state)
+    client, log = dial(hosts[NEAR_HOST], state, ["--no-dtls"] if transport == "TLS" else [])
     hosts["wan"].run(["ip", "route", "add", f"{NETWORK}/24", "via", plan.INTERNET_EDGE[FAR_HOST]], limit_s=5)
-    wait_for(lambda: "Established DTLS connection" in log.read_text(), log)
+    wait_for(lambda: UP[transport] in log.read_text(), log)
     pids = [server.pid, client.pid, *children(server.pid)]
     print(json.dumps(between(hosts[NEAR_HOST], hosts["internet"], seconds, trials, pids)), flush=True)
     return 0
@@ -82,7 +86,7 @@ def serve(host: Host, state: Path) -> subprocess.Popen[bytes]:
     return started
 
 
-def dial(host: Host, state: Path) -> tuple[subprocess.Popen[bytes], Path]:
+def dial(host: Host, state: Path, options: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
     """Start OpenConnect."""
     script = state / "link"
     script.write_text(LINK.format(internet=plan.INTERNET))
@@ -92,7 +96,7 @@ def dial(host: Host, state: Path) -> tuple[subprocess.Popen[bytes], Path]:
         f"openssl x509 -in {state}/web/web.pem -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary"
         " | base64", shell=True, capture_output=True, text=True, check=True).stdout.strip()
     command = ["openconnect", "-v", "--user=bench", "--passwd-on-stdin", f"--servercert=pin-sha256:{pin}", f"--script={script}",
-               "--no-proxy", f"{plan.INTERNET_EDGE[FAR_HOST]}:{PORT}"]
+               "--no-proxy", *options, f"{plan.INTERNET_EDGE[FAR_HOST]}:{PORT}"]
     with log.open("wb") as output:
         started = host.start(pinned(NEAR, *command), log=output, stdin=subprocess.PIPE)
     assert started.stdin is not None
@@ -106,7 +110,7 @@ def wait_for(holds: Callable[[], bool], log: Path) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not holds():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no DTLS within {LIMIT_S} s:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"no tunnel within {LIMIT_S} s:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 
@@ -116,4 +120,4 @@ def children(pid: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]))))
+    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), "TLS" if "tls" in sys.argv[3:] else "DTLS")))
