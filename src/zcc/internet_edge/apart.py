@@ -16,6 +16,7 @@ from fastpath.packetio import UdpSocket
 from fastpath.parts import LARGEST, Parts
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.header import HEADER_BYTES
+from zcc.internet_edge.live import groups
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 
 __all__ = ["Apart"]
@@ -38,9 +39,8 @@ class Apart:
         """Take the parts among the live rows, decoded as Geneve: rows hold a whole packet then, or are done with."""
         batch = self._batch
         rows = live[batch.geneve_flags[live] & CRITICAL != 0]
-        for number in np.unique(origin[rows]).tolist():
+        for number, theirs in groups(rows, origin[rows]):
             session = self._sessions.get(number)
-            theirs = rows[origin[rows] == number]
             if session is None:
                 batch.reason[theirs] = DropReason.DROP_DTLS_PEER_UNKNOWN
                 continue
@@ -50,9 +50,9 @@ class Apart:
             self._drops[DropReason.DROP_PART_ORPHAN] += parts.lost - lost
 
     @staticmethod
-    def limits(lengths: NDArray[np.uint16], mtus: NDArray[np.int64], takes: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """What may go of packets of these lengths: a packet that fits in parts is no larger than its limit."""
-        return np.where(takes & (lengths <= LARGEST), LARGEST, mtus)
+    def limits(lengths: NDArray[np.uint16], mtu: int, takes_parts: bool) -> NDArray[np.int64]:
+        """What may go of packets of these lengths: one that fits in parts is no larger than its limit."""
+        return np.where(takes_parts & (lengths <= LARGEST), max(LARGEST, mtu), mtu)
 
     def wants(self, session: EdgeSession, batch: PacketBatch, rows: Rows) -> bool:
         """Whether one of the rows, each with its header, has to go in parts."""

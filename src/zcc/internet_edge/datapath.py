@@ -37,6 +37,7 @@ from zcc.internet_edge.flows import Address, FlowBook, FlowEnd
 from zcc.internet_edge.gate import Gate
 from zcc.internet_edge.header import HEADER_BYTES, OPTION_CLASS, OPTION_LOCATION, headers, put_headers
 from zcc.internet_edge.listener import Listener
+from zcc.internet_edge.live import groups, live_rows
 from zcc.internet_edge.odd import OddPackets
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.internet_edge.settings import InternetEdgeSettings
@@ -169,12 +170,13 @@ class Datapath:
 
     def _take_opened(self, origin: NDArray[np.uint32], now_ns: int) -> None:
         batch = self._batch
-        if not self._live().size:
+        if not live_rows(self._batch).size:
             return
         geneve.decode_batch(batch)
-        self.gate.take_control(origin, now_ns)
-        self._apart.join(self._live(), origin)
-        live = self._live()
+        if np.count_nonzero(batch.geneve_flags[:batch.count]):      # rare: control messages, packets in parts
+            self.gate.take_control(origin, now_ns)
+            self._apart.join(live_rows(batch), origin)
+        live = live_rows(batch)
         outside = live[(batch.vni[live] == 0) | (batch.vni[live] > VNI_LIMIT)]
         batch.reason[outside] = DropReason.DROP_TUNNEL_FLOW_UNKNOWN
         batch.namespace[live] = batch.vni[live].astype(np.uint16)
@@ -191,33 +193,32 @@ class Datapath:
     def _leave(self, origin: NDArray[np.uint32], now_ns: int) -> None:
         """Translate and send the rows that have a flow."""
         batch = self._batch
-        live = self._live()
+        live = live_rows(batch)
         entries = batch.entry[live]
         backwards = live[batch.direction[live] != self.book.entries["initiator"][entries]]
         batch.reason[backwards] = DropReason.DROP_TUNNEL_FLOW_UNKNOWN
         self._flows.account_batch(batch, now_ns)
-        live = self._live()
+        live = live_rows(batch)
         entries = batch.entry[live]
         self.book.entries["owner"][entries] = origin[live]
         told, expired = self._odd.expired(now_ns)
         self.drops[DropReason.DROP_TTL_EXPIRED] += expired
         self._send_in(told, now_ns)
-        live = self._live()
+        live = live_rows(batch)
         entries = batch.entry[live]
         addresses, ports = self.book.sources(entries)
         nat.decrement_ttl_rows(batch, live)
         nat.rewrite_rows(batch, live, nat.SOURCE, addresses, ports)
         self._odd.identify(live)
-        self._clamp(live, self._paths(origin[live], now_ns)[0])
-        sizes = batch.inner_length[live].astype(np.int64)
-        for number in np.unique(origin[live]).tolist():
+        for number, rows in groups(live, origin[live]):
             session = self.sessions.towards(number, now_ns)
+            packet.clamp_mss_batch(batch, max(self._path(session)[0], IPV4_LEAST), rows)
+            n_bytes = int(batch.inner_length[rows].sum())
+            self.to_internet.bytes += n_bytes
             if session is not None:
-                theirs = origin[live] == number
-                session.received += int(theirs.sum())
-                session.received_bytes += int(sizes[theirs].sum())
-        self.to_internet.packets += self._device.send(batch, self._live())
-        self.to_internet.bytes += int(sizes.sum())
+                session.received += len(rows)
+                session.received_bytes += n_bytes
+        self.to_internet.packets += self._device.send(batch, live_rows(batch))
 
     def _location(self, row: int) -> int:
         at = int(self._batch.geneve_start[row])
@@ -241,7 +242,7 @@ class Datapath:
         packet.parse_batch(batch)
         self._odd.enter(Origin.ORIGIN_KERNEL, now_ns)
         self._send_in(self._odd.errors_in(), now_ns)
-        live = self._live()
+        live = live_rows(batch)
         entries = np.full(len(live), -1, np.int32)
         self._nat.find_rows(batch, live, entries)
         later = batch.fragment[live] == Fragment.FRAGMENT_LATER
@@ -251,28 +252,41 @@ class Datapath:
         batch.entry[live] = entries
         batch.direction[live] = 1 - self.book.entries["initiator"][entries]
         self._odd.settle()
-        live = self._live()
-        mtus, takes = self._paths(self.book.entries["owner"][batch.entry[live]], now_ns)
-        limits = self._apart.limits(batch.inner_length[live], mtus, takes)
-        told, refused = self._odd.too_large(live, limits, now_ns)
-        self.drops[DropReason.DROP_ZIA_TOO_BIG] += refused
-        self._send_out(told)
-        left = batch.reason[live] == 0
-        live, mtus, limits = live[left], mtus[left], limits[left]
+        large = self._too_large(now_ns)
+        live = live_rows(batch)
         if not live.size:
             return
         entries = batch.entry[live]
         self._flows.account_batch(batch, now_ns)
         addresses, ports = self.book.initiators(entries)
         nat.rewrite_rows(batch, live, nat.DESTINATION, addresses, ports)
-        self._clamp(live, mtus)
-        large = batch.inner_length[live] > limits
-        for row, mtu in zip(live[large].tolist(), mtus[large].tolist(), strict=True):
+        for number, rows in groups(live, self.book.entries["owner"][entries]):
+            mtu, _ = self._path(self.sessions.towards(number, now_ns))
+            packet.clamp_mss_batch(batch, max(mtu, IPV4_LEAST), rows)
+        for row, mtu in large:
             n = self._odd.cut(row, mtu)
             put_headers(self._odd.pieces, np.arange(n, dtype=np.uint16), self.book.entries)
             self._enter(self._odd.pieces, np.arange(n, dtype=np.uint16), now_ns)
         self._put_headers()
-        self._enter(batch, self._live(), now_ns)
+        self._enter(batch, live_rows(batch), now_ns)
+
+    def _too_large(self, now_ns: int) -> list[tuple[int, int]]:
+        """Refuse what does not fit its tunnel and may not be cut; return the rows to cut, with the size of their pieces."""
+        batch = self._batch
+        live = live_rows(batch)
+        larger: list[tuple[int, int]] = []
+        for number, rows in groups(live, self.book.entries["owner"][batch.entry[live]]):
+            mtu, takes_parts = self._path(self.sessions.towards(number, now_ns))
+            lengths = batch.inner_length[rows]
+            if lengths.max() > mtu:
+                limits = self._apart.limits(lengths, mtu, takes_parts)
+                larger += [(row, mtu) for row in rows[lengths > limits].tolist()]
+        if not larger:
+            return []
+        told, refused = self._odd.too_large(larger, now_ns)
+        self.drops[DropReason.DROP_ZIA_TOO_BIG] += refused
+        self._send_out(told)
+        return [(row, mtu) for row, mtu in larger if batch.reason[row] == 0]
 
     # ---- odd rows, which leave apart ----
 
@@ -297,8 +311,8 @@ class Datapath:
     def _put_headers(self) -> None:
         """Put a Geneve header in front of every live row: VNI, location, flow hash of its flow."""
         batch = self._batch
-        live = self._live()
-        made = headers(self.book.entries[batch.entry[live]], batch.ip_version[live])
+        live = live_rows(batch)
+        made = headers(self.book.entries, batch.entry[live], batch.ip_version[live])
         # The device puts every packet at HEADROOM.
         batch.data[live, HEADROOM_BYTES - HEADER_BYTES:HEADROOM_BYTES] = made
         batch.start[live] = HEADROOM_BYTES - HEADER_BYTES
@@ -306,15 +320,14 @@ class Datapath:
 
     def _enter(self, batch: PacketBatch, live: NDArray[np.uint16], now_ns: int) -> None:
         """Seal every row in its flow's session and send it."""
-        owners = self.book.entries["owner"][batch.entry[live]]
-        for number in np.unique(owners).tolist():
-            rows = live[owners == number]
+        for number, rows in groups(live, self.book.entries["owner"][batch.entry[live]]):
             session = self.sessions.towards(number, now_ns)
             if session is None:
                 batch.reason[rows] = DropReason.DROP_DTLS_PEER_UNKNOWN
                 continue
-            session.sent_bytes += int(batch.inner_length[rows].sum())
-            self.to_tunnels.bytes += int(batch.inner_length[rows].sum())
+            n_bytes = int(batch.inner_length[rows].sum())
+            session.sent_bytes += n_bytes
+            self.to_tunnels.bytes += n_bytes
             if session.path is None:
                 sent = session.record.send(batch, rows)
                 batch.reason[rows[batch.reason[rows] == 0]] = TAKEN
@@ -335,20 +348,9 @@ class Datapath:
 
     # ---- both ----
 
-    def _paths(self, owners: NDArray[np.uint32], now_ns: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Towards the session of each owner: the largest inner packet of one record, and whether it takes parts."""
-        numbers, of = np.unique(owners, return_inverse=True)
-        towards = [self.sessions.towards(number, now_ns) for number in numbers.tolist()]
-        mtus = np.array([self._mtu if session is None else min(session.mtu, self._mtu) for session in towards], np.int64)
-        takes = np.array([session is not None and session.takes_parts for session in towards], np.bool_)
-        return mtus[of], takes[of]
-
-    def _clamp(self, live: NDArray[np.uint16], mtus: NDArray[np.int64]) -> None:
-        for mtu in np.unique(mtus).tolist():
-            packet.clamp_mss_batch(self._batch, max(mtu, IPV4_LEAST), live[mtus == mtu])
-
-    def _live(self) -> NDArray[np.uint16]:
-        return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)
+    def _path(self, session: EdgeSession | None) -> tuple[int, bool]:
+        """The largest inner packet that a session carries as one record, and whether it takes larger ones in parts."""
+        return (self._mtu, False) if session is None else (min(session.mtu, self._mtu), session.takes_parts)
 
     def _count_drops(self) -> None:
         self.drops += np.bincount(self._batch.reason[:self._batch.count], minlength=TAKEN + 1)

@@ -25,6 +25,7 @@ from fastpath.stream import Stream
 from zcc.internet_edge.cookie import PeerAddress
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
+from zcc.internet_edge.live import groups, live_rows
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.internet_edge.streams import Streams
 from zcc.itunnel import wire
@@ -65,17 +66,16 @@ class Gate:
         """Open every datagram in its session; return the number of the session of each row."""
         batch, count = self._batch, self._batch.count
         origin = np.zeros(count, np.uint32)
-        live = self._live()
+        live = live_rows(self._batch)
         peers = batch.peer_address[live].astype(np.uint64) << np.uint64(16) | batch.peer_port[live]
-        hellos = hello_rows(batch.data[live, HEADROOM_BYTES:HEADROOM_BYTES + HELLO_BYTES])
         budget = STRANGERS
-        for key in np.unique(peers).tolist():
+        for key, mine in groups(live, peers):
             address = (key >> 16, key & 0xFFFF)
-            mine = peers == key
+            hellos = hello_rows(batch.data[mine, HEADROOM_BYTES:HEADROOM_BYTES + HELLO_BYTES])
             session = self.sessions.at(address)
-            strange = live[mine & hellos] if session is not None else live[mine]
+            strange = mine[hellos] if session is not None else mine
             budget -= self._greet(address, strange, budget, now_ns)
-            rows = live[mine & ~hellos]
+            rows = mine[~hellos]
             session = self.sessions.at(address)
             if session is not None and len(rows):
                 origin[rows] = session.number
@@ -163,7 +163,7 @@ class Gate:
 
     def take_control(self, origin: NDArray[np.uint32], now_ns: int) -> None:
         batch = self._batch
-        live = self._live()
+        live = live_rows(self._batch)
         for row in live[batch.geneve_flags[live] & CONTROL != 0].tolist():
             batch.reason[row] = TAKEN
             session = self.sessions.get(int(origin[row]))
@@ -269,9 +269,6 @@ class Gate:
             self._control(session, wire.Goodbye())
             self.end(session, "the edge stops")
         self.streams.close()
-
-    def _live(self) -> NDArray[np.uint16]:
-        return np.flatnonzero(self._batch.reason[:self._batch.count] == 0).astype(np.uint16)
 
 
 def _datagram_towards(address: PeerAddress) -> int:

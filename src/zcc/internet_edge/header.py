@@ -28,22 +28,23 @@ HEADER = np.dtype([
     ("hash_class", ">u2"), ("hash_type", "u1"), ("hash_words", "u1"), ("hash", ">u8")])
 
 
-def headers(flows: NDArray[Any], versions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def headers(entries: NDArray[Any], flows: NDArray[np.int32], versions: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the header of a packet of each flow, uint8[n, 28].
 
     Args:
-        flows: entries of fastpath.flowtable (dtype ENTRY): namespace, location and hash are read.
+        entries: of fastpath.flowtable (dtype ENTRY): namespace, location and hash are read.
+        flows: which of them.
         versions: 4 or 6, of each packet.
     """
     made = np.zeros(len(flows), HEADER)
     made["words"] = (HEADER_BYTES - BASE_BYTES) // 4
     made["protocol"] = np.where(versions == 4, ETHERTYPE_IPV4, ETHERTYPE_IPV6)
-    made["vni"] = flows["namespace"].astype(np.uint32) << 8
+    made["vni"] = entries["namespace"][flows].astype(np.uint32) << 8
     made["location_class"] = made["hash_class"] = OPTION_CLASS
     made["location_type"], made["location_words"] = OPTION_LOCATION, 1
-    made["location"] = flows["location"]
+    made["location"] = entries["location"][flows]
     made["hash_type"], made["hash_words"] = OPTION_FLOW_HASH, 2
-    made["hash"] = flows["hash"]
+    made["hash"] = entries["hash"][flows]
     return made.view(np.uint8).reshape(len(flows), HEADER_BYTES)
 
 
@@ -55,6 +56,6 @@ def put_headers(batch: Any, rows: NDArray[np.uint16], entries: NDArray[Any]) -> 
         entries: of fastpath.flowtable.
     """
     at = batch.inner_start[rows].astype(np.intp) - HEADER_BYTES
-    made = headers(entries[batch.entry[rows]], batch.ip_version[rows])
+    made = headers(entries, batch.entry[rows], batch.ip_version[rows])
     batch.data[rows[:, None], at[:, None] + np.arange(HEADER_BYTES)] = made
     batch.start[rows], batch.length[rows] = at, batch.inner_length[rows] + HEADER_BYTES

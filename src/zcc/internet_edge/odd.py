@@ -107,6 +107,9 @@ class OddPackets:
     def _errors(self) -> list[tuple[int, tuple[int, bytes, int, bytes, int]]]:
         batch = self._batch
         count = batch.count
+        protocols = batch.protocol[:count].tobytes()
+        if not any(echo in protocols for echo in ECHOES):
+            return []
         icmp = (batch.protocol[:count] == ECHOES[0]) | (batch.protocol[:count] == ECHOES[1])
         rows = np.flatnonzero((batch.reason[:count] == 0) & icmp).tolist()
         return [(row, quoted) for row in rows if (quoted := quote.read_one(batch, row)) is not None]
@@ -169,16 +172,14 @@ class OddPackets:
         self._done(rows)
         return np.array(told, np.uint16), len(rows)
 
-    def too_large(self, live: Rows, mtus: NDArray[np.int64], now_ns: int) -> tuple[Rows, int]:
+    def too_large(self, larger: list[tuple[int, int]], now_ns: int) -> tuple[Rows, int]:
         """Make "too big" of rows from the internet that do not fit their tunnel and may not be cut: those told, and how many.
 
         Args:
-            live: rows, and `mtus` of each what fits its tunnel.
+            larger: rows that do not fit, each with the size that does.
         """
         batch = self._batch
-        large = batch.inner_length[live] > mtus
-        found = zip(live[large].tolist(), mtus[large].tolist(), strict=True)
-        rows = [(row, mtu) for row, mtu in found if not self._may_cut(row)]
+        rows = [(row, mtu) for row, mtu in larger if not self._may_cut(row)]
         told = [row for row, mtu in rows
                 if self._may_tell(now_ns) and refusal.refuse_one(batch, row, Refusal.REFUSAL_TOO_BIG, mtu)]
         self._done([row for row, _ in rows])

@@ -133,6 +133,7 @@ def test_ipv4_of_1280_bytes_comes_whole_too_and_in_its_order(tmp_path: Path, who
 
 
 def test_a_packet_that_fits_in_parts_is_no_larger_than_its_limit() -> None:
-    lengths, mtus = np.array([100, 1280, 1281, 1280], np.uint16), np.array([MTU] * 4, np.int64)
-    takes = np.array([True, True, True, False])
-    assert (lengths > Apart.limits(lengths, mtus, takes)).tolist() == [False, False, True, True]
+    lengths = np.array([100, 1280, 1281], np.uint16)
+    assert (lengths > Apart.limits(lengths, MTU, True)).tolist() == [False, False, True]
+    assert (lengths > Apart.limits(lengths, MTU, False)).tolist() == [False, True, True]
+    assert (lengths > Apart.limits(lengths, 1400, True)).tolist() == [False, False, False]
