@@ -1,10 +1,10 @@
 """TCP through the internet tunnel, iperf3 in the lab's networks, one core each end; beside it OpenConnect and ocserv over DTLS.
 
-By DTLS both seal with AES-128-GCM over links of 1,500 bytes, and `zcc` and the peer do the same job: from a client on the near
-host by its kernel and a TUN device into the tunnel, out of it by a TUN device, by the far host's kernel to the server. `zcc-gwlb`
-is a connector behind a load balancer; its near core also carries what a cloud would, the emulator. `zcc-tls` and the peer's `-tls`
-go by TLS over TCP, as where UDP is blocked: AES-256-GCM here, AES-128-GCM there. Root, iperf3; `ocserv` and `openconnect`
-where installed.
+By DTLS both seal with AES-128-GCM over links of 1,500 bytes, and `zcc` and the peer do the same job: from a client on the
+near host by its kernel and a TUN device into the tunnel, out of it by a TUN device, by the far host's kernel to the server.
+`zcc-gwlb` is a connector behind a load balancer; its near core also carries what a cloud would, the emulator. `zcc-tls` and the
+peer's `-tls` go by TLS over TCP, as where UDP is blocked: AES-256-GCM here, AES-128-GCM there. Root, iperf3; `ocserv` and
+`openconnect` where installed.
 """
 
 from __future__ import annotations
