@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from fastpath.fib cimport (BASE_MASK, CELL_LEADS, GROUP4_BITS, OUTCOME_FLAT, OUTCOME_LINK, OUTCOME_PLACE, ROOT4_BITS, SLOT_BITS,
+from fastpath.fib cimport (BASE_MASK, CELL_DEEP, CELL_LEADS, DEEP_BITS, GROUP4_BITS, OUTCOME_FLAT, OUTCOME_LINK, OUTCOME_PLACE, ROOT4_BITS, SLOT_BITS,
                            SLOTS, Fib, run_of)
 from fastpath.memory cimport give_pages, store_half, store_word, take_pages
 from fastpath.routes cimport Routes, bits, expand_routes, routes_within
@@ -20,6 +20,7 @@ cdef enum:
     LAST = 256
     FLAT_RUNS = 16               # with more runs than these its values lie flat
     FLAT_ROUTES = 4096           # and in a table with fewer routes always
+    DEEP_SLOTS = 24              # a cell with so many such slots is deep
 
 # Where a change was; slots that it cannot concern are left.
 cdef struct Change:
@@ -121,6 +122,8 @@ cdef inline int make_cell(Build* build, int32_t node, int depth, uint32_t inheri
     if node < 0:
         return share_cell(build.fib, inherited, made)
     expand_routes(build.routes, node, depth, SLOT_BITS, inherited, outcomes, below)
+    if depth == ROOT4_BITS and (build.change is NULL or build.fib.deep) and flat_slots(build, outcomes, below) >= DEEP_SLOTS:
+        return make_deep(build, node, inherited, made)
     for slot in range(SLOTS):
         if below[slot] < 0:
             continue
@@ -140,10 +143,44 @@ cdef inline int make_cell(Build* build, int32_t node, int depth, uint32_t inheri
     return write_cell(build.fib, outcomes, CELL_LEADS, made)
 
 
+cdef inline int flat_slots(Build* build, const uint32_t* outcomes, const int32_t* below) noexcept nogil:
+    """How many slots of a cell would lead to LAST values; 0 if too few may."""
+    cdef uint32_t last[LAST]
+    cdef int slot, n = 0
+    for slot in range(SLOTS):
+        n += below[slot] >= 0
+    if n < DEEP_SLOTS:
+        return 0
+    n = 0
+    for slot in range(SLOTS):
+        if below[slot] >= 0:
+            expand_routes(build.routes, below[slot], ROOT4_BITS + SLOT_BITS, LAST_BITS, outcomes[slot], last, NULL)
+            n += lie_flat(build, last)
+    return n
+
+
+cdef inline bint lie_flat(const Build* build, const uint32_t* last) noexcept nogil:
+    """Whether the outcomes of the last 8 bits are better kept as they are than by cells."""
+    cdef int i, runs = 1
+    for i in range(1, LAST):
+        runs += last[i] != last[i - 1]
+    return runs > FLAT_RUNS or build.routes.count < FLAT_ROUTES
+
+
+cdef inline int make_deep(Build* build, int32_t node, uint32_t inherited, uint64_t* made) noexcept nogil:
+    cdef int64_t first = take_values(build.fib, 1 << DEEP_BITS)
+    if first < 0:
+        return FIB_FULL
+    expand_routes(build.routes, node, ROOT4_BITS, DEEP_BITS, inherited, build.fib.values + first, NULL)
+    made[0] = <uint64_t> (first - 1) << 32 | CELL_DEEP
+    build.fib.deep = True
+    return 0
+
+
 cdef inline uint32_t link_at(const Fib* fib, uint64_t cell, uint32_t slot) noexcept nogil:
     """The link of a slot, 0 if it has a value."""
     cdef uint32_t outcome = fib.values[(cell >> 32 & BASE_MASK) + run_of(cell, slot)]
-    return outcome if cell >> 63 and outcome & OUTCOME_LINK else 0
+    return outcome if cell >> 63 and outcome & OUTCOME_LINK else 0                # a deep cell does not lead
 
 
 cdef inline int make_last(Build* build, int32_t node, int depth, uint32_t inherited, uint32_t* link) noexcept nogil:
@@ -151,11 +188,8 @@ cdef inline int make_last(Build* build, int32_t node, int depth, uint32_t inheri
     cdef uint32_t outcomes[LAST]
     cdef int32_t below[LAST]
     cdef int64_t first
-    cdef int i, runs = 1
     expand_routes(build.routes, node, depth, LAST_BITS, inherited, outcomes, below)
-    for i in range(1, LAST):
-        runs += outcomes[i] != outcomes[i - 1]
-    if runs > FLAT_RUNS or build.routes.count < FLAT_ROUTES:
+    if lie_flat(build, outcomes):
         first = take_values(build.fib, LAST)
         if first < 0:
             return FIB_FULL
@@ -232,6 +266,8 @@ cdef inline int remake4(Build* build) noexcept nogil:
     cdef uint32_t link
     if length <= ROOT4_BITS:
         return remake_cells(build, cell, length, ROOT4_BITS)
+    if cell[0] & CELL_DEEP:
+        return remake_values(build, &build.fib.values[(cell[0] >> 32) + 1 + bits(high, 0, ROOT4_BITS, DEEP_BITS)], length, 32)
     link = link_at(build.fib, cell[0], bits(high, 0, ROOT4_BITS, SLOT_BITS))
     if length <= depth or not link:
         return remake_cells(build, cell, ROOT4_BITS, ROOT4_BITS)

@@ -3,7 +3,8 @@
 # IPv4: a cell is one word for 32 neighbouring slots: a bit for each slot whose outcome differs from the slot's before (a run
 # begins) and where the runs' outcomes are; the number of bits up to a slot finds its outcome. The first 24 bits of an address
 # choose one of 2^19 cells and a slot in it. Outcomes are values; in a cell that leads on (LEADS) one with OUTCOME_LINK leads a
-# slot with longer routes to 8 cells for its last 8 bits, or (OUTCOME_FLAT) to 256 values where there are many runs.
+# slot with longer routes to 8 cells for its last 8 bits, or (OUTCOME_FLAT) to 256 values where there are many runs. A cell most of
+# whose slots would lead to 256 values is deep instead (CELL_DEEP): the last 13 bits find one of 8,192 values.
 #
 # IPv6: a link is one word: what to do in the upper half (a kind), a value or a place in `cells` in the lower. A group of 2^n
 # links takes the next n bits of an address, as many as its routes ask for. Bits that all routes behind a link share are not
@@ -36,6 +37,8 @@ cdef enum:
     GROUP4_BITS = 3
     SLOT_BITS = 5
     SLOTS = 32
+    DEEP_BITS = 13               # of an address, behind the 2^19 cells
+    CELL_DEEP = 1
     BASE_MASK = 0x7FFFFFFF
     CHUNK = 64                   # addresses looked up side by side
     LINE = 8                     # words, 64 bytes
@@ -81,12 +84,13 @@ cdef struct Start:
     uint64_t shared              # so many
     uint64_t far                 # whether cells are worth to be fetched before they are read
 
-# A cell: bits 0-31 run starts, slot 0's not counted; 32-62 index of the first outcome; 63 CELL_LEADS.
+# A cell: bit 0 CELL_DEEP; 1-31 run starts; 32-62 index of the first outcome, minus 1 in a deep cell; 63 CELL_LEADS.
 cdef struct Fib:
     uint64_t* cells              # IPv6: links and lines
     uint32_t* values             # IPv4: outcomes
     Start start                  # IPv6
     uint64_t runs                # IPv6: a block of few runs (pivots.pxd) that batches search instead, its place and lines; 0 = none
+    bint deep                    # IPv4: there are deep cells, from the beginning on, so that readers know before they meet one
     bint flat                    # IPv6: groups of nothing but values are flat; the writer's
     int64_t direct               # IPv6: how many routes end in such groups; the writer's, while it makes all
     uint32_t cells_used, cells_room
@@ -98,10 +102,16 @@ cdef inline uint32_t run_of(uint64_t cell, uint32_t slot) noexcept nogil:
     return ones(<uint32_t> cell << (31 - slot))
 
 
+cdef inline uint32_t outcome4(uint64_t cell, uint32_t address) noexcept nogil:
+    """Where the outcome of an address is by its cell; bit 31: may be a link."""
+    cdef uint32_t deep = address & (1 << DEEP_BITS) - 1
+    return <uint32_t> (cell >> 32) + run_of(cell, address >> 8 & 31) + (deep & -<uint32_t> (cell & CELL_DEEP))
+
+
 cdef inline uint32_t find4(const Fib* fib, uint32_t address) noexcept nogil:
-    cdef uint64_t cell = load_word(&fib.cells[address >> 13])
-    cdef uint32_t outcome = fib.values[(cell >> 32 & BASE_MASK) + run_of(cell, address >> 8 & 31)]
-    if rarely(cell >> 63 and outcome & OUTCOME_LINK):
+    cdef uint32_t at = outcome4(load_word(&fib.cells[address >> DEEP_BITS]), address)
+    cdef uint32_t outcome = load_half(&fib.values[at & BASE_MASK])
+    if rarely((at & outcome) >> 31):
         return follow4(fib, outcome, address)
     return outcome
 
@@ -151,13 +161,12 @@ cdef inline uint32_t find6(const Fib* fib, uint64_t high, uint64_t low) noexcept
 cdef inline uint64_t find_chunk4(const Fib* fib, const uint32_t* addresses, uint32_t* out) noexcept nogil:
     """CHUNK addresses without vectors: outcomes are fetched for all before any is read. Returns those whose out is a link."""
     cdef uint32_t at[CHUNK]
-    cdef uint64_t cell, links = 0
+    cdef uint64_t links = 0
     cdef int i
     for i in range(CHUNK):
-        prefetch(&fib.cells[addresses[i] >> 13])
+        prefetch(&fib.cells[addresses[i] >> DEEP_BITS])
     for i in range(CHUNK):
-        cell = load_word(&fib.cells[addresses[i] >> 13])
-        at[i] = <uint32_t> (cell >> 32) + run_of(cell, addresses[i] >> 8 & 31)
+        at[i] = outcome4(load_word(&fib.cells[addresses[i] >> DEEP_BITS]), addresses[i])
         prefetch(&fib.values[at[i] & BASE_MASK])
     for i in range(CHUNK):
         out[i] = fib.values[at[i] & BASE_MASK]
@@ -195,7 +204,7 @@ cdef inline void find_all4(const Fib* fib, int path, const uint32_t* addresses, 
         if path == PATH_SCALAR:
             links = find_chunk4(fib, addresses + i, out + i)
         elif path == PATH_AVX2:
-            links = gather4_avx2(fib.cells, fib.values, addresses + i, out + i)
+            links = gather4_avx2(fib.cells, fib.values, addresses + i, out + i, fib.deep)
         else:
             links = gather4_avx512(fib.cells, fib.values, addresses + i, out + i)
         if links:

@@ -43,21 +43,26 @@ cdef extern from *:
         return flat;
     }
 
-    FASTPATH_AVX2 static uint64_t fastpath_gather4_avx2(const uint64_t *cells, const uint32_t *values,
-                                                        const uint32_t *addresses, uint32_t *out) {
+    __attribute__((always_inline)) FASTPATH_AVX2 static inline uint64_t fastpath_gather64(
+            const uint64_t *cells, const uint32_t *values, const uint32_t *addresses, uint32_t *out, int deep) {
         const __m256i counts = _mm256_setr_epi8(0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4,0,1,1,2,1,2,2,3,1,2,2,3,2,3,3,4);
+        const __m256i last13 = _mm256_set1_epi32(8191), one = _mm256_set1_epi32(1);
         const __m256i low = _mm256_set1_epi8(15), slots = _mm256_set1_epi32(31), ones8 = _mm256_set1_epi8(1);
         uint64_t rest = 0;
         __m256i at[8];
         for (int i = 0; i < 8; i++) {
             __m256i a = _mm256_loadu_si256((const __m256i *) addresses + i), cell = _mm256_srli_epi32(a, 13);
             __builtin_prefetch(addresses + 128 + 8 * i);
-            __m256 one = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) cells, _mm256_castsi256_si128(cell), 8));
-            __m256 two = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) cells, _mm256_extracti128_si256(cell, 1), 8));
-            __m256i starts = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0x88));
-            __m256i base = _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0xDD));
+            __m256 front = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) cells, _mm256_castsi256_si128(cell), 8));
+            __m256 back = _mm256_castsi256_ps(_mm256_i32gather_epi64((const long long *) cells, _mm256_extracti128_si256(cell, 1), 8));
+            __m256i starts = _mm256_castps_si256(_mm256_shuffle_ps(front, back, 0x88));
+            __m256i base = _mm256_castps_si256(_mm256_shuffle_ps(front, back, 0xDD));
             /* the shuffles leave lanes 0 1 4 5 2 3 6 7 */
             __m256i slot = _mm256_andnot_si256(_mm256_srli_epi32(_mm256_permute4x64_epi64(a, 0xD8), 8), slots);
+            if (deep) {
+                __m256i last = _mm256_and_si256(_mm256_permute4x64_epi64(a, 0xD8), last13);
+                base = _mm256_add_epi32(base, _mm256_sign_epi32(last, _mm256_and_si256(starts, one)));
+            }
             starts = _mm256_sllv_epi32(starts, slot);
             __m256i run = _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(starts, low)),
                                           _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi32(starts, 4), low)));
@@ -75,14 +80,22 @@ cdef extern from *:
         return rest & ~fastpath_flat64(values, addresses, out, at);
     }
 
-    /* Where the outcomes of sixteen addresses are, by cells at `cell` and slots in the last 5 bits of `slot`; bit 31: may be links. */
-    FASTPATH_AVX512 static inline __m512i fastpath_places16(const uint64_t *cells, __mmask16 on, __m512i cell, __m512i slot) {
+    FASTPATH_AVX2 static uint64_t fastpath_gather4_avx2(const uint64_t *cells, const uint32_t *values,
+                                                        const uint32_t *addresses, uint32_t *out, int deep) {
+        return deep ? fastpath_gather64(cells, values, addresses, out, 1) : fastpath_gather64(cells, values, addresses, out, 0);
+    }
+
+    /* Where the outcomes of sixteen addresses are, by cells at `cell` and slots in the last 5 bits of `slot`, or, of a deep cell,
+       `deep` behind it; bit 31: may be links. */
+    FASTPATH_AVX512 static inline __m512i fastpath_places16(const uint64_t *cells, __mmask16 on, __m512i cell, __m512i slot,
+                                                           __m512i deep) {
         const __m512i even = _mm512_setr_epi32(0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30);
         const __m512i odd = _mm512_setr_epi32(1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31);
         const __m512i zero = _mm512_setzero_si512();
         __m512i one = _mm512_mask_i32gather_epi64(zero, (__mmask8) on, _mm512_castsi512_si256(cell), cells, 8);
         __m512i two = _mm512_mask_i32gather_epi64(zero, (__mmask8) (on >> 8), _mm512_extracti64x4_epi64(cell, 1), cells, 8);
         __m512i starts = _mm512_permutex2var_epi32(one, even, two), base = _mm512_permutex2var_epi32(one, odd, two);
+        base = _mm512_mask_add_epi32(base, _mm512_test_epi32_mask(starts, _mm512_set1_epi32(1)), base, deep);
         starts = _mm512_sllv_epi32(starts, _mm512_andnot_si512(slot, _mm512_set1_epi32(31)));
         return _mm512_add_epi32(_mm512_popcnt_epi32(starts), base);
     }
@@ -98,7 +111,7 @@ cdef extern from *:
             if (links != flat) {
                 __mmask16 on = (__mmask16) ((links & ~flat) >> 16 * i);
                 __m512i cell = _mm512_add_epi32(at[i], _mm512_srli_epi32(_mm512_and_si512(address, last), 5));
-                at[i] = _mm512_mask_mov_epi32(at[i], on, fastpath_places16(cells, on, cell, address));
+                at[i] = _mm512_mask_mov_epi32(at[i], on, fastpath_places16(cells, on, cell, address, _mm512_setzero_si512()));
             }
             at[i] = _mm512_mask_add_epi32(at[i], (__mmask16) (flat >> 16 * i), at[i], _mm512_and_si512(address, last));
         }
@@ -116,7 +129,8 @@ cdef extern from *:
         for (int i = 0; i < 4; i++) {
             __m512i address = _mm512_loadu_si512((const __m512i *) addresses + i);
             __builtin_prefetch(addresses + 128 + 16 * i);
-            at[i] = fastpath_places16(cells, 0xFFFF, _mm512_srli_epi32(address, 13), _mm512_srli_epi32(address, 8));
+            at[i] = fastpath_places16(cells, 0xFFFF, _mm512_srli_epi32(address, 13), _mm512_srli_epi32(address, 8),
+                                      _mm512_and_si512(address, _mm512_set1_epi32(8191)));
         }
         for (int i = 0; i < 4; i++) {
             __m512i outcome = _mm512_i32gather_epi32(_mm512_and_si512(at[i], _mm512_set1_epi32(0x7FFFFFFF)), values, 4);
@@ -131,7 +145,7 @@ cdef extern from *:
     }
     #else
     #define fastpath_best_path() 0
-    #define fastpath_gather4_avx2(cells, values, addresses, out) 0
+    #define fastpath_gather4_avx2(cells, values, addresses, out, deep) 0
     #define fastpath_gather4_avx512(cells, values, addresses, out) 0
     #endif
     """
@@ -139,7 +153,8 @@ cdef extern from *:
     bint rarely "fastpath_rarely" (uint64_t x) noexcept nogil
     int lowest "fastpath_lowest" (uint64_t x) noexcept nogil
     int best_path "fastpath_best_path" () noexcept nogil
+    # deep: whether there may be deep cells.
     uint64_t gather4_avx2 "fastpath_gather4_avx2" (const uint64_t* cells, const uint32_t* values, const uint32_t* addresses,
-                                                   uint32_t* out) noexcept nogil
+                                                   uint32_t* out, bint deep) noexcept nogil
     uint64_t gather4_avx512 "fastpath_gather4_avx512" (const uint64_t* cells, const uint32_t* values, const uint32_t* addresses,
                                                        uint32_t* out) noexcept nogil

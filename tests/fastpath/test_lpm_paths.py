@@ -34,6 +34,8 @@ SHAPES = {
     "IPv4 dense /32": (32, [*dense(32, 32, 700, 10 << 24), (10 << 24, 22)]),
     "IPv4 /25 to /32, more routes than lie flat": (32, [*scattered(32, range(25, 33), 3000, 19, 10 << 24, 14),
                                                         *dense(32, 32, 1500, 11 << 24)]),
+    "IPv4 longer ones side by side": (32, scattered(32, range(25, 33), 4000, 20, 10 << 24, 18)),
+    "IPv4 longer ones side by side, many": (32, [*scattered(32, range(27, 33), 6000, 21, 10 << 24, 17), (10 << 24, 18)]),
     "IPv4 /16 only": (32, scattered(32, [16], 200, 3)),
     "IPv4 nested": (32, [(0x0A0A0A0A >> (32 - length) << (32 - length), length) for length in range(33)]),
     "IPv6 /48 only": (128, scattered(128, [48], 1500, 4, NET, 32)),
@@ -120,6 +122,28 @@ def test_a_table_grown_and_shrunk_route_by_route_answers_the_same(shape, path):
     for prefix in prefixes[1::2]:
         table.remove(prefix)
     assert set(answers(table, addresses, bits)) == {7}
+
+
+@pytest.mark.parametrize("path", lpm.PATHS)
+def test_changes_of_any_length_among_longer_ones_side_by_side_are_seen(path):
+    """8,192 values in a row (a deep cell) change in place, or with the cells that a shorter prefix covers."""
+    bits, prefixes = SHAPES["IPv4 longer ones side by side"]
+    table, model = lpm.Lpm4(7, path), reference.Lpm4(7)
+    rng = np.random.default_rng(22)
+    changes = [((10 << 24 | int(rng.integers(1 << 15))) >> (32 - length) << (32 - length), length)
+               for length in (*range(33), *range(17, 33)) if length]
+    addresses = probes([*prefixes[::9], *changes], bits)
+    for each in (table, model):
+        each.replace(dict.fromkeys(prefixes, 0xFFFFFFFF) | {prefix: n for n, prefix in enumerate(prefixes[::2])})
+    assert answers(table, addresses, bits) == answers(model, addresses, bits)
+    for number, prefix in enumerate(changes):
+        for each in (table, model):
+            each.insert(prefix, 1 << 31 | number)
+        assert answers(table, addresses, bits) == answers(model, addresses, bits), prefix
+    for prefix in changes[::-1]:
+        for each in (table, model):
+            each.remove(prefix)
+        assert answers(table, addresses, bits) == answers(model, addresses, bits), prefix
 
 
 @pytest.mark.parametrize("path", lpm.PATHS)
