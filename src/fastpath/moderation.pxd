@@ -6,7 +6,7 @@ cdef class Moderation:
     cdef uint64_t begun_ns       # the window being counted, and what it has brought
     cdef uint64_t rows
     cdef uint64_t batches
-    cdef uint64_t free_gap_ns    # between two rows, before rests began
+    cdef uint64_t free_gap_ns    # between two rows without rests: before they began, or in the window before; 0 = not small and fast
     cdef uint64_t next_ns        # resting: when to compare anew; else: before that it does not begin
     cdef readonly uint32_t rest_ns   # 0 = it does not rest at present
     cdef int slow                # windows of late that rests have slowed

@@ -50,15 +50,19 @@ cdef class Moderation:
         """Rest or do not in the next window, after one in which a row came each gap_ns."""
         cdef uint32_t rest_ns = <uint32_t> min(TOGETHER * gap_ns, <uint64_t> LONGEST_NS)
         if self.rest_ns == 0:
-            if now_ns >= self.next_ns and gap_ns <= SPARSE_NS and self.rows < TOGETHER * self.batches:
-                self.rest_ns, self.free_gap_ns, self.slow, self.next_ns = rest_ns, gap_ns, 0, now_ns + COMPARED_NS
+            if gap_ns > SPARSE_NS or self.rows >= TOGETHER * self.batches:
+                gap_ns = 0
+            elif self.free_gap_ns and now_ns >= self.next_ns:
+                gap_ns = max(gap_ns, self.free_gap_ns)      # the slower of two: a burst is not how it would be
+                self.rest_ns, self.slow, self.next_ns = rest_ns, 0, now_ns + COMPARED_NS
+            self.free_gap_ns = gap_ns
             return
         self.slow = self.slow + 1 if gap_ns > SPARSE_NS or gap_ns > self.free_gap_ns + self.free_gap_ns // 4 else 0
         self.rest_ns = rest_ns
         if self.slow == PATIENCE:
-            self.rest_ns, self.next_ns = 0, now_ns + COMPARED_NS
+            self.rest_ns, self.free_gap_ns, self.next_ns = 0, 0, now_ns + COMPARED_NS
         elif now_ns >= self.next_ns:
-            self.rest_ns = 0
+            self.rest_ns, self.free_gap_ns = 0, 0
 
     def rest(self, now_ns, rows):
         """Count a batch that was taken at now_ns. Return how many nanoseconds from then on the port is to be left alone, 0 … 150,000.

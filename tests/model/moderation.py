@@ -24,9 +24,15 @@ class Moderation:
         if self.rest_ns:
             slow = gap > SPARSE or gap > self._free_gap + self._free_gap // 4
             self._slow = self._slow + 1 if slow else 0
+            self.rest_ns = min(LONGEST, TOGETHER * gap)
+            if self._slow == PATIENCE or now >= self._next:
+                self.rest_ns, self._free_gap = 0, 0
             if self._slow == PATIENCE:
-                self.rest_ns, self._next = 0, now + COMPARED
-            else:
-                self.rest_ns = min(LONGEST, TOGETHER * gap) if now < self._next else 0
-        elif now >= self._next and gap <= SPARSE and sum(self._batches) < TOGETHER * len(self._batches):
-            self.rest_ns, self._free_gap, self._slow, self._next = min(LONGEST, TOGETHER * gap), gap, 0, now + COMPARED
+                self._next = now + COMPARED
+        elif gap > SPARSE or sum(self._batches) >= TOGETHER * len(self._batches):
+            self._free_gap = 0
+        elif now >= self._next and self._free_gap:
+            self._free_gap = max(gap, self._free_gap)
+            self.rest_ns, self._slow, self._next = min(LONGEST, TOGETHER * gap), 0, now + COMPARED
+        else:
+            self._free_gap = gap
