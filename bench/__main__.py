@@ -1,4 +1,4 @@
-"""`python -m bench NAME|all [--json] [--quick] [--save FOLDER] [--pyperf]`."""
+"""`python -m bench NAME|all [--json] [--quick] [--only WORDS] [--save FOLDER] [--pyperf]`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def read_arguments() -> argparse.Namespace:
                         help=f"what to measure: all, or some of {', '.join(names)}")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--quick", action="store_true", help="small inputs, few repetitions")
+    parser.add_argument("--only", default="", metavar="WORDS",
+                        help='only cases in whose "implementation case" these words are: "fastpath prefix"')
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write bench.jsonl, bench.txt and bench.png there")
     parser.add_argument("--pyperf", action="store_true",
                         help="figures to quote: each case in processes of its own by pyperf, with mean and deviation")
@@ -38,7 +40,7 @@ def read_arguments() -> argparse.Namespace:
     return arguments
 
 
-def results_of(names: list[str], quick: bool) -> Iterator[harness.Result]:
+def results_of(names: list[str], quick: bool, only: str) -> Iterator[harness.Result]:
     """Measure; say on the standard error what is being measured."""
     screen = Console(stderr=True)
     shown = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -50,7 +52,7 @@ def results_of(names: list[str], quick: bool) -> Iterator[harness.Result]:
 
         for name in names:
             progress.update(task, description=f"{name}  making its input")
-            yield from harness.run(name, harness.cases_of(name, quick), quick, begun)
+            yield from harness.run(name, harness.cases_of(name, quick, only), quick, begun)
             progress.advance(task)
 
 
@@ -58,8 +60,8 @@ def main() -> None:
     """Read the arguments, measure, print."""
     arguments = read_arguments()
     if arguments.pyperf:
-        sys.exit(quoted.run(arguments.name, arguments.quick, arguments.save))
-    results = results_of(arguments.name, arguments.quick)
+        sys.exit(quoted.run(arguments.name, arguments.quick, arguments.save, arguments.only))
+    results = results_of(arguments.name, arguments.quick, arguments.only)
     if arguments.json:
         kept: list[harness.Result] = []
         table.print_json(kept.append(result) or result for result in results)  # type: ignore[func-returns-value]

@@ -57,9 +57,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in HERE.glob("*.py") if "\ndef cases(" in path.read_text())
 
 
-def cases_of(name: str, quick: bool) -> Iterator[Case]:
-    """The cases of one bench; what a case needs is made when the case is asked for."""
-    return importlib.import_module(f"bench.{name}").cases(quick)
+def cases_of(name: str, quick: bool, only: str = "") -> Iterator[Case]:
+    """The cases of one bench in whose name or implementation `only` is; what a case needs is made when it is asked for."""
+    for case in importlib.import_module(f"bench.{name}").cases(quick):
+        if only in f"{case.impl} {case.case}":
+            yield case
 
 
 def measure(bench: str, case: Case, quick: bool) -> Result:

@@ -25,10 +25,10 @@ ENVIRONMENT = "ZCC_BENCH_PREFIXES,PYTHONPATH"       # what workers inherit besid
 PLAN = ("--processes", "6", "--values", "3", "--warmups", "1")
 PLAN_QUICK = ("--processes", "2", "--values", "2", "--warmups", "1", "--min-time", "0.01")
 UNSTABLE = 0.1                                      # of the mean, as pyperf holds
-QUICK = "--small"                                   # pyperf has words of its own for quick
+QUICK, ONLY = "--small", "--cases"                  # pyperf has words of its own for quick
 
 
-def run(names: list[str], quick: bool, folder: Path | None) -> int:
+def run(names: list[str], quick: bool, folder: Path | None, only: str = "") -> int:
     """Measure benches, print a table of each; return the exit code."""
     try:
         import pyperf  # noqa: PLC0415 - among the peers' packages
@@ -40,7 +40,7 @@ def run(names: list[str], quick: bool, folder: Path | None) -> int:
     for name in names:
         output = folder / f"{name}.pyperf.json"
         output.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "bench.quoted", name, *([QUICK] if quick else []), *(PLAN_QUICK if quick else PLAN),
+        command = [sys.executable, "-m", "bench.quoted", name, *words(quick, only), *(PLAN_QUICK if quick else PLAN),
                    "--inherit-environ", ENVIRONMENT, "--quiet", "--output", str(output)]
         if subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, check=False).returncode:
             print(f"{name}: pyperf failed", file=sys.stderr)
@@ -48,6 +48,11 @@ def run(names: list[str], quick: bool, folder: Path | None) -> int:
         if output.exists():             # a bench whose figures are no times of a call leaves none
             print_suite(name, pyperf.BenchmarkSuite.load(str(output)), output)
     return 0
+
+
+def words(quick: bool, only: str) -> list[str]:
+    """What manager and workers are told beside the name of the bench."""
+    return [*([QUICK] if quick else []), *([f"{ONLY}={only}"] if only else [])]
 
 
 def print_suite(name: str, suite: Any, output: Path) -> None:
@@ -75,11 +80,13 @@ def main() -> None:
     import pyperf  # noqa: PLC0415
 
     name, quick = sys.argv[1], QUICK in sys.argv
-    runner = pyperf.Runner(program_args=("-m", "bench.quoted", name, *([QUICK] if quick else [])))
+    only = next((word.partition("=")[2] for word in sys.argv if word.startswith(f"{ONLY}=")), "")
+    runner = pyperf.Runner(program_args=("-m", "bench.quoted", name, *words(quick, only)))
     runner.argparser.add_argument("name")
     runner.argparser.add_argument(QUICK, action="store_true")
+    runner.argparser.add_argument(ONLY)
     arguments = runner.parse_args()
-    for case in harness.cases_of(name, quick):
+    for case in harness.cases_of(name, quick, only):
         if case.unit not in harness.SECONDS:
             continue
         name_of_case = f"{case.case} | {case.impl}"
