@@ -4,7 +4,8 @@ First the peak: the most that came back of a closed loop and of several rates. T
 bursts of up to 64; what is then carried should be within a tenth of the peak. `known`: 1,000 flows; `first`: each packet begins
 a flow. `offered` is what was sent in fact: the source has a peak of its own. `mixed`: first packets, but every eighth is of 125
 flows that were there before; how much of both came back. `connector`: `known` against the connector's own process, which is
-asked for names and health meanwhile. Root, Linux 6.6, two cores; in namespaces of its own.
+asked for names and health meanwhile. Beside the UDP sockets the bare reflector by the same system calls, where $ZCC_BENCH_IO
+has it: what it loses is lost to what the kernel does. Root, Linux 6.6, two cores; in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from contextlib import closing
 
 from bench.gwlb import PAYLOAD, WINDOW, engine, warm_up
 from bench.gwlb_rig.connector import asker, connector, memory_kib
+from bench.gwlb_rig.reflectors import REFLECTORS, start, there
 from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
 from bench.peers import Field
 
+PEERS = ("reflect-recvmmsg",)
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 0.5, 0.1
 STEP_SECONDS, STEPS = 0.1, (0.9, 1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
 ASKED_SECONDS, QUICK_ASKED_SECONDS = 3.0, 0.5
@@ -44,9 +47,15 @@ def cases(quick: bool) -> Iterator[Case]:
     measured = functools.cache(lambda: rounds(quick))
     carried = {f"{load}-{column}": unit for load in LOADS for column, unit in CARRIED.items()}
     columns = {"xdp": carried | MIXED | ASKED, "packet": carried | ASKED, "udp": carried, "kernel-flows": MIXED}
-    for kind, units in columns.items():
-        for column, unit in units.items():
-            yield Case(f"fastpath-{kind}", column, unit, 1, functools.partial(figure, measured, kind, column))
+    for kind, units in (columns | dict.fromkeys(there(*PEERS), carried)).items():
+        if kind not in PEERS or kind in measured():
+            for column, unit in units.items():
+                yield Case(impl(kind), column, unit, 1, functools.partial(figure, measured, kind, column))
+
+
+def impl(kind: str) -> str:
+    """How a back end or a peer is called."""
+    return kind if kind in PEERS else f"fastpath-{kind}"
 
 
 def figure(measured: Callable[[], dict[str, list[Figures]]], kind: str, column: str) -> float:
@@ -57,20 +66,21 @@ def figure(measured: Callable[[], dict[str, list[Figures]]], kind: str, column: 
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take every back end in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
-    field = Field("overload", {})
-    rounds_of = {carried_twice: ("xdp", "packet", "udp"), mixed: ("xdp", "kernel-flows"), asked: ("xdp", "packet")}
+    peers = there(*PEERS)
+    field = Field("overload", peers)
+    rounds_of = {carried_twice: ("xdp", "packet", "udp", *peers), mixed: ("xdp", "kernel-flows"), asked: ("xdp", "packet")}
     for number in range(1 if quick else ROUNDS):
         for part, kinds in rounds_of.items():
             for kind in kinds if part is not asked or number == 0 else ():       # once: it only answers or does not
-                found.setdefault(kind, []).extend(field.measure(f"fastpath-{kind}", functools.partial(part, kind, quick)))
-    return found
+                found.setdefault(kind, []).extend(field.measure(impl(kind), functools.partial(part, kind, quick)))
+    return {kind: figures for kind, figures in found.items() if kind not in field.left_out}
 
 
 def carried_twice(kind: str, quick: bool) -> list[Figures]:
     """Of each load the peak, and what is carried of twice as much."""
     found: Figures = {}
     with closing(Rig(PAYLOAD, in_kernel=False, nice=EQUALS)) as rig:
-        warm_up(rig, engine(rig, kind))
+        warm_up(rig, start(rig, kind) if kind in REFLECTORS else engine(rig, kind))
         for load, how in LOADS.items():
             peak = most(rig, quick, **how)
             sent = at_rate(rig, TIMES * peak, seconds=QUICK_SECONDS if quick else SECONDS, **how)
