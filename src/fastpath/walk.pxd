@@ -59,18 +59,26 @@ cdef extern from *:
         return link;
     }
 
-    /* One address goes on by its link: the next place, then a list by the link's kind. */
+    /* One address goes on by its link: the next place, then a list by the link's kind. Few links need more than a step. */
     #define FASTPATH_STEP(k) do { \\
-        uint64_t link = cells[at[k]]; \\
-        uint32_t kind = (uint32_t) (link >> 32), group = (kind & 31) < 31, flat = kind >> 11 & 1; \\
+        uint64_t link = cells[at[k]], bits = ahead[k]; \\
+        uint32_t kind = (uint32_t) (link >> 32); \\
         out[k] = (uint32_t) link; \\
-        if (__builtin_expect(kind >> 5 & 1, 0)) ahead[k] = fastpath_be64(addresses + 16 * (k) + 8); \\
-        at[k] = ((uint32_t) link << flat) + fastpath_ahead(link, link, FASTPATH_LEAP(link), &ahead[k]); \\
-        __builtin_prefetch((const uint32_t *) cells + ((uint64_t) at[k] << !flat)); \\
-        going[n] = (uint8_t) (k); n += group > flat; \\
-        flats[n_flats] = (uint8_t) (k); n_flats += flat; \\
-        leaves[n_leaves] = (uint8_t) (k); n_leaves += (kind >> 30 & 1) > group; \\
-        trees[n_trees] = (uint8_t) (k); n_trees += (kind >> 31) > group; \\
+        if (__builtin_expect(kind & (63 << 6 | 32), 0)) { \\
+            uint32_t group = (kind & 31) < 31, flat = kind >> 11 & 1; \\
+            if (kind >> 5 & 1) ahead[k] = fastpath_be64(addresses + 16 * (k) + 8); \\
+            at[k] = ((uint32_t) link << flat) + fastpath_ahead(link, link, FASTPATH_LEAP(link), &ahead[k]); \\
+            flats[n_flats] = (uint8_t) (k); n_flats += flat; \\
+            kind = flat ? 31 : group ? 0 : kind & ~32u; \\
+            __builtin_prefetch((const uint32_t *) cells + ((uint64_t) at[k] << !flat)); \\
+        } else { \\
+            at[k] = (uint32_t) link + (uint32_t) (bits >> 33 >> (kind & 31)); \\
+            ahead[k] = bits << (~kind & 31); \\
+            __builtin_prefetch(&cells[at[k]]); \\
+        } \\
+        going[n] = (uint8_t) (k); n += kind < 31; \\
+        leaves[n_leaves] = (uint8_t) (k); n_leaves += kind >> 30 & 1; \\
+        trees[n_trees] = (uint8_t) (k); n_trees += kind >> 31; \\
     } while (0)
 
     static void fastpath_walk64(const uint64_t *cells, const uint64_t *start, const uint8_t *addresses, uint32_t *out) {
