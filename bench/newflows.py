@@ -27,7 +27,7 @@ from bench.harness import Case
 from bench.peers import Field
 from fastpath.redirect import shield
 
-ROUNDS, TRIALS, SECONDS, QUICK_SECONDS, MEMORY_TRIALS = 3, 2, 0.4, 0.1, 7
+ROUNDS, TRIALS, SECONDS, QUICK_SECONDS, MEMORY_TRIALS = 3, 1, 0.5, 0.1, 3
 COLUMNS = {"begun": "kflows/s", "cpu": "CPU us/flow", "logged": "%"}
 OURS = ("fastpath-xdp", "fastpath-packet", "fastpath-udp")
 PEERS = ("xreflect", "reflect-packet", "reflect-recvmmsg")
