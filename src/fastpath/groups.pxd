@@ -241,11 +241,11 @@ cdef inline int make_all6(Build* build) noexcept nogil:
     cdef Fib* fib = build.fib
     cdef int outcome = make_start(build)
     cdef uint32_t used = fib.cells_used
-    if outcome == 0 and fib.direct > build.routes.count - build.routes.count / 8:
+    if outcome == 0 and fib.direct > build.routes.count - build.routes.count // 8:
         fib.flat, fib.cells_used = True, 0
         outcome = make_start(build)
         if used > fib.cells_used + 1024:               # a page or more is no longer needed
-            forget_pages(fib.cells, (<size_t> fib.cells_used + 511) / 512 * 4096, <size_t> used / 512 * 4096)
+            forget_pages(fib.cells, (<size_t> fib.cells_used + 511) // 512 * 4096, <size_t> used // 512 * 4096)
     fib.start.far = fib.cells_used > 1 << 16
     return outcome
 
