@@ -5,7 +5,7 @@
      └── rows come sparsely, or the rests slow them ────┘       and now and then, to compare
 
 Journey: between two turns of the worker, for a port whose batches are worth more when they are large. A port that rests is looked
-at each 150 µs, or as soon as TOGETHER rows may have come; a turn that takes longer leaves no rest. It never begins where
+at each 250 µs, or as soon as TOGETHER rows may have come; a turn that takes longer leaves no rest. It never begins where
 few rows come in that time, so who asks alone is answered at once, nor follows a batch of TOGETHER. Those who ask may be
 waiting for answers before they ask again: then rests make rows come slower than they did without, and end for a while. One
 thread. No clock: the time is an argument.
@@ -21,9 +21,9 @@ cdef extern from "sys/prctl.h" nogil:
     int PR_SET_TIMERSLACK
 
 cdef enum:
-    LONGEST_NS = 150_000
+    LONGEST_NS = 250_000
     TOGETHER = 64
-    SPARSE_NS = 12_500         # between two rows: fewer than twelve would come together
+    SPARSE_NS = 12_500         # between two rows: fewer than twenty would come together
     WINDOW_NS = 4_000_000      # what a rate is taken from
     PATIENCE = 3               # slow windows that are borne: others may have had the processor
     COMPARED_NS = 250_000_000  # from one look at how it is without rests to the next
@@ -65,7 +65,7 @@ cdef class Moderation:
             self.rest_ns, self.free_gap_ns = 0, 0
 
     def rest(self, now_ns, rows):
-        """Count a batch that was taken at now_ns. Return how many nanoseconds from then on the port is to be left alone, 0 … 150,000.
+        """Count a batch that was taken at now_ns. Return how many nanoseconds from then on the port is to be left alone, 0 … 250,000.
 
         Args:
             now_ns: any clock that never goes back.

@@ -9,7 +9,7 @@ from model import moderation as reference
 
 WINDOW, COMPARED = 4_000_000, 250_000_000
 SECOND, BEGIN = 10**9, 5 * 10**9
-LONGEST, TOGETHER = 150_000, 64
+LONGEST, TOGETHER = 250_000, 64
 ROW_NS, TURN_NS = 3_000, 5_000          # what a server takes for a query, and for a turn besides
 
 
