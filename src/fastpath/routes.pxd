@@ -26,7 +26,7 @@ cdef enum:
     ROUTES_NO_MEMORY = -2
 
 
-# The bits from `at` on, `n` of them (1 … 32), bits past the 128th being 0.
+# The bits from `at` on, `n` of them (0 … 32), bits past the 128th being 0.
 cdef inline uint32_t bits(uint64_t high, uint64_t low, int at, int n) noexcept nogil:
     cdef uint64_t word
     if at >= 128:
@@ -37,7 +37,7 @@ cdef inline uint32_t bits(uint64_t high, uint64_t low, int at, int n) noexcept n
         word = high << at | low >> (64 - at)
     else:
         word = high
-    return <uint32_t> (word >> (64 - n))
+    return <uint32_t> (word >> 1 >> (63 - n))    # in two steps, since n may be 0
 
 
 cdef inline uint64_t head_mask(int n) noexcept nogil:

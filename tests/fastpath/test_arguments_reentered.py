@@ -4,6 +4,7 @@
 the call then does must be what it does when they were changed before it: what was looked at too early would be stale.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,9 @@ class Sly:
         return self.value
 
 
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
 def change(made: Made) -> None:
     """What a call stands on is taken away."""
     for value in made.arguments.values():
@@ -47,7 +51,7 @@ def change(made: Made) -> None:
 def outcome(made: Made, arguments: dict[str, Any]) -> Any:
     try:
         done = made.function(**arguments)
-        done = repr(done) if type(done).__repr__ is not object.__repr__ else type(done)
+        done = ADDRESS.sub("", repr(done)) if type(done).__repr__ is not object.__repr__ else type(done)
     except (TypeError, ValueError, IndexError) as error:
         done = type(error)
     arrays = [value.tobytes() for value in arguments.values() if isinstance(value, np.ndarray)]
