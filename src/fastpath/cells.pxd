@@ -7,8 +7,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from fastpath.fib cimport (BASE_MASK, CELL_DEEP, CELL_LEADS, DEEP_BITS, GROUP4_BITS, OUTCOME_FLAT, OUTCOME_LINK, OUTCOME_PLACE, ROOT4_BITS, SLOT_BITS,
-                           SLOTS, Fib, run_of)
+from fastpath.fib cimport (BASE_MASK, CELL_DEEP, CELL_LEADS, DEEP_BITS, GROUP4_BITS, OUTCOME_FLAT, OUTCOME_LINK, OUTCOME_PLACE,
+                           ROOT4_BITS, SLOT_BITS, SLOTS, Fib, run_of)
 from fastpath.memory cimport give_pages, store_half, store_word, take_pages
 from fastpath.routes cimport Routes, bits, expand_routes, routes_within
 
