@@ -22,10 +22,11 @@ cdef enum:
     TURN_BITS = 30           # see same_turn
     TCP_FLAG_FIN = 0x01
     TCP_FLAG_RST = 0x04
+    TCP_FLAG_ACK_BIT = 4
 
 cpdef enum TimeoutClass:
     TIMEOUT_TCP = 0          # established
-    TIMEOUT_TCP_OPENING = 1  # no answer seen yet
+    TIMEOUT_TCP_OPENING = 1  # before its initiator has acknowledged an answer: a SYN may have any source
     TIMEOUT_TCP_CLOSING = 2  # both FIN, or RST
     TIMEOUT_UDP = 3
     TIMEOUT_ICMP = 4
@@ -39,10 +40,14 @@ cpdef enum FlowState:
     FLOW_KERNEL_INSIDE = 16  # the connector's own kernel started it on behalf of a workload; no Geneve header
     FLOW_BOUND = 32          # holds a NAT binding
     FLOW_PINNED = 64         # the table's own: see pin_flow
+    FLOW_ESTABLISHED = 128   # TCP: the initiator has sent an ACK after an answer
+
+cdef enum:
+    ESTABLISHED_BIT = 7
 
 # What a flow is to a table that is full. Each has a list for every timeout class, least recently used first.
 cdef enum Rank:
-    RANK_YOUNG = 0           # no answer seen, or closing: gives way to new flows
+    RANK_YOUNG = 0           # no answer seen, TCP opening or closing: gives way to new flows
     RANK_ANSWERED = 1        # stays for as long as it is not idle for too long
     RANK_PINNED = 2
 
@@ -51,7 +56,7 @@ cdef inline uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil:
     if protocol == 6:                                  # TCP
         if state & FLOW_RESET or state & FLOW_FIN_FORWARD and state & FLOW_FIN_REVERSE:
             return TIMEOUT_TCP_CLOSING
-        return TIMEOUT_TCP if state & FLOW_SEEN_REPLY else TIMEOUT_TCP_OPENING
+        return TIMEOUT_TCP if state & FLOW_ESTABLISHED else TIMEOUT_TCP_OPENING
     if protocol == 17:                                 # UDP
         return TIMEOUT_UDP
     return TIMEOUT_ICMP if protocol == 1 or protocol == 58 else TIMEOUT_OTHER
@@ -166,7 +171,9 @@ cdef inline void fetch_neighbours(const Flows* flows, int32_t index, uint64_t no
 cdef inline int rank_of(uint8_t state, uint8_t timeout_class) noexcept nogil:
     if state & FLOW_PINNED:
         return RANK_PINNED
-    return RANK_ANSWERED if state & FLOW_SEEN_REPLY and timeout_class != TIMEOUT_TCP_CLOSING else RANK_YOUNG
+    if timeout_class == TIMEOUT_TCP_OPENING or timeout_class == TIMEOUT_TCP_CLOSING:
+        return RANK_YOUNG
+    return RANK_ANSWERED if state & FLOW_SEEN_REPLY else RANK_YOUNG
 
 
 cdef inline void link_flow(Flows* flows, int32_t index, uint8_t timeout_class) noexcept nogil:
@@ -296,7 +303,9 @@ cdef inline void account_flow(Flows* flows, int32_t index, bint answer, uint32_t
                               uint64_t now_ns) noexcept nogil:
     """Count a packet of `length` inner bytes, from the initiator or (answer) to it; the TCP state moves on; a use now."""
     cdef FlowEntry* entry = &flows.entries[index]
-    cdef uint8_t state = entry.state | (FLOW_SEEN_REPLY if answer else 0)
+    # Without a branch on the way a packet goes, which no processor can guess.
+    cdef uint8_t state = entry.state | (FLOW_SEEN_REPLY if answer else
+                                        (entry.state & tcp_flags >> TCP_FLAG_ACK_BIT & FLOW_SEEN_REPLY) << ESTABLISHED_BIT)
     entry.packets[answer] += 1
     entry.bytes[answer] += length
     if tcp_flags & TCP_FLAG_FIN:

@@ -16,3 +16,4 @@ class FlowState(IntFlag):
     FLOW_KERNEL_INSIDE = 16
     FLOW_BOUND = 32
     FLOW_PINNED = 64
+    FLOW_ESTABLISHED = 128

@@ -169,9 +169,9 @@ def test_accounting_follows_a_connection_from_opening_to_closing(twins: Twins) -
     index = twins.find(1)
     for direction, flags, state, timeout in (
         (1, 0x02, 0, TimeoutClass.TIMEOUT_TCP_OPENING),
-        (0, 0x12, FlowState.FLOW_SEEN_REPLY, TimeoutClass.TIMEOUT_TCP),
-        (1, 0x11, FlowState.FLOW_SEEN_REPLY | FlowState.FLOW_FIN_FORWARD, TimeoutClass.TIMEOUT_TCP),
-        (0, 0x04, 11, TimeoutClass.TIMEOUT_TCP_CLOSING),
+        (0, 0x12, FlowState.FLOW_SEEN_REPLY, TimeoutClass.TIMEOUT_TCP_OPENING),
+        (1, 0x11, 128 | FlowState.FLOW_SEEN_REPLY | FlowState.FLOW_FIN_FORWARD, TimeoutClass.TIMEOUT_TCP),
+        (0, 0x04, 128 | 11, TimeoutClass.TIMEOUT_TCP_CLOSING),
     ):
         assert lib.fastpath_flows_account(twins.flows, index, direction, flags, 60, SECOND) == OK
         _, flow = filled("fastpath_flow", lib.fastpath_flows_get, twins.flows, index)

@@ -82,7 +82,8 @@ def test_numbers_are_python_s_too() -> None:
     same("DIRECTION_", "DIRECTION_", fastpath.Direction)
     assert len(TimeoutClass) == lib.FASTPATH_TIMEOUTS
     assert {name for name in re.findall(r"FASTPATH_FLOW_\w+", DECLARATIONS)} == {
-        f"FASTPATH_{name}" for name in ("FLOW_SEEN_REPLY", "FLOW_FIN_FORWARD", "FLOW_FIN_REVERSE", "FLOW_RESET")
+        f"FASTPATH_{name}" for name in ("FLOW_SEEN_REPLY", "FLOW_FIN_FORWARD", "FLOW_FIN_REVERSE", "FLOW_RESET",
+                                           "FLOW_ESTABLISHED")
     }
 
 

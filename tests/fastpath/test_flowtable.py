@@ -183,12 +183,17 @@ def test_counters_are_kept_for_each_direction_from_the_initiators_view(impl):
 
 @pytest.mark.parametrize(("packets", "expected"), [
     ([(0, 2)], TimeoutClass.TIMEOUT_TCP_OPENING),
-    ([(0, 2), (1, 0x12)], TimeoutClass.TIMEOUT_TCP),
+    ([(0, 2), (1, 0x12)], TimeoutClass.TIMEOUT_TCP_OPENING),
+    ([(0, 2), (1, 0x12), (0, 2), (1, 0x12)], TimeoutClass.TIMEOUT_TCP_OPENING),
+    ([(0, 2), (1, 0x12), (0, 0x10)], TimeoutClass.TIMEOUT_TCP),
+    ([(0, 0x10), (1, 0x10)], TimeoutClass.TIMEOUT_TCP_OPENING),
+    ([(0, 0x10), (1, 0x10), (0, 0x18)], TimeoutClass.TIMEOUT_TCP),
     ([(0, 2), (1, 0x12), (0, 0x11)], TimeoutClass.TIMEOUT_TCP),
     ([(0, 2), (1, 0x12), (0, 0x11), (1, 0x11)], TimeoutClass.TIMEOUT_TCP_CLOSING),
     ([(0, 2), (1, 0x14)], TimeoutClass.TIMEOUT_TCP_CLOSING),
-    ([(0, 2), (1, 0x12), (1, 0x11), (1, 0x11)], TimeoutClass.TIMEOUT_TCP),
-], ids=["syn", "answered", "half closed", "closed", "reset", "one side twice"])
+    ([(0, 2), (1, 0x12), (0, 0x10), (1, 0x11), (1, 0x11)], TimeoutClass.TIMEOUT_TCP),
+], ids=["syn", "answered", "answered, and the syn again", "acknowledged", "met in its middle", "met in its middle, acknowledged",
+        "half closed", "closed", "reset", "one side twice"])
 def test_tcp_flows_move_between_their_classes(impl, packets, expected):
     table = impl.FlowTable(2)
     for direction, flags in packets:
@@ -275,10 +280,10 @@ def test_ready_is_at_most_the_capacity(impl):
 
 def test_an_answered_flow_never_gives_way_and_a_closing_one_does(impl):
     table = impl.FlowTable(2)
-    account(table, 1, TCP, 0, 2, 1)
-    account(table, 1, TCP, 1, 0x12, 2)
-    account(table, 2, TCP, 0, 2, 3)
-    account(table, 2, TCP, 1, 0x12, 4)
+    for number in (1, 2):
+        account(table, number, TCP, 0, 2, 1)
+        account(table, number, TCP, 1, 0x12, 2)
+        account(table, number, TCP, 0, 0x10, 3)
     assert table.oldest_one() == -1
     third = rows([3])
     assert table.insert_misses(third, 5) == 0
@@ -287,6 +292,15 @@ def test_an_answered_flow_never_gives_way_and_a_closing_one_does(impl):
     assert table.oldest_one() == table.find_one(key_of(2, TCP), hash_of(key_of(2, TCP)))
     assert table.insert_misses(rows([3]), 7) == 1
     assert table.find_one(key_of(1, TCP), hash_of(key_of(1, TCP))) >= 0
+
+
+def test_a_half_open_connection_gives_way(impl):
+    table = impl.FlowTable(2)
+    for number in (1, 2):
+        account(table, number, TCP, 0, 2, number)
+        account(table, number, TCP, 1, 0x12, number)
+    account(table, 1, TCP, 0, 0x10, 3)
+    assert table.oldest_one() == table.find_one(key_of(2, TCP), hash_of(key_of(2, TCP)))
 
 
 def test_an_answered_flow_still_ends_when_it_is_idle(impl):

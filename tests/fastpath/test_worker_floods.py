@@ -98,6 +98,23 @@ def test_syns_of_distinct_sources_push_out_each_other_only():
 
 
 @isolated
+def test_connections_that_are_answered_but_never_go_on_push_out_each_other_only():
+    flood = Flood(flows=64)
+    rig = flood.rig
+    for k in range(4 * 64):
+        rig.from_workload(tcp(flood.address(), REMOTE, 2000 + k, 443))
+        (syn,) = rig.to_kernel()                         # their server answers, whoever the source may be
+        rig.from_kernel(tcp(REMOTE, str(EGRESS4), 443, read(syn).sport, "SA"))
+        if k % 16 == 0:
+            flood.lively()
+    assert (flood.there, flood.back) == (17, 17) and flood.dropped() == {}
+    assert serves_anew(rig)
+    rig.step(31)
+    flood.lively()
+    assert rig.flows.size == 1
+
+
+@isolated
 def test_names_at_random_are_asked_of_the_control_plane_as_far_as_its_ring_goes():
     flood = Flood(event_bytes=1 << 14, askers=AskerTable(0, seed=SEED))
     rig = flood.rig

@@ -18,7 +18,7 @@ def class_of(protocol, state):
     if protocol == 6:
         if state & FlowState.FLOW_RESET or state & both_fin == both_fin:
             return TimeoutClass.TIMEOUT_TCP_CLOSING
-        return TimeoutClass.TIMEOUT_TCP if state & FlowState.FLOW_SEEN_REPLY else TimeoutClass.TIMEOUT_TCP_OPENING
+        return TimeoutClass.TIMEOUT_TCP if state & FlowState.FLOW_ESTABLISHED else TimeoutClass.TIMEOUT_TCP_OPENING
     return {17: TimeoutClass.TIMEOUT_UDP, 1: TimeoutClass.TIMEOUT_ICMP,
             58: TimeoutClass.TIMEOUT_ICMP}.get(protocol, TimeoutClass.TIMEOUT_OTHER)
 
@@ -27,7 +27,8 @@ def rank_of(entry, timeout_class):
     """0 young: gives way to new flows; 1 answered; 2 pinned."""
     if entry["state"] & FlowState.FLOW_PINNED:
         return 2
-    return int(bool(entry["state"] & FlowState.FLOW_SEEN_REPLY) and timeout_class != TimeoutClass.TIMEOUT_TCP_CLOSING)
+    may_stay = timeout_class not in (TimeoutClass.TIMEOUT_TCP_OPENING, TimeoutClass.TIMEOUT_TCP_CLOSING)
+    return int(bool(entry["state"] & FlowState.FLOW_SEEN_REPLY) and may_stay)
 
 
 class FlowTable:
@@ -157,7 +158,11 @@ class FlowTable:
             answer = int(batch.direction[i] != entry["initiator"])
             entry["packets"][answer] += 1
             entry["bytes"][answer] += batch.inner_length[i]
-            state = int(entry["state"]) | FlowState.FLOW_SEEN_REPLY * answer
+            state = int(entry["state"])
+            if answer:
+                state |= FlowState.FLOW_SEEN_REPLY
+            elif state & FlowState.FLOW_SEEN_REPLY and batch.tcp_flags[i] & 0x10:
+                state |= FlowState.FLOW_ESTABLISHED
             if batch.tcp_flags[i] & 1:
                 state |= FlowState.FLOW_FIN_REVERSE if answer else FlowState.FLOW_FIN_FORWARD
             if batch.tcp_flags[i] & 4:
