@@ -29,6 +29,8 @@ __all__ = ["DESTINATION", "SOURCE", "NatTable", "decrement_ttl_one", "decrement_
 cdef enum:
     CAPACITY_MAX = 1 << 28
     STARTS = 1024               # RFC 6056 suggests a table of counters; one a group of remote ends
+    LOOKS_A_BIND = 64           # ports looked at for one binding, on the average, and
+    LOOKS_MAX = 1 << 17         # in a row: where next to none is free, looking would take all the time there is
     ICMP = 1
     TCP = 6
     UDP = 17
@@ -47,10 +49,12 @@ cdef struct Binding:
     int32_t next             # 52, chain of free slots; -1 ends
     uint64_t pad             # 56
 
-# Where the search for a port of some remote ends goes on, and whether the last one was in vain.
+# Where the search for a port of some remote ends goes on, and what the last one has come to.
 cdef struct Start:
-    uint64_t vain            # hash of the remote end that had no free port left; 0 none
+    uint64_t remote          # hash of the remote end that was looked for last; 0 none
     uint32_t next
+    uint32_t taken           # ports found taken in a row for it; when it is all of them, nobody looks again,
+    uint16_t spare           # but takes the one given back since; 0 none
 
 
 cdef inline uint8_t fill_key(FlowKey* key, uint8_t protocol, const uint8_t* local, uint16_t port,
@@ -109,6 +113,7 @@ cdef class NatTable:
         low, high = port_range(ports)
         set_secret(&self._secret, seed, "seed")
         self.capacity, self.size, self._free, self._fresh = most, 0, -1, 0
+        self.looked, self._looks = 0, LOOKS_MAX
         self.port_low, self.port_high = low, high
         self._index = calloc(1, sizeof(Buckets))
         self._starts = calloc(STARTS, sizeof(Start))
@@ -134,7 +139,7 @@ cdef class NatTable:
         cdef FlowKey key
         cdef uint64_t hash, remote_hash
         cdef Start* start
-        cdef uint32_t left, ports = self.port_high - self.port_low + 1
+        cdef uint32_t ports = self.port_high - self.port_low + 1
         if not translatable(protocol):
             return REASON_PROTOCOL
         fill_key(&key, protocol, local, wanted, remote, remote_port)
@@ -145,17 +150,31 @@ cdef class NatTable:
         key.fields.a_port = 0
         remote_hash = hash_key(&key, &self._secret) | 1
         start = &(<Start*> self._starts)[(remote_hash >> 8) % STARTS]
-        if self.size == self.capacity or start.vain == remote_hash:
+        if start.remote != remote_hash:
+            start.remote, start.taken, start.spare = remote_hash, 0, 0
+        if self.size == self.capacity:
             return REASON_EXHAUSTED
-        left = ports
-        while left:
-            left -= 1
+        if start.taken == ports:
+            key.fields.a_port, start.spare = start.spare, 0
+            port[0] = key.fields.a_port
+            return 0 if port[0] and self._take(&key, hash_key(&key, &self._secret), flow) else REASON_EXHAUSTED
+        return self._look(start, &key, flow, port)
+
+    cdef uint8_t _look(self, void* begin, void* at, int32_t flow, uint16_t* port) noexcept nogil:
+        """Find a port that is free. What is left of a search that gets too long is for the next binding."""
+        cdef Start* start = <Start*> begin
+        cdef FlowKey* key = <FlowKey*> at
+        cdef uint32_t ports = self.port_high - self.port_low + 1
+        self._looks = min(self._looks + LOOKS_A_BIND, LOOKS_MAX)
+        while self._looks and start.taken < ports:
+            self._looks -= 1
+            self.looked += 1
             start.next += 1
-            key.fields.a_port = <uint16_t> (self.port_low + ((remote_hash >> 32) + start.next) % ports)
-            if self._take(&key, hash_key(&key, &self._secret), flow):
-                port[0] = key.fields.a_port
+            key.fields.a_port = <uint16_t> (self.port_low + ((start.remote >> 32) + start.next) % ports)
+            if self._take(key, hash_key(key, &self._secret), flow):
+                port[0], start.taken = key.fields.a_port, 0
                 return 0
-        start.vain = remote_hash
+            start.taken += 1
         return REASON_EXHAUSTED
 
     cdef int32_t find(self, uint8_t protocol, const uint8_t* local, uint16_t port,
@@ -172,6 +191,7 @@ cdef class NatTable:
         cdef int32_t slot
         cdef uint64_t hash
         cdef Binding* binding
+        cdef Start* start
         fill_key(&key, protocol, local, port, remote, remote_port)
         hash = hash_key(&key, &self._secret)
         slot = find_key(<Buckets*> self._index, hash, key.words)
@@ -183,7 +203,12 @@ cdef class NatTable:
         self.size -= 1
         key.fields.a_port = 0
         hash = hash_key(&key, &self._secret) | 1
-        (<Start*> self._starts)[(hash >> 8) % STARTS].vain = 0
+        start = &(<Start*> self._starts)[(hash >> 8) % STARTS]
+        if start.remote == hash:
+            if start.taken == <uint32_t> (self.port_high - self.port_low + 1) and start.spare == 0:
+                start.spare = port
+            else:
+                start.taken = start.spare = 0
         return 1
 
     cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil:
@@ -211,7 +236,7 @@ cdef class NatTable:
             local, remote: 16 bytes, IPv4 mapped.
             remote_port: 0 for ICMP, whose port is the echo identifier.
         Returns:
-            The port, or None when no port or no binding is left.
+            The port, or None when no port or no binding is left, or so few ports that the search for one would take too long.
         Raises:
             ValueError: an address is not 16 bytes, or the protocol has no ports.
         """

@@ -78,6 +78,24 @@ def test_a_full_table_binds_nothing_until_a_release(impl):
     assert table.bind_one(6, LOCAL, REMOTE, 3, 10, 3) == 10
 
 
+def test_searches_where_next_to_no_port_is_free_end():
+    table = nat.NatTable(1 << 18, (1024, 65535), SEED)
+    for port in range(1024, 65536):
+        assert table.bind_one(6, LOCAL, REMOTE, 443, port, port) == port
+    assert table.bind_one(6, LOCAL, REMOTE, 443, 1, 0) is None and table.looked == 64512
+    before = table.looked
+    for port in range(2000, 3000):                       # one is given back, one is wanted, one too many is wanted
+        table.release_one(6, LOCAL, port, REMOTE, 443)
+        assert [table.bind_one(6, LOCAL, REMOTE, 443, 1, 0) for _ in range(2)] == [port, None]
+    assert table.looked == before
+    for port in range(2000, 2010):                       # several are: they are found, as far as that pays
+        table.release_one(6, LOCAL, port, REMOTE, 443)
+    found = [table.bind_one(6, LOCAL, REMOTE, 443, 1, 0) for _ in range(5000)]
+    assert {port for port in found if port} == set(range(2000, 2010))
+    assert table.looked - before < 64 * 5000 + (1 << 17)
+    assert table.bind_one(6, LOCAL, OTHER, 443, 1, 0)    # another remote end is not touched by it
+
+
 def test_release_forgets_once(impl):
     table = impl.NatTable(10, (1024, 65535), SEED)
     table.bind_one(6, LOCAL, REMOTE, 443, 50000, 5)
