@@ -3,8 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastpath.action cimport ACTION_DROP, DROP_POLICY
-from fastpath.flows cimport FLOW_ESTABLISHED, FLOW_SEEN_REPLY, class_of
-from fastpath.flowtable cimport FlowEntry, FlowTable
+from fastpath.flowtable cimport FLOW_ESTABLISHED, FLOW_SEEN_REPLY, FlowEntry, FlowTable, class_of
 from fastpath.kernelflows cimport Credit
 
 cdef enum:

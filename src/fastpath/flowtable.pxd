@@ -5,10 +5,9 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from fastpath.batch cimport Columns
 from fastpath.flowkey cimport FlowKey
 from fastpath.flows cimport (FLOW_BOUND, FLOW_ESTABLISHED, FLOW_FIN_FORWARD, FLOW_FIN_REVERSE, FLOW_HEADER_MAX,
-                             FLOW_KERNEL_INSIDE, FLOW_PINNED,
-                             FLOW_RESET, FLOW_SEEN_REPLY, TIMEOUT_CLASSES, TIMEOUT_ICMP, TIMEOUT_OTHER, TIMEOUT_TCP,
-                             TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, FlowEntry, FlowPath, Flows, class_of,
-                             header_of, keep_header, path_of)
+                             FLOW_KERNEL_INSIDE, FLOW_PINNED, FLOW_RESET, FLOW_SEEN_REPLY, TIMEOUT_CLASSES, TIMEOUT_ICMP,
+                             TIMEOUT_OTHER, TIMEOUT_TCP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, FlowEntry,
+                             FlowPath, Flows, class_of, header_of, keep_header, path_of)
 
 cdef class FlowTable:
     cdef Flows core
@@ -23,7 +22,7 @@ cdef class FlowTable:
     # last_seen_ns, and to the tail of the list that class (it may change) and state ask for.
     cdef void touch(self, int32_t index, uint8_t timeout_class, uint64_t now_ns) noexcept nogil
     cdef void remove(self, int32_t index) noexcept nogil
-    # The least recently used flow that may give way to a new one (no answer seen, or closing); -1 if there is none.
+    # The least recently used flow that may give way to a new one (no answer seen, TCP opening or closing); -1 if there is none.
     cdef int32_t oldest(self) noexcept nogil
     # Up to `room` indexes of flows idle for longer than their class allows, in out; they stay until removed. O(due).
     cdef int due(self, uint64_t now_ns, int32_t* out, int room) noexcept nogil
