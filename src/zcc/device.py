@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from zcc.fields import Settings
+from zcc.fields import GWLB_PAYLOAD, Settings
 
 __all__ = ["INNER_SUFFIX", "NAME", "NAME_LIMIT", "DeviceSettings", "LinkSettings"]
 
@@ -23,7 +23,7 @@ class LinkSettings(Settings):
         default="auto", description="tun, veth, or auto: tun where /dev/net/tun may be opened"
     )
     name: str = Field(default="zcc0", pattern=NAME, max_length=NAME_LIMIT, description="of the interface")
-    mtu: int = Field(default=1500, ge=1280, le=9000, description="bytes an IP packet may have on it")
+    mtu: int = Field(default=1500, ge=1280, le=GWLB_PAYLOAD, description="bytes an IP packet may have on it")
 
 
 class DeviceSettings(LinkSettings):

@@ -32,6 +32,7 @@ from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
     "DEFAULT_POOL",
+    "GWLB_PAYLOAD",
     "DnsName",
     "DnsPattern",
     "Duration",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 DEFAULT_POOL = "default"  # of synthetic addresses, where nothing else is said
+GWLB_PAYLOAD = 8500  # bytes of the largest IP packet that GWLB carries, either way; it drops larger ones and says nothing
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 ENDPOINT_ID = re.compile(r"vpce-(0[0-9a-f]{16})")

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from zcc.device import NAME, NAME_LIMIT, DeviceSettings, LinkSettings
 from zcc.dns.settings import DnsSettings
 from zcc.feeds.settings import FeedSettings
-from zcc.fields import DEFAULT_POOL, Duration, EndpointId, PortRange, Settings
+from zcc.fields import DEFAULT_POOL, GWLB_PAYLOAD, Duration, EndpointId, PortRange, Settings
 from zcc.idle import IdleSettings
 from zcc.itunnel.settings import TunnelSettings
 from zcc.mtunnel.settings import ClientSettings
@@ -149,7 +149,7 @@ class DirectSettings(Settings):
 
     address: IPv4Address | None = Field(default=None, description="IPv4 egress address, not the kernel's")
     address6: IPv6Address | None = Field(default=None, description="IPv6 egress address, likewise")
-    mtu: int = Field(default=1500, ge=1280, le=9_000, description="largest packet out of the service side")
+    mtu: int = Field(default=1500, ge=1280, le=GWLB_PAYLOAD, description="largest packet out of the service side, and back in")
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from zcc.device import DeviceSettings
-from zcc.fields import HostPort, PortRange, Settings
+from zcc.fields import GWLB_PAYLOAD, HostPort, PortRange, Settings
 from zcc.idle import IdleSettings
 from zcc.pki.settings import IdentitySettings
 from zcc.telemetry.settings import LogSettings, MetricSettings
@@ -61,7 +61,7 @@ class InternetEdgeSettings(Settings):
     flows: int = Field(default=262_144, ge=64, le=1 << 24, description="most flows at a time")
     idle: IdleSettings = IdleSettings()
     inner_mtu: int = Field(
-        default=8900, ge=1280, le=8900,
+        default=GWLB_PAYLOAD, ge=1280, le=GWLB_PAYLOAD,
         description="largest packet in the tunnel; what a tunnel's path carries is found by probing and is less, mostly"
     )
     limits: LimitSettings = LimitSettings()

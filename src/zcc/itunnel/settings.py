@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from zcc.fields import Duration, HostPort, Settings
+from zcc.fields import GWLB_PAYLOAD, Duration, HostPort, Settings
 
 __all__ = ["EdgeSettings", "FallbackSettings", "RenewSettings", "TunnelSettings"]
 
@@ -74,7 +74,7 @@ class TunnelSettings(Settings):
         default=timedelta(seconds=5), description="how long an edge must be up before flows return to it"
     )
     inner_mtu: int = Field(
-        default=8900, ge=1280, le=8900,
+        default=GWLB_PAYLOAD, ge=1280, le=GWLB_PAYLOAD,
         description="largest packet that the tunnel carries; what its path carries is found by probing and is less, mostly"
     )
     renew: RenewSettings = RenewSettings()

@@ -56,6 +56,8 @@ def test_good_file_is_taken_with_its_defaults():
     (edited("endpoints", 0, "location", value="moon"), ("endpoints", 0, "location"), "allowed: aws-co1, aws-co2"),
     (edited("rules", 0, "applications", value=["portl"]), ("rules", 0, "applications", 0), "did you mean 'portal'"),
     (edited("rules", 1, "locations", value=["aws-co3"]), ("rules", 1, "locations", 0), "did you mean"),
+    (edited("direct", value={"address": "10.1.200.111", "mtu": 9001}), ("direct", "mtu"), "8500"),
+    (edited("kernel", "mtu", value=8501), ("kernel", "mtu"), "8500"),
     (edited("zpa", value=None), ("rules", 0, "method"), "needs the section zpa:"),
     (edited("direct", value=None), ("rules", 1, "method"), "needs the section direct:"),
     (edited("kernel", "internal", value="10.254.0.0/16"), ("kernel", "internal"), "overlaps the pool"),

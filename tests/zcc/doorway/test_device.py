@@ -109,7 +109,7 @@ def test_auto_takes_a_tun_exactly_where_it_may_be_opened() -> None:
 @isolated
 def test_a_device_left_by_a_crash_is_made_anew() -> None:
     Doorway(settings()).open()
-    with Doorway(settings(mtu=9000)) as doorway:
+    with Doorway(settings(mtu=8000)) as doorway:
         assert names() == {"zcc0", "zcc0-fp"}
         assert way("198.18.1.1") == doorway.name
     assert names() == set()

@@ -71,7 +71,7 @@ def ping(size: int, number: int = 0) -> bytes:
 @isolated
 def test_pings_of_1280_bytes_go_both_ways_in_parts(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         narrow = Narrow(world.connect())
         for number, size in enumerate([1232, 1232, MTU - 48, MTU - 47]):
             packet = ping(size, number)
@@ -85,7 +85,7 @@ def test_pings_of_1280_bytes_go_both_ways_in_parts(tmp_path: Path) -> None:
 @isolated
 def test_parts_in_any_order_and_what_lost_one_is_lost_alone(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         narrow = Narrow(world.connect())
         narrow.send(*narrow.frames(ping(10, 99)))
         narrow.receive()
@@ -100,7 +100,7 @@ def test_parts_in_any_order_and_what_lost_one_is_lost_alone(tmp_path: Path) -> N
 @isolated
 def test_a_connector_that_takes_no_parts_is_sent_none(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         narrow = Narrow(world.connect(), takes_parts=False)
         narrow.send(*narrow.frames(ping(1232, 1), ping(100, 2)))
         assert valid(narrow.receive()[1])[ICMPv6EchoReply].seq == 2, "the large answer does not fit"
@@ -110,7 +110,7 @@ def test_a_connector_that_takes_no_parts_is_sent_none(tmp_path: Path) -> None:
 @isolated
 def test_ipv4_of_1280_bytes_comes_whole_too_and_in_its_order(tmp_path: Path, whole: bool) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         with namespaces.inside(world.internet):
             server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             errors = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)

@@ -77,7 +77,7 @@ def test_another_connector_takes_no_flows_over(tmp_path: Path) -> None:
 @isolated
 def test_what_a_connector_s_path_does_not_carry_is_answered_with_its_size(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         server = listener(world)
         client = world.connect()
         client.largest = 1300 - 28
@@ -100,7 +100,7 @@ def test_what_a_connector_s_path_does_not_carry_is_answered_with_its_size(tmp_pa
 @isolated
 def test_a_path_that_shrinks_is_noticed(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with world.edge(inner_mtu=8900):
+    with world.edge(inner_mtu=8500):
         client = world.connect()
         hello(client)
         client.settle(1.2)
