@@ -2,6 +2,7 @@
 
 By DTLS both seal with AES-128-GCM over links of 1,500 bytes, and `zcc` and the peer do the same job: from a client on the
 near host by its kernel and a TUN device into the tunnel, out of it by a TUN device, by the far host's kernel to the server.
+`small-…` are UDP packets of 64 bytes: CPU of the far end a packet at 20,000 a second, and as many as get through.
 `zcc-gwlb` is a connector behind a load balancer; its near core also carries what a cloud would, the emulator. `zcc-tls` and the
 peer's `-tls` go by TLS over TCP, as where UDP is blocked: AES-256-GCM here, AES-128-GCM there. Root, iperf3; `ocserv` and
 `openconnect` where installed.
@@ -27,6 +28,8 @@ PEERS = (PEER, f"{PEER}-tls")
 ONCE = ("zcc-gwlb", "zcc-tls", f"{PEER}-tls")      # in the first round only: all together may take 90 s
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 2, 1
 COLUMNS = {"up-gbit": "Gbit/s", "down-gbit": "Gbit/s", "up-cpu": "CPU s/Gbit", "down-cpu": "CPU s/Gbit"}
+SMALL = {f"small-{way}-{what}": unit for what, unit in (("cpu", "CPU us/packet"), ("kpps", "kpps")) for way in ("up", "down")}
+SMALL_OF = ("zcc", PEER)        # whose small packets are measured
 Figures = dict[str, list[dict[str, float]]]
 
 
@@ -38,15 +41,15 @@ def cases(quick: bool) -> Iterator[Case]:
     measured = functools.cache(lambda: rounds(quick))
     for impl in programs():
         if impl not in PEERS or impl in measured():
-            for column, unit in COLUMNS.items():
+            for column, unit in (COLUMNS | SMALL if impl in SMALL_OF else COLUMNS).items():
                 yield Case(impl, column, unit, 1, functools.partial(figure, measured, impl, column))
 
 
 def programs() -> dict[str, tuple[str, ...]]:
     """What is measured, by the program that does it and what that is told."""
-    peers = dict(zip(PEERS, (("vpn",), ("vpn", "tls")), strict=True))
+    peers = dict(zip(PEERS, (("vpn", "small"), ("vpn", "tls")), strict=True))
     there = shutil.which("ocserv") and shutil.which("openconnect")
-    return {"zcc": ("routed",), "zcc-gwlb": ("ours",), "zcc-tls": ("routed", "tls"), **(peers if there else {})}
+    return {"zcc": ("routed", "small"), "zcc-gwlb": ("ours",), "zcc-tls": ("routed", "tls"), **(peers if there else {})}
 
 
 def figure(measured: Callable[[], Figures], impl: str, column: str) -> float:

@@ -1,8 +1,9 @@
 """ZIA without a load balancer: client ─▶ TUN ─▶ connector ═ DTLS ═ internet edge ─▶ TUN ─▶ server, in the lab's networks.
 
 The client is on the connector's host, as it is on OpenConnect's, and its packets are routed to the connector's device: both
-tunnels do the same job from the same kernel to the same kernel. Run as a program: `routed SECONDS TRIALS [tls]`; prints a JSON
-list, one object a trial. With `tls` UDP between the two is blocked, as `zcc lab` blocks it, and the tunnel goes by TCP.
+tunnels do the same job from the same kernel to the same kernel. Run as a program: `routed SECONDS TRIALS [tls] [small]`; prints
+a JSON list, one object a trial. With `tls` UDP between the two is blocked, as `zcc lab` blocks it, and the tunnel goes by TCP;
+with `small` the first trial has small packets too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from bench.zia_rig.ends import FAR, NEAR, between, pin
+from bench.zia_rig.small import small
 from zcc.asking import ask
 from zcc.lab import identity, namespaces
 from zcc.lab import topology as plan
@@ -58,7 +60,7 @@ class Routed(Deployment):
         return next((edge["transport"] for edge in edges if edge["name"] == EDGE and edge["state"] == "up"), "")
 
 
-def run(seconds: float, trials: int, transport: str) -> int:
+def run(seconds: float, trials: int, transport: str, with_small: bool) -> int:
     """Bring the tunnel up, pin its ends, measure."""
     deployment = Routed(namespaces.state_directory(), lambda _: None)
     if transport == "TLS":
@@ -70,9 +72,12 @@ def run(seconds: float, trials: int, transport: str) -> int:
     time.sleep(1)
     tunnel = [deployment.daemons[name].pid for name in (CONNECTOR, EDGE)]
     found = between(deployment.hosts[CONNECTOR], deployment.hosts["internet"], seconds, trials, tunnel)
+    if with_small:
+        found[0] |= small(deployment.hosts[CONNECTOR], deployment.hosts["internet"], [deployment.daemons[EDGE].pid])
     print(json.dumps(found), flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), "TLS" if "tls" in sys.argv[3:] else "DTLS")))
+    transport, with_small = "TLS" if "tls" in sys.argv[3:] else "DTLS", "small" in sys.argv[3:]
+    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), transport, with_small)))

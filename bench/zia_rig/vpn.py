@@ -1,7 +1,7 @@
 """The peer: OpenConnect ═ DTLS ═ ocserv over the same networks, AES-GCM; TCP from OpenConnect's host to the same server.
 
-Run as a program: `vpn SECONDS TRIALS [tls]`; prints a JSON list, one object a trial; with `tls` by TLS alone. Exits 1 when the
-tunnel did not come to DTLS, or to TLS.
+Run as a program: `vpn SECONDS TRIALS [tls] [small]`; prints a JSON list, one object a trial; with `tls` by TLS alone; with
+`small` the first has small packets too. Exits 1 when the tunnel did not come to DTLS, or to TLS.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.zia_rig.ends import FAR, NEAR, between, pinned
+from bench.zia_rig.small import small
 from zcc.lab import identity, namespaces, network
 from zcc.lab import topology as plan
 from zcc.lab.host import Host
@@ -57,7 +58,7 @@ ip route replace {internet}/32 dev "$TUNDEV"
 UP = {"DTLS": "Established DTLS connection", "TLS": "with SSL connected and DTLS disabled"}      # what OpenConnect says then
 
 
-def run(seconds: float, trials: int, transport: str) -> int:
+def run(seconds: float, trials: int, transport: str, with_small: bool) -> int:
     """Lay the networks, bring the tunnel up, measure."""
     state = namespaces.state_directory()
     hosts = network.build(plan.build(), state / "hosts", {})
@@ -66,8 +67,11 @@ def run(seconds: float, trials: int, transport: str) -> int:
     client, log = dial(hosts[NEAR_HOST], state, ["--no-dtls"] if transport == "TLS" else [])
     hosts["wan"].run(["ip", "route", "add", f"{NETWORK}/24", "via", plan.INTERNET_EDGE[FAR_HOST]], limit_s=5)
     wait_for(lambda: UP[transport] in log.read_text(), log)
-    pids = [server.pid, client.pid, *children(server.pid)]
-    print(json.dumps(between(hosts[NEAR_HOST], hosts["internet"], seconds, trials, pids)), flush=True)
+    far = [server.pid, *children(server.pid)]
+    found = between(hosts[NEAR_HOST], hosts["internet"], seconds, trials, [client.pid, *far])
+    if with_small:
+        found[0] |= small(hosts[NEAR_HOST], hosts["internet"], far)
+    print(json.dumps(found), flush=True)
     return 0
 
 
@@ -120,4 +124,5 @@ def children(pid: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), "TLS" if "tls" in sys.argv[3:] else "DTLS")))
+    transport, with_small = "TLS" if "tls" in sys.argv[3:] else "DTLS", "small" in sys.argv[3:]
+    sys.exit(namespaces.isolate(lambda: run(float(sys.argv[1]), int(sys.argv[2]), transport, with_small)))

@@ -31,7 +31,7 @@ from fastpath.pieces cimport PIECES_MAX, cut
 from fastpath.quote cimport Quote, rewrite_quote
 from fastpath.refusal cimport REFUSAL_PROHIBITED, REFUSAL_TOO_BIG, refuse_row, within
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite, rewrite_error
-from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS
+from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS, encapsulate
 from fastpath.wire cimport load_be16, store_be32
 
 from libc.string cimport memcpy
@@ -181,7 +181,7 @@ cdef class Egress:
         for k in range(n):
             rows[k] = k
             if slot >= 0:
-                self.admission.tunnels.encapsulate(made, k, entry.location, entry.hash)
+                encapsulate(made, k, entry.location, entry.hash)
         if slot >= 0:
             self.admission.tunnels.send(slot, made, rows, n)
         elif self.device is not None:
@@ -205,7 +205,7 @@ cdef class Egress:
                 self._tell_size(b, i, entry, mtu, DROP_ZIA_TOO_BIG)
             return
         clamp(b, i, mtu)
-        self.admission.tunnels.encapsulate(b, i, entry.location, entry.hash)
+        encapsulate(b, i, entry.location, entry.hash)
         add(&self.to_tunnel[entry.tunnel], i)
 
     cdef void deliver(self, Columns* b, int i, int32_t index) noexcept nogil:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastpath.batch cimport Columns
 from fastpath.flowkey cimport HashKey
 from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, decrement_ttl, rewrite
 
@@ -30,3 +31,8 @@ cdef class NatTable:
 
     cdef uint8_t _look(self, void* begin, void* at, int32_t flow, uint16_t* port) noexcept nogil
     cdef int _take(self, const void* key, uint64_t hash, int32_t flow) noexcept nogil
+
+# Bind outbound row i to a flow, local its new source: 1, and *port; 0: dropped.
+cdef bint bind_row(NatTable table, Columns* b, int i, const uint8_t* local, int32_t flow, uint16_t* port) noexcept nogil
+# The flow of inbound row i, or -1 (also for a dead row or one without ports).
+cdef int32_t find_row(NatTable table, Columns* b, int i) noexcept nogil

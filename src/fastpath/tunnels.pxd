@@ -32,6 +32,9 @@ cdef struct Gateway:
     uint8_t active                    # slot for new flows, or TUNNEL_NONE
     uint8_t edges                     # bit n: slot n is one of them
 
+# Put a tunnel's Geneve header in front of the inner packet of row i.
+cdef void encapsulate(Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil
+
 cdef class Tunnels:
     cdef Slot slots[16]
     cdef Gateway gateways[2048]
@@ -50,8 +53,6 @@ cdef class Tunnels:
     # Take row i, a Geneve packet with a critical option, decoded, that came by a place. True: it is a whole packet now. *lost grows by
     # the parts that were given up.
     cdef bint join(self, int place, Columns* b, int i, uint64_t* lost) noexcept nogil
-    # Put the tunnel's Geneve header in front of the inner packet of row i.
-    cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil
     # Seal each row's frame in place and send it; what the path does not carry, in parts. Rows that fail are dropped.
     cdef void send(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil
     cdef void _send_whole(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil

@@ -36,6 +36,19 @@ cdef int place_of(object place) except -1:
     return <int> integer(place, "place", 0, TUNNEL_PLACES - 1)
 
 
+cdef void encapsulate(Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:
+    cdef uint8_t[28] header
+    write_base(header, TUNNEL_HEADER_BYTES - 8, 0, GENEVE_IPV4 if b.ip_version[i] == 4 else GENEVE_IPV6,
+               b.namespace[i])
+    store_be16(header + 8, TUNNEL_OPTION_CLASS)
+    header[10], header[11] = TUNNEL_OPTION_LOCATION, 1
+    store_be32(header + 12, location)
+    store_be16(header + 16, TUNNEL_OPTION_CLASS)
+    header[18], header[19] = TUNNEL_OPTION_FLOW_HASH, 2
+    store_be64(header + 20, flow_hash)
+    put(b, i, header, TUNNEL_HEADER_BYTES)
+
+
 @cython.final
 cdef class Tunnels:
     """Eight slots and the places beside them, empty at first, and 2,048 gateways without edges."""
@@ -163,18 +176,6 @@ cdef class Tunnels:
         whole = (<Parts> self.slots[place].parts).join(b, i)
         lost[0] += (<Parts> self.slots[place].parts).lost - before
         return whole
-
-    cdef void encapsulate(self, Columns* b, int i, uint32_t location, uint64_t flow_hash) noexcept nogil:
-        cdef uint8_t[28] header
-        write_base(header, TUNNEL_HEADER_BYTES - 8, 0, GENEVE_IPV4 if b.ip_version[i] == 4 else GENEVE_IPV6,
-                   b.namespace[i])
-        store_be16(header + 8, TUNNEL_OPTION_CLASS)
-        header[10], header[11] = TUNNEL_OPTION_LOCATION, 1
-        store_be32(header + 12, location)
-        store_be16(header + 16, TUNNEL_OPTION_CLASS)
-        header[18], header[19] = TUNNEL_OPTION_FLOW_HASH, 2
-        store_be64(header + 20, flow_hash)
-        put(b, i, header, TUNNEL_HEADER_BYTES)
 
     cdef void send(self, int slot, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         cdef int at = 0, k, most = TUNNEL_HEADER_BYTES + self.slots[slot].mtu

@@ -13,6 +13,7 @@ CALLS = T.calls
 
 _ROOT = "opens what needs rights: tried in namespaces by test_packetio, test_gateway_ports, test_kernel_flows"
 _PARTS = "takes objects of classes, which Cython refuses by name; composed and tried by test_worker and its like"
+_CARRIED = "over parts that are composed: test_carrier"
 ELSEWHERE = {
     "returns.Returns": _PARTS, "watch.Watch": _PARTS,
     "batch.PacketBatch.load": "test_batch_calls: frames are named by their number",
@@ -30,5 +31,11 @@ ELSEWHERE = {
     "worker.Worker": _PARTS, "worker.Worker.listen": _PARTS, "worker.Worker.step": _PARTS, "worker.Worker.exchange": _PARTS,
     "stream.Stream": "test_stream", "stream.Stream.send_bytes": "test_stream", "tunnels.Tunnels.attach_stream": _PARTS,
     "routed.RoutedPort": "takes devices, which want rights: test_routed",
+    "links.Link": "made by Links.add", "links.Links.add": "takes a session: test_links",
+    "links.Links.remove": "takes a Link: test_links",
+    "outlet.Outlet": "takes tables, and addresses: test_outlet", "outlet.Outlet.admit_batch": "an own batch: test_outlet",
+    "outward.Outward": _PARTS, "inward.Inward": _PARTS, "carrier.Carrier": _PARTS,
+    "inward.Inward.encapsulate_rows": _CARRIED, "inward.Inward.enter_rows": _CARRIED, "carrier.Carrier.run": _CARRIED,
+    "carrier.Carrier.step": _CARRIED, "carrier.Carrier.go_on": _CARRIED, "carrier.Carrier.begin": _CARRIED,
     "pools.Pools": "test_pools", "pools.Pools.replace": "test_pools", "shard.Shard": "made by shards of what it has checked",
 }

@@ -100,3 +100,7 @@ T.call("packetio.UdpSocket", {"fd": 0}, {"fd": Number(0, INT)}, works=False)
 T.call("packetio.Port.recv", {"batch": rows_in}, BATCH, sends, lambda made: made.connected)
 T.call("packetio.Port.send", {"batch": rows_in, "rows": array(np.uint16, 0)},
        BATCH | {"rows": Spared(Array(np.uint16, sized=False))}, sends, lambda made: made.connected)
+sessions = lambda module: module.Links(4, SEED)  # noqa: E731
+T.call("links.Links", {"capacity": 4, "secret": SEED}, {"capacity": Number(1, 1 << 16), "secret": Octets(32)})
+T.call("links.Links.at", {"address": 1, "port": 1}, {"address": Number(0, WORD), "port": PORT}, sessions)
+T.call("links.Links.get", {"number": 1}, {"number": Number(0, WORD)}, sessions)

@@ -23,9 +23,10 @@ ROWS = (
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
      "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
-     "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification"),
+     "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification", "links"),
     # the order of the journey
-    ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker"),
+    ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker", "outlet", "stages", "outward",
+     "inward", "carrier"),
     # the way in for people who build on it
     ("capi",),
     ("__main__",),
@@ -106,6 +107,15 @@ SAME_ROW = {
     ("worker", "watch"): "whose answers are commands",
     ("worker", "ingress"): "where the worker's rows come in",
     ("worker", "egress"): "where the worker's rows leave",
+    ("outward", "outlet"): "a flow for what has none",
+    ("outward", "stages"): "what it may want",
+    ("outward", "egress"): "lowers a segment size as that does",
+    ("inward", "outlet"): "whose bindings those are",
+    ("inward", "stages"): "what it may want",
+    ("inward", "egress"): "lowers a segment size as that does",
+    ("carrier", "stages"): "their order",
+    ("carrier", "outward"): "the way out",
+    ("carrier", "inward"): "the way in",
 }
 
 ROLES = ("connector", "private_edge", "app_connector", "internet_edge")

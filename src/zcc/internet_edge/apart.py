@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fastpath.action import DropReason
 from fastpath.batch import PacketBatch
+from fastpath.inward import HEADER_BYTES
 from fastpath.packetio import UdpSocket
 from fastpath.parts import LARGEST, Parts
 from zcc.internet_edge.drops import TAKEN
-from zcc.internet_edge.header import HEADER_BYTES
 from zcc.internet_edge.live import groups
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 
@@ -68,7 +68,7 @@ class Apart:
             if batch.length[run[0]] > _most(session):
                 self._send_apart(session, batch, run)
             else:
-                session.sent += session.record.seal_rows(batch, run)
+                session.link.sent += session.record.seal_rows(batch, run)
                 self._udp.send(batch, run)
         left = rows[batch.reason[rows] == 0]
         batch.reason[left] = TAKEN
@@ -79,7 +79,7 @@ class Apart:
         while rows.size:
             done = _of(session).split_rows(batch, rows, _most(session), out)
             made = np.arange(out.count, dtype=np.uint16)
-            session.sent += session.record.seal_rows(out, made)
+            session.link.sent += session.record.seal_rows(out, made)
             self._udp.send(out, made)
             self._drops += np.bincount(out.reason[:out.count], minlength=TAKEN + 1)
             rows = rows[done:]

@@ -78,8 +78,8 @@ class Reporter:
             peer=str(session.peer), sessionid=str(session.number),
             sourceip=IPv4Address(session.address[0]), srcport=session.address[1],
             destvip=listen.address, destport=listen.port, dpdrec=session.probes,
-            rxbytes=session.received_bytes, txbytes=session.sent_bytes,
-            rxpackets=session.received, txpackets=session.sent)
+            rxbytes=session.link.received_bytes, txbytes=session.link.sent_bytes,
+            rxpackets=session.link.received, txpackets=session.link.sent)
 
 
 async def run(settings: InternetEdgeSettings, *, stop: asyncio.Event) -> None:
@@ -155,10 +155,10 @@ async def _serve(
 
 
 def _snapshot(datapath: Datapath, listener: Listener) -> Snapshot:
-    sides = {"to_internet": datapath.to_internet, "to_tunnels": datapath.to_tunnels}
+    sides = {"to_internet": datapath.to_internet, "to_tunnels": datapath.to_tunnels}      # packets and bytes of each
     return Snapshot(
-        packets={side: counts.packets for side, counts in sides.items()},
-        bytes={side: counts.bytes for side, counts in sides.items()},
+        packets={side: int(counts[0]) for side, counts in sides.items()},
+        bytes={side: int(counts[1]) for side, counts in sides.items()},
         drops=drop_counts(datapath.drops),
         handshakes={outcome: listener.counts[outcome] for outcome in OUTCOMES},
         stream_handshakes={outcome: datapath.gate.streams.counts[outcome] for outcome in STREAM_OUTCOMES},

@@ -1,16 +1,15 @@
-"""The edge's flows and their bindings: admission of first packets, owners, ends, and the record of each.
+"""The edge's flows and their bindings: room for new ones, ends, and the record of each.
 
-    tunnel row, no flow ─▶ admit: flow + NAT binding, or dropped with its reason
+    no room for a new flow ─▶ the oldest that may give way end
     flow idle, evicted  ─▶ end: binding released, FlowEnd reported
 
-Journey: between flow look-up and NAT rewriting, for misses only; all else works on whole columns. The
-tables are compiled ones that the datapath made; flows and bindings live and die here together, so no
+Journey: beside the way of packets. fastpath.outlet makes flows, each with its binding; both end here together, so no
 binding can point to another flow. It parses, rewrites and sends nothing. The datapath's thread only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zcc.internet_edge.drops import FULL
+
 __all__ = ["Address", "FlowBook", "FlowEnd", "mapped", "unmapped"]
 
 Address = IPv4Address | IPv6Address
 Rows = NDArray[np.uint16]
 
-BOUND = 32                 # FlowState.FLOW_BOUND
 DUE_AT_ONCE = 1024
 MAPPED = bytes(10) + b"\xff\xff"      # RFC 4291 §2.5.5.2
 
@@ -63,25 +63,17 @@ class FlowEnd:
 class FlowBook:
     """Flows, and the bindings that they hold."""
 
-    def __init__(self, flows: Any, nat: Any, egress: Sequence[Address], forbidden: Iterable[Address],
-                 report: Callable[[FlowEnd], None]) -> None:
+    def __init__(self, outlet: Any, report: Callable[[FlowEnd], None]) -> None:
         """Start empty.
 
         Args:
-            flows: fastpath.flowtable.FlowTable, empty.
-            nat: fastpath.nat.NatTable, empty.
-            egress: addresses that flows leave from.
-            forbidden: addresses of this host: no flow may reach the kernel that carries it.
+            outlet: fastpath.outlet.Outlet over empty tables; it makes the flows.
             report: called with each flow that ended.
         """
-        self._flows, self._nat, self._report = flows, nat, report
-        self._egress = np.frombuffer(b"".join(map(mapped, egress)), np.uint8).reshape(-1, 16)
-        self._by_version: dict[int, list[int]] = {4: [], 6: []}
-        for slot, address in enumerate(egress):
-            self._by_version[address.version].append(slot)
-        self._forbidden = {mapped(address) for address in forbidden}
+        self._outlet, self._flows, self._nat, self._report = outlet, outlet.flows, outlet.nat, report
+        self._egress = outlet.addresses
         self._due = np.zeros(DUE_AT_ONCE, np.int32)
-        self.entries = flows.entries_view
+        self.entries = self._flows.entries_view
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -98,31 +90,16 @@ class FlowBook:
         ports = np.where(lower, flows["a_port"][entries], flows["b_port"][entries])
         return addresses, ports
 
-    def admit(
-        self, batch: Any, now_ns: int, locations: Callable[[int], int], refusals: tuple[int, int, int]
-    ) -> None:
-        """Make a flow and a binding for every live row that has none.
+    def admit(self, batch: Any, now_ns: int) -> None:
+        """Make a flow and a binding for every live row that has none; old flows end where there is no room for all.
 
         Args:
-            batch: parsed, keyed and looked up.
-            locations: the location that a row's header names.
-            refusals: drop reasons for: no room, a destination that is ours, a family without egress address.
+            batch: decoded, parsed, keyed and looked up.
         """
-        live = batch.reason[:batch.count] == 0
-        new = np.flatnonzero(live & (batch.entry[:batch.count] < 0))
-        self._refuse(batch, new, refusals)
-        new = new[batch.reason[new] == 0]
-        if not len(new):
-            return
-        self._make_room(batch, len(new), refusals[0])
-        self._flows.insert_misses(batch, now_ns)
-        entries, first = np.unique(batch.entry[new], return_index=True)
-        rows = new[first].astype(np.uint16)
-        rows = np.ascontiguousarray(rows[entries >= 0])
-        self._bind(batch, rows)
-        for row in rows[batch.reason[rows] == 0]:
-            self.entries["location"][batch.entry[row]] = locations(int(row))
-        self._abandon(batch, new)
+        wanted = self._outlet.admit_batch(batch, now_ns)
+        if wanted:
+            self._make_room(batch, wanted)
+            self._outlet.admit_batch(batch, now_ns, full=True)
 
     def expire(self, now_ns: int) -> None:
         """End flows that were idle for longer than their class allows."""
@@ -137,48 +114,15 @@ class FlowBook:
         for index in np.flatnonzero(self.entries["used"]).tolist():
             self._end(index, "stopped")
 
-    def _make_room(self, batch: Any, wanted: int, reason: int) -> None:
+    def _make_room(self, batch: Any, wanted: int) -> None:
         """End the least recently used flows that may give way; rows of this batch that are theirs are dropped."""
         while self._flows.capacity - len(self._flows) < wanted and len(self._flows):
             index = self._flows.oldest_one()
             if index < 0:
                 return      # all of them were answered: who comes now is refused
             theirs = np.flatnonzero(batch.entry[:batch.count] == index)
-            batch.reason[theirs], batch.entry[theirs] = reason, -1
+            batch.reason[theirs], batch.entry[theirs] = FULL, -1
             self._end(index, "evicted")
-
-    def _refuse(self, batch: Any, rows: NDArray[np.intp], refusals: tuple[int, int, int]) -> None:
-        for row in rows.tolist():
-            if batch.destination[row].tobytes() in self._forbidden:
-                batch.reason[row] = refusals[1]
-            elif not self._by_version[int(batch.ip_version[row])]:
-                batch.reason[row] = refusals[2]
-
-    def _bind(self, batch: Any, rows: Rows) -> None:
-        flows = np.ascontiguousarray(batch.entry[rows])
-        slots = np.array([self._slot(batch, row) for row in rows.tolist()], np.uint32)
-        ports = np.zeros(len(rows), np.uint16)
-        self._nat.bind_rows(batch, rows, np.ascontiguousarray(self._egress[slots]), flows, ports)
-        bound = batch.reason[rows] == 0
-        held = flows[bound]
-        self.entries["nat_port"][held] = ports[bound]
-        self.entries["nat_slot"][held] = slots[bound]
-        self.entries["state"][held] |= BOUND
-
-    def _slot(self, batch: Any, row: int) -> int:
-        # By the workload's address: all its flows leave from one address, as web sites expect of a user.
-        slots = self._by_version[int(batch.ip_version[row])]
-        return slots[hash((int(batch.namespace[row]), batch.source[row].tobytes())) % len(slots)]
-
-    def _abandon(self, batch: Any, rows: NDArray[np.intp]) -> None:
-        """Take back the flows of rows that got no binding, and drop the rows that share them."""
-        entries = batch.entry[rows]
-        unbound = (entries >= 0) & ((self.entries["state"][entries] & BOUND) == 0)
-        for index in np.unique(entries[unbound]).tolist():
-            sharing = rows[entries == index]
-            batch.reason[sharing] = batch.reason[sharing].max()
-            batch.entry[sharing] = -1
-            self._flows.remove_one(index)
 
     def _end(self, index: int, reason: str) -> None:
         ended = self._describe(index, reason)

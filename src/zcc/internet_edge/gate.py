@@ -1,6 +1,6 @@
 """Gate: who is behind each datagram of the edge's socket, and what both say beside packets.
 
-    datagram ─▶ whose session? ─▶ DTLS open ─▶ a row that holds Geneve │ control: answered here
+    datagram ─▶ opened in its session ─▶ Geneve: packets go on │ control: answered here
                  └ nobody's: the listener, a few in a batch ─▶ a new session
 
 Journey: the first step of the datapath's way from tunnels to the internet. The datapath's thread only. Source: RFC 6347 (DTLS),
@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpath.action import DropReason
-from fastpath.batch import HEADROOM_BYTES, PacketBatch
+from fastpath.batch import PacketBatch
 from fastpath.dtls import Session
 from fastpath.stream import Stream
 from zcc.internet_edge.cookie import PeerAddress
 from zcc.internet_edge.drops import TAKEN
-from zcc.internet_edge.listener import HELLO_BYTES, Listener, hello_rows, opens_handshake
-from zcc.internet_edge.live import groups, live_rows
+from zcc.internet_edge.listener import Listener, opens_handshake
+from zcc.internet_edge.live import EVERY, groups, live_rows
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.internet_edge.streams import Streams
 from zcc.itunnel import wire
@@ -58,36 +58,31 @@ class Gate:
         self._wire, self._tunnel = wire_socket, tunnel
         self.streams = streams
         self._by_fd: dict[int, EdgeSession] = {}       # sessions of streams
-        self._largest = datagram_of(inner_mtu)
+        self._inner_mtu, self._largest = inner_mtu, datagram_of(inner_mtu)
         self.counts: Counter[str] = Counter()      # taken_over, not_taken_over, black_holes of sessions that ended
         probe_path(wire_socket)
 
-    def open(self, now_ns: int) -> NDArray[np.uint32]:
-        """Open every datagram in its session; return the number of the session of each row."""
-        batch, count = self._batch, self._batch.count
-        origin = np.zeros(count, np.uint32)
-        live = live_rows(self._batch)
-        peers = batch.peer_address[live].astype(np.uint64) << np.uint64(16) | batch.peer_port[live]
-        budget = STRANGERS
-        for key, mine in groups(live, peers):
-            address = (key >> 16, key & 0xFFFF)
-            hellos = hello_rows(batch.data[mine, HEADROOM_BYTES:HEADROOM_BYTES + HELLO_BYTES])
-            session = self.sessions.at(address)
-            strange = mine[hellos] if session is not None else mine
-            budget -= self._greet(address, strange, budget, now_ns)
-            rows = mine[~hellos]
-            session = self.sessions.at(address)
-            if session is not None and len(rows):
-                origin[rows] = session.number
-                self._open_in(session, rows, now_ns)
-        return origin
+    def see(self, origin: NDArray[np.uint32], now_ns: int) -> None:
+        """Look at the rows that were no records of a session: strangers', hellos, and what could not be opened.
 
-    def _open_in(self, session: EdgeSession, rows: NDArray[np.uint16], now_ns: int) -> None:
-        rows = rows[self._batch.reason[rows] == 0]
-        opened = session.record.open_rows(self._batch, rows)
-        if opened:
-            session.last_ns = now_ns
-        if opened < len(rows):
+        Args:
+            origin: the number of the session of each row; 0: of none, and the row is as it came.
+        """
+        batch, count = self._batch, self._batch.count
+        self._see_failures(origin)
+        strange = EVERY[:count][(batch.reason[:count] == 0) & (origin[:count] == 0)]
+        peers = batch.peer_address[strange].astype(np.uint64) << np.uint64(16) | batch.peer_port[strange]
+        budget = STRANGERS
+        for key, mine in groups(strange, peers):
+            budget -= self._greet((key >> 16, key & 0xFFFF), mine, budget, now_ns)
+
+    def _see_failures(self, origin: NDArray[np.uint32]) -> None:
+        """Send what a session wants to say after it refused a datagram; end it if that was its end."""
+        failed = origin[:self._batch.count][self._batch.reason[:self._batch.count] == DropReason.DROP_DTLS_RECORD]
+        for number in np.unique(failed).tolist():
+            session = self.sessions.get(number)
+            if session is None:
+                continue
             said = session.record.pending()
             if said:
                 self.say(session.address, [said])
@@ -115,10 +110,14 @@ class Gate:
             record = Session(accepted.connection)
             path = PathMtu(4, min(self._largest, _datagram_towards(accepted.address)), now_ns)
             session, ended = self.sessions.add(accepted.address, record, accepted.peer, path, now_ns)
-            for former in ended:
-                self._retire(former, "another session takes its place")
-            self._tunnel("UP", session, "None")
+            self._welcome(session, ended)
         self._listener.accepted.clear()
+
+    def _welcome(self, session: EdgeSession, ended: list[EdgeSession]) -> None:
+        for former in ended:
+            self._retire(former, "another session takes its place")
+        self._measure(session)
+        self._tunnel("UP", session, "None")
 
     def readable(self, now_ns: int) -> list[EdgeSession]:
         """Return the sessions by TLS that may have something to read; new ones among them."""
@@ -127,29 +126,27 @@ class Gate:
             with accepted.socket as sock:
                 record = Stream(accepted.connection, sock.fileno())
             session, ended = self.sessions.add(accepted.address, record, accepted.peer, None, now_ns)
-            for former in ended:
-                self._retire(former, "another session takes its place")
             self.streams.watch(record.fd)
             self._by_fd[record.fd] = session
             fds[record.fd] = None
-            self._tunnel("UP", session, "None")
+            self._welcome(session, ended)
         self.streams.accepted.clear()
         fds |= dict.fromkeys(fd for fd, session in self._by_fd.items() if session.record.held)
         return [self._by_fd[fd] for fd in fds if fd in self._by_fd]
 
-    def read(self, session: EdgeSession, now_ns: int) -> NDArray[np.uint32] | None:
-        """Fill the batch from a session by TLS; return the number of the session of each row, None = nothing is there."""
+    def read(self, session: EdgeSession, now_ns: int) -> bool:
+        """Fill the batch from a session by TLS; False: nothing is there."""
         batch = self._batch
         if session.record.fd < 0:      # it has ended meanwhile
-            return None
+            return False
         count = session.record.recv(batch)
         if not count:
             if session.record.closed:
                 self.end(session, "the connector closed it")
-            return None
-        session.last_ns = now_ns
+            return False
+        session.link.last_ns = now_ns
         batch.peer_address[:count], batch.peer_port[:count] = session.key
-        return np.full(count, session.number, np.uint32)
+        return True
 
     @property
     def n_streams(self) -> int:
@@ -203,6 +200,11 @@ class Gate:
     def _probe_size(self, session: EdgeSession, now_ns: int) -> None:
         for probe in () if session.path is None else session.path.probes(now_ns):
             self._control(session, probe)
+        self._measure(session)
+
+    def _measure(self, session: EdgeSession) -> None:
+        """Have packets be of the size that the session's path carries."""
+        session.link.mtu = min(session.mtu, self._inner_mtu)
 
     def end_sessions(self, is_refused: Callable[[EdgeSession], bool], reason: str) -> None:
         """End the sessions of peers that may not be here any more (revoked)."""
@@ -243,13 +245,6 @@ class Gate:
                     self._wire.sendto(datagram, socket.MSG_DONTWAIT, receiver)
                 except OSError as error:
                     log.debug("to %s:%d: %s", *receiver, error)
-
-    def origins(self) -> NDArray[np.uint32]:
-        """The number of the session of each row, by its peer."""
-        batch = self._batch
-        peers = zip(batch.peer_address[:batch.count].tolist(), batch.peer_port[:batch.count].tolist(), strict=True)
-        sessions = [self.sessions.at(peer) for peer in peers]
-        return np.array([0 if session is None else session.number for session in sessions], np.uint32)
 
     def tick(self, now_ns: int) -> None:
         """Repeat what handshakes wait for; look at sizes of paths; end sessions that are silent for too long."""

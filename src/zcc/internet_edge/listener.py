@@ -19,8 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-import numpy as np
-from numpy.typing import NDArray
 from OpenSSL import SSL
 
 from zcc.errors import PeerRefused
@@ -29,12 +27,11 @@ from zcc.internet_edge.settings import LimitSettings
 from zcc.itunnel.handshake import DATAGRAM_BYTES, Handshake, HandshakeFailed, use_fixed_mtu
 from zcc.pki.peer import Peer
 
-__all__ = ["HELLO_BYTES", "Accepted", "Listener", "hello_rows", "opens_handshake"]
+__all__ = ["Accepted", "Listener", "opens_handshake"]
 
 HANDSHAKE_NS = 10_000_000_000
 HANDSHAKE_TYPE = 22
 CLIENT_HELLO = 1
-HELLO_BYTES = 14          # record header, and the message's type
 RECORD_HEADER = 13
 FLIGHT_BYTES = 1 << 14
 
@@ -63,15 +60,6 @@ def opens_handshake(datagram: bytes) -> bool:
     if len(datagram) <= RECORD_HEADER or datagram[3:5] != b"\0\0":
         return False
     return datagram[0] == HANDSHAKE_TYPE and datagram[RECORD_HEADER] == CLIENT_HELLO
-
-
-def hello_rows(starts: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return opens_handshake for many datagrams: uint8[n, HELLO_BYTES], the first bytes of each.
-
-    A shorter one than that is judged by what its row held before; the listener or the session refuses it.
-    """
-    hello = (starts[:, 0] == HANDSHAKE_TYPE) & (starts[:, RECORD_HEADER] == CLIENT_HELLO)
-    return np.asarray(hello & ~starts[:, 3:5].any(axis=1), np.bool_)
 
 
 class Listener:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["groups", "live_rows"]
+__all__ = ["EVERY", "groups", "live_rows"]
 
 EVERY = np.arange(4096, dtype=np.uint16)      # rows of the largest batch
 EVERY.flags.writeable = False

@@ -11,8 +11,6 @@ docs/edges.md. The datapath's thread only; it sends nothing itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +19,7 @@ from fastpath.action import DropReason, Fragment
 from fastpath.batch import PacketBatch
 from fastpath.fragments import FragmentTable, Origin
 from fastpath.identification import Identifications
+from fastpath.outlet import Outlet
 from fastpath.refusal import Refusal
 from zcc.internet_edge.drops import TAKEN
 from zcc.internet_edge.flows import FlowBook, unmapped
@@ -40,14 +39,13 @@ SOURCE, DESTINATION = 0, 1
 class OddPackets:
     """Rows that the columns cannot take."""
 
-    def __init__(self, batch: PacketBatch, flows: Any, nat: Any, book: FlowBook, secret: flowkey.Secret,
-                 seed: bytes) -> None:
+    def __init__(self, batch: PacketBatch, outlet: Outlet, book: FlowBook, seed: bytes) -> None:
         """Start empty; `batch` is the datapath's, `seed` 32 secret bytes."""
-        self._batch, self._flows, self._nat, self._book = batch, flows, nat, book
-        self._secret = secret
-        self._fragments, self._identifications = FragmentTable(seed=seed), Identifications(seed=seed)
+        self._batch, self._book = batch, book
+        self._flows, self._nat, self._secret = outlet.flows, outlet.nat, outlet.secret
+        self.fragments, self.identifications = FragmentTable(seed=seed), Identifications(seed=seed)
         self._first: dict[int, int] = {}     # row of a first fragment → its datagram
-        self._pieces = np.full(batch.capacity, -1, np.int32)      # the datagram that a row is a fragment of
+        self.datagrams = np.full(batch.capacity, -1, np.int32)      # the datagram that a row is a fragment of
         self._full_ns = 0
         self.pieces = PacketBatch(PIECES)
 
@@ -58,10 +56,10 @@ class OddPackets:
         batch = self._batch
         count = batch.count
         self._first.clear()
-        self._pieces.fill(-1)
+        self.datagrams.fill(-1)
         for row in np.flatnonzero((batch.reason[:count] == 0) & (batch.fragment[:count] != 0)).tolist():
-            number = self._fragments.enter_one(batch, row, origin, now_ns)
-            self._pieces[row] = max(number, -1)
+            number = self.fragments.enter_one(batch, row, origin, now_ns)
+            self.datagrams[row] = max(number, -1)
             if number == -2:
                 batch.reason[row] = TAKEN
             elif number >= 0 and batch.fragment[row] == Fragment.FRAGMENT_FIRST:
@@ -71,7 +69,7 @@ class OddPackets:
 
     def _follow(self, row: int, number: int) -> None:
         batch = self._batch
-        flow, flow_hash, direction = self._fragments.follow_one(number)
+        flow, flow_hash, direction = self.fragments.follow_one(number)
         entry = self._book.entries[flow]
         if not entry["used"] or int(entry["hash"]) != flow_hash:
             batch.reason[row] = DropReason.DROP_FRAGMENT_ORPHAN      # its flow has ended
@@ -84,23 +82,23 @@ class OddPackets:
         for row, number in self._first.items():
             flow, reason = int(batch.entry[row]), int(batch.reason[row])
             if reason and reason != TAKEN:
-                self._fragments.settle_one(number, -1, verdict=reason)
+                self.fragments.settle_one(number, -1, verdict=reason)
             elif flow >= 0:
-                self._fragments.settle_one(
+                self.fragments.settle_one(
                     number, flow, int(self._book.entries["hash"][flow]), int(batch.direction[row]))
         self._first.clear()
 
     def identify(self, rows: Rows) -> None:
         """Give rows that leave under an address of ours another identification, where it matters."""
-        self._identifications.renew_rows(self._batch, rows, self._fragments, self._pieces[rows])
+        self.identifications.renew_rows(self._batch, rows, self.fragments, self.datagrams[rows])
 
     def release(self, origin: Origin) -> bool:
         """Make a batch of frames that need wait no more; False: there are none."""
-        return bool(self._fragments.ready) and self._fragments.release_rows(self._batch, origin) > 0
+        return bool(self.fragments.ready) and self.fragments.release_rows(self._batch, origin) > 0
 
     def sweep(self, now_ns: int) -> int:
         """Forget frames that have waited for too long; return how many."""
-        return self._fragments.sweep_held(now_ns)
+        return self.fragments.sweep_held(now_ns)
 
     # ---- ICMP errors ----
 

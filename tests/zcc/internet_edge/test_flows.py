@@ -1,5 +1,6 @@
 """Flows and bindings live and die together: real tables, packets by scapy, no device."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import numpy as np
@@ -8,15 +9,22 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet, Raw
 
-from fastpath import flowkey, nat, packet
+from fastpath import flowkey, geneve, nat, packet
 from fastpath.action import DropReason
 from fastpath.batch import PacketBatch
 from fastpath.flowtable import FlowTable, TimeoutClass
+from fastpath.geneve import encode_header
+from fastpath.outlet import Outlet
+from tunnel_client import LOCATION
 from zcc.internet_edge.flows import FlowBook, FlowEnd, mapped, unmapped
 
 S = 1_000_000_000
 EGRESS = (IPv4Address("10.9.0.11"), IPv4Address("10.9.0.12"))
-REFUSALS = (int(DropReason.DROP_FLOW_TABLE_FULL), int(DropReason.DROP_POLICY), int(DropReason.DROP_NAT_FAMILY))
+
+
+def packed(addresses: Iterable[IPv4Address | IPv6Address]) -> np.ndarray:
+    """Return addresses as rows of 16 bytes."""
+    return np.frombuffer(b"".join(map(mapped, addresses)), np.uint8).reshape(-1, 16)
 
 
 class Desk:
@@ -25,21 +33,23 @@ class Desk:
     def __init__(self, capacity: int = 64, ports: tuple[int, int] = (1024, 65535)) -> None:
         self.flows = FlowTable(capacity, {TimeoutClass.TIMEOUT_UDP: 10.0})
         self.nat = nat.NatTable(capacity, ports, bytes(range(32)))
+        self.secret = flowkey.Secret(bytes(range(32)))
+        self.outlet = Outlet(self.flows, self.nat, self.secret, packed(EGRESS), packed([ip_address("10.9.0.1")]))
         self.ends: list[FlowEnd] = []
-        self.book = FlowBook(self.flows, self.nat, EGRESS, [ip_address("10.9.0.1")], self.ends.append)
-        self.batch, self.secret = PacketBatch(64), flowkey.Secret(bytes(range(32)))
+        self.book = FlowBook(self.outlet, self.ends.append)
+        self.batch = PacketBatch(64)
 
     def admit(self, *packets: Packet, namespace: int = 1, now: int = 0) -> list[int]:
         """Take packets from a tunnel; return the drop reasons of their rows."""
         batch = self.batch
-        batch.load([bytes(one) for one in packets])
+        batch.load([encode_header([LOCATION]) + bytes(one) for one in packets])
         rows = slice(0, batch.count)
-        batch.inner_start[rows], batch.inner_length[rows] = batch.start[rows], batch.length[rows]
+        geneve.decode_batch(batch)
         batch.namespace[rows] = namespace
         packet.parse_batch(batch)
         flowkey.build_batch(batch, self.secret)
         if self.flows.lookup_batch(batch):
-            self.book.admit(batch, now, lambda row: 9, REFUSALS)
+            self.book.admit(batch, now)
         self.flows.account_batch(batch, now)
         return [int(reason) for reason in batch.reason[rows]]
 

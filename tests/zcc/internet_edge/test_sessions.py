@@ -1,22 +1,29 @@
 """Which session a packet for a flow goes by."""
 
-from typing import Any
+from OpenSSL import SSL
 
+from fastpath.dtls import Session
+from fastpath.links import Links
 from zcc.internet_edge.sessions import EdgeSession, SessionBook
 from zcc.itunnel.pathmtu import PathMtu
 from zcc.pki.peer import Peer
 
 S = 1_000_000_000
 ONE, TWO = Peer("acme", "connector", "cc-1", 1), Peer("acme", "connector", "cc-2", 2)
-RECORD: Any = object()
+
+
+def book_of(limit: int) -> SessionBook:
+    """An empty one."""
+    return SessionBook(Links(limit, bytes(range(32))))
 
 
 def add(book: SessionBook, address: tuple[int, int], peer: Peer, now_ns: int) -> tuple[EdgeSession, list[EdgeSession]]:
-    return book.add(address, RECORD, peer, PathMtu(4, 1472, now_ns), now_ns)
+    record = Session(SSL.Connection(SSL.Context(SSL.DTLS_METHOD), None))
+    return book.add(address, record, peer, PathMtu(4, 1472, now_ns), now_ns)
 
 
 def test_flows_follow_a_connector_to_its_new_session() -> None:
-    book = SessionBook(10)
+    book = book_of(10)
     old, _ = add(book, (1, 1), ONE, 0)
     assert book.towards(old.number, 1) is old
     new, ended = add(book, (1, 2), ONE, 4 * S)
@@ -27,7 +34,7 @@ def test_flows_follow_a_connector_to_its_new_session() -> None:
 
 
 def test_flows_do_not_follow_another_connector() -> None:
-    book = SessionBook(10)
+    book = book_of(10)
     old, _ = add(book, (1, 1), ONE, 0)
     add(book, (1, 2), TWO, 0)
     book.remove(old)
@@ -36,7 +43,7 @@ def test_flows_do_not_follow_another_connector() -> None:
 
 
 def test_a_session_from_the_same_address_takes_the_place_of_the_former() -> None:
-    book = SessionBook(10)
+    book = book_of(10)
     old, _ = add(book, (1, 1), ONE, 0)
     new, ended = add(book, (1, 1), ONE, 1)
     assert ended == [old]
@@ -45,24 +52,24 @@ def test_a_session_from_the_same_address_takes_the_place_of_the_former() -> None
 
 
 def test_a_full_book_gives_up_the_most_silent_session() -> None:
-    book = SessionBook(2)
+    book = book_of(2)
     first, _ = add(book, (1, 1), ONE, 0)
     second, _ = add(book, (1, 2), TWO, 0)
-    first.last_ns = 5
+    first.link.last_ns = 5
     _, ended = add(book, (1, 3), TWO, 6)
     assert ended == [second]
     assert len(book) == 2
 
 
 def test_silent_sessions_are_idle_after_half_a_minute() -> None:
-    book = SessionBook(2)
+    book = book_of(2)
     session, _ = add(book, (1, 1), ONE, 0)
     assert book.idle(30 * S) == []
     assert book.idle(31 * S) == [session]
 
 
 def test_a_session_that_replaces_another_takes_its_flows_while_both_live() -> None:
-    book = SessionBook(10)
+    book = book_of(10)
     first, _ = add(book, (1, 1), ONE, 0)
     second, _ = add(book, (1, 2), Peer("acme", "connector", "cc-1", 7), 1)      # its certificate was renewed meanwhile
     assert book.towards(first.number, 1) is first
@@ -77,7 +84,7 @@ def test_a_session_that_replaces_another_takes_its_flows_while_both_live() -> No
 
 
 def test_a_session_takes_over_from_its_own_connector_s_only() -> None:
-    book = SessionBook(10)
+    book = book_of(10)
     old, _ = add(book, (1, 1), ONE, 0)
     strange, _ = add(book, (1, 2), TWO, 0)
     other_role, _ = add(book, (1, 3), Peer("acme", "internet-edge", "cc-1", 1), 0)
@@ -87,8 +94,8 @@ def test_a_session_takes_over_from_its_own_connector_s_only() -> None:
 
 
 def test_memory_of_sessions_that_were_replaced_is_bounded() -> None:
-    book = SessionBook(2)
-    session, _ = add(book, (1, 0), ONE, 0)
+    book = book_of(2)
+    session, _ = add(book, (2, 1), ONE, 0)
     for n in range(100):
         newer, _ = add(book, (1, n + 1), ONE, 0)
         assert book.succeed(session.number, newer)
