@@ -108,4 +108,5 @@ cpdef enum DropReason:
     DROP_PART_SHAPE = 50          # no packet can have such a part, or it has been here
     DROP_PART_ORPHAN = 51         # others of its packet did not come
     DROP_PART_HELD = 52           # no loss: it waits for the others of its packet
-    DROP_REASONS = 53    # how many there are
+    DROP_OVERLOAD = 53            # of no flow that is known, while more came than can be carried: see earlydrop
+    DROP_REASONS = 54    # how many there are

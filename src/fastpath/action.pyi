@@ -93,4 +93,5 @@ class DropReason(enum.IntEnum):
     DROP_PART_SHAPE = 50
     DROP_PART_ORPHAN = 51
     DROP_PART_HELD = 52
-    DROP_REASONS = 53
+    DROP_OVERLOAD = 53
+    DROP_REASONS = 54

@@ -2,16 +2,17 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastpath.action cimport ACTION_ZIA
+from fastpath.action cimport ACTION_DROP, ACTION_REJECT, ACTION_ZIA
 from fastpath.alias cimport AliasTable
 from fastpath.askers cimport AskerTable
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.classify cimport RuleSet
 from fastpath.counters cimport Counters, count_total
 from fastpath.flowkey cimport HashKey
+from fastpath.flowmarks cimport FlowMarks
 from fastpath.flowtable cimport FlowTable
 from fastpath.flows cimport TIMEOUT_TCP_CLOSING, account_flow
-from fastpath.flowslots cimport FlowEntry
+from fastpath.flowslots cimport FlowEntry, FlowPath, path_of
 from fastpath.fragments cimport FragmentTable
 from fastpath.kernelflows cimport KernelFlows
 from fastpath.message cimport FlowView, Message
@@ -27,6 +28,7 @@ cdef enum:
     EVERY_NAMESPACE = 0xFFFF
     BY_LISTENER = 1                # value of a DNS event: the packet is a bare message, and the peer who asked
     OWNER_NONE = 0
+    PROVEN = 2                     # packets after which a flow is one that others are told of
     POSTED_EVENT = 1
     POSTED_RECORD = 2
     MIDSTREAM_ADOPT = 0            # what becomes of TCP from the middle of a connection that nobody here knows
@@ -75,6 +77,7 @@ cdef class Admission:
     cdef int posted                # POSTED_ bits of rings that nobody was told of yet
     cdef uint64_t record_at        # see tokens.pxd
     cdef KernelFlows kernel        # flows that the kernel carries meanwhile; None = none
+    cdef FlowMarks marks           # where flows that go first when too much comes are marked; None = nowhere
 
     cdef void key_row(self, Columns* b, int i) noexcept nogil
     cdef bint in_pool(self, const uint8_t* address) noexcept nogil
@@ -148,6 +151,18 @@ cdef inline void renew_flow(Admission admission, int32_t index) noexcept nogil:
 
 
 cdef inline void account_row(Admission admission, Columns* b, int i, int32_t index, int way) noexcept nogil:
-    """Counters, TCP state, last use. way: 0 from the initiator, 1 to it."""
-    count_total(&admission.counts, admission.flows.entries[index].action, way, 1, b.inner_length[i])
+    """Counters, TCP state, last use, its mark. way: 0 from the initiator, 1 to it."""
+    cdef FlowEntry* entry = &admission.flows.entries[index]
+    cdef FlowPath* path = &admission.flows.core.paths[index]
+    count_total(&admission.counts, entry.action, way, 1, b.inner_length[i])
     account_flow(&admission.flows.core, index, way, b.inner_length[i], b.tcp_flags[i], admission.now)
+    if admission.marks is not None and not path.marked and entry.packets[0] + entry.packets[1] >= PROVEN and \
+            entry.action != ACTION_DROP and entry.action != ACTION_REJECT:
+        path.marked = 1
+        admission.marks.mark(&entry.key)
+
+
+cdef inline void unmark_flow(Admission admission, const FlowEntry* entry) noexcept nogil:
+    """A flow ends."""
+    if admission.marks is not None and path_of(&admission.flows.core, entry).marked:
+        admission.marks.unmark(&entry.key)

@@ -71,8 +71,7 @@ cdef class Admission:
                   FragmentTable fragments=None, str midstream="adopt", PortIdle port_idle=None, AskerTable askers=None,
                   Ring records=None):
         self.flows, self.nat, self.names, self.aliases = flows, nat, names, aliases
-        self.rules, self.tunnels, self.events = rules, tunnels, events
-        self.records = events if records is None else records
+        self.rules, self.tunnels, self.events, self.records = rules, tunnels, events, events if records is None else records
         self.owned = OwnedNames(8, secret) if owned is None else owned
         self.pools = Pools(pools)
         self.fragments = FragmentTable(seed=secret) if fragments is None else fragments
@@ -325,6 +324,7 @@ cdef class Admission:
         cdef Credit[2] credits
         if self.kernel is not None:
             credit(&self.counts, self.flows, credits, self.kernel.withdraw(index, credits), self.now)
+        unmark_flow(self, entry)
         self._report(PUNT_FLOW_CLOSED, entry)
         self._unbind(entry)
         self.flows.remove(index)

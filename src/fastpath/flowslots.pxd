@@ -47,7 +47,7 @@ cdef struct FlowPath:
     uint32_t peer_address    # 8, outer address the newest Geneve packet came from
     uint16_t peer_port       # 12
     uint8_t header_length    # 14, Geneve header to echo, at most FLOW_HEADER_MAX; 0 none
-    uint8_t pad              # 15
+    uint8_t marked           # 15, it goes first when too much comes: see flowmarks
     uint8_t header[40]       # 16, its first FLOW_HEADER_NEAR bytes
 
 cdef struct Flows:

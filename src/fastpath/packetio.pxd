@@ -3,7 +3,7 @@
 # many left; rows that could not be sent get DROP_IO_SEND.
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns, PacketBatch
 from fastpath.segments cimport Segments
@@ -29,6 +29,7 @@ cdef class Port:
 cdef class GenevePort(Port):
     cdef readonly uint32_t address
     cdef readonly uint16_t port
+    cdef readonly uint64_t refused       # packets that were refused before they came here, because too many came: see flowmarks
 
 # Received on a UDP socket, sent by a raw one, so that the source port is the peer's own. Needs CAP_NET_RAW.
 @cython.final

@@ -19,6 +19,7 @@ from types import TracebackType
 
 from fastpath import bpf
 from fastpath.bpfcode import Code
+from fastpath.earlydrop import Marks, let_in
 from fastpath.hairpin import answer
 
 __all__ = ["Redirect", "program", "shield"]
@@ -65,6 +66,12 @@ def match(code: Code, address: str, port: int, other: str, at: tuple[int, int] =
     code.jump("ne", "r5", _as_loaded(port, 2), other)
 
 
+def reload(code: Code) -> None:
+    """r2 = data, r3 = its end, as after match(). r6 = context."""
+    code.load(4, "r2", "r6", _DATA)
+    code.load(4, "r3", "r6", _DATA_END)
+
+
 def to_socket(code: Code, sockets_fd: int) -> None:
     """Return the verdict "to the socket of this queue", the kernel where there is none. r1 = context."""
     code.load(4, "r2", "r1", _QUEUE)
@@ -74,22 +81,25 @@ def to_socket(code: Code, sockets_fd: int) -> None:
     code.exit()
 
 
-def program(address: str, port: int, sockets_fd: int, flows: Flows | None = None) -> bytes:
+def program(address: str, port: int, sockets_fd: int, flows: Flows | None = None, marks: Marks | None = None) -> bytes:
     """Assemble the program for one address and port.
 
     Args:
         sockets_fd: its XSKMAP.
         flows: what KernelFlows.maps says, to have decided flows carried by the program itself.
+        marks: what FlowMarks.maps says, to have others than known flows refused while a queue is crowded.
     """
     code = Code()
-    if flows is None:
-        match(code, address, port, "kernel")
-    else:
-        code.alu("mov", "r6", "r1")
-        match(code, address, port, "kernel")
-        answer(code, *flows, "socket")
+    code.alu("mov", "r6", "r1")
+    match(code, address, port, "kernel")
+    if flows is not None:
+        answer(code, *flows, "worker")
+        code.label("worker")
+        reload(code)
+    if marks is not None:
+        let_in(code, marks, "socket")
         code.label("socket")
-        code.alu("mov", "r1", "r6")
+    code.alu("mov", "r1", "r6")
     to_socket(code, sockets_fd)
     code.label("kernel")
     code.alu("mov", "r0", XDP_PASS)
@@ -128,11 +138,12 @@ class Redirect:
         OSError: CAP_BPF or CAP_NET_ADMIN is missing; EBUSY: another XDP program is there.
     """
 
-    def __init__(self, interface_index: int, address: str, port: int, flows: Flows | None = None) -> None:
+    def __init__(self, interface_index: int, address: str, port: int, flows: Flows | None = None,
+                 marks: Marks | None = None) -> None:
         self.mode = "driver"
         with contextlib.ExitStack() as undo:
             self._sockets = self._keep(undo, bpf.map_create(bpf.MAP_XSK, 4, 4, QUEUES))
-            loaded = self._load(program(address, port, self._sockets, flows))
+            loaded = self._load(program(address, port, self._sockets, flows, marks))
             undo.callback(os.close, loaded)
             self._program, self._index, self._link = loaded, interface_index, -1
             undo.pop_all()

@@ -6,6 +6,7 @@ from fastpath.batch import PacketBatch
 from fastpath.dnslistener import DnsListener
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
+from fastpath.flowmarks import FlowMarks
 from fastpath.ingress import Ingress
 from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
@@ -27,6 +28,7 @@ class Worker:
         kernel_flows: KernelFlows | None = None,
         words: Ring | None = None,
         shard: Shard | None = None,
+        marks: FlowMarks | None = None,
     ) -> Worker: ...
     @property
     def geneve(self) -> GenevePort: ...

@@ -19,12 +19,13 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastpath.arguments cimport uint64
 from fastpath.action cimport *
-from fastpath.admission cimport OWNER_NONE, Admission, notify_posted
+from fastpath.admission cimport OWNER_NONE, PROVEN, Admission, notify_posted
 from fastpath.batch cimport HEADROOM, Columns, PacketBatch, reset, row
 from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
 from fastpath.egress cimport Egress, add
 from fastpath.endpoint cimport EndpointMap
+from fastpath.flowmarks cimport FlowMarks
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.fragments cimport ORIGIN_KERNEL, ORIGIN_WORKLOAD
 from fastpath.ingress cimport Ingress
@@ -61,7 +62,6 @@ cdef enum:
     COMMANDS_A_TURN = 256
     CREDITS_A_TURN = 4096
     WAIT_NS = 100_000_000
-    PROVEN = 2             # packets of a flow that the kernel may carry from then on
     READY_GENEVE = 1, READY_DEVICE = 2, READY_LISTENER = 4, READY_OTHERS = 8, READY_ALL = 15    # others: tunnels, workers
 
 
@@ -80,14 +80,15 @@ cdef class Worker:
         kernel_flows: where flows that are decided go to be carried by the kernel; None = all are carried here.
         words: where first packets of flows are copied to, that they may be named by them; None = they are not.
         shard: which of several workers it is; None = the only one.
+        marks: where flows that are known are marked, so that they go first when too much comes; None = nowhere.
     """
 
     def __cinit__(self, GenevePort geneve not None, Device device, EndpointMap endpoints not None,
                   Admission admission not None, Ring commands not None, PacketBatch batch=None,
-                  KernelFlows kernel_flows=None, Ring words=None, Shard shard=None):
+                  KernelFlows kernel_flows=None, Ring words=None, Shard shard=None, FlowMarks marks=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
-        admission.kernel = kernel_flows
+        admission.kernel, admission.marks = kernel_flows, marks
         self.egress = Egress(geneve, device, admission)
         self.watch = Watch(admission, words)
         self.shard = shard
@@ -233,6 +234,7 @@ cdef class Worker:
         if self.ready & READY_LISTENER and self.listens:
             self.listener.turn(b)
             self.rests_until = now_ns + self.listener.rest_ns if self.listener.rest_ns else 0
+        (&self.admission.counts.drops[0])[<int> DROP_OVERLOAD] = self.geneve.refused
         self.admission.expire()
         self.watch.notify()
         notify_posted(self.admission)

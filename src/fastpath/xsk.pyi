@@ -1,5 +1,6 @@
 from typing import final
 
+from fastpath.flowmarks import FlowMarks
 from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import GenevePort, GeneveSocket
 from fastpath.redirect import QUEUES as QUEUES
@@ -19,6 +20,7 @@ class XskPort(GenevePort):
         zero_copy: bool = True,
         busy_poll_us: int = 0,
         kernel_flows: int = 0,
+        marked_flows: int = 0,
         worker: int = 0,
         workers: int = 1,
         first: XskPort | None = None,
@@ -27,6 +29,8 @@ class XskPort(GenevePort):
     def kernel(self) -> GeneveSocket: ...
     @property
     def flows(self) -> KernelFlows | None: ...
+    @property
+    def marks(self) -> FlowMarks | None: ...
     @property
     def redirect(self) -> Redirect: ...
     @property

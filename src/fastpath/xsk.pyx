@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 from fastpath.arguments cimport integer
 from fastpath.batch cimport Columns
 from fastpath.ethernet cimport Neighbours, tick
+from fastpath.flowmarks cimport FlowMarks
 from fastpath.kernelflows cimport KernelFlows
 from fastpath.packetio cimport GenevePort, GeneveSocket
 from fastpath.xskqueue cimport XskQueue
@@ -53,6 +54,7 @@ cdef class XskPort(GenevePort):
         zero_copy: use it where the driver offers it.
         busy_poll_us: see XskQueue.
         kernel_flows: so many decided flows may be carried by the program itself (see kernelflows); 0 = none.
+        marked_flows: while a queue is crowded so many flows that the worker has marked go first (see flowmarks); 0 = none.
         worker, workers: of several, which one's queues these are: every so manyth. They are made in order, each with the first
             one as `first`; the last one begins.
         first: None for worker 0.
@@ -63,8 +65,8 @@ cdef class XskPort(GenevePort):
             are workers; see Redirect and XskQueue.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0, worker=0,
-                  workers=1, XskPort first=None):
+    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0, marked_flows=0,
+                  worker=0, workers=1, XskPort first=None):
         cdef int sharing = <int> integer(workers, "workers", 1, QUEUES)
         cdef int number = <int> integer(worker, "worker", 0, sharing - 1)
         if (first is None) != (number == 0):
@@ -73,6 +75,7 @@ cdef class XskPort(GenevePort):
         self._n = self._next = self._last = 0
         cdef int poll_us = <int> integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
         cdef int carried = <int> integer(kernel_flows, "kernel_flows", 0, 1 << 24)
+        cdef int marked = <int> integer(marked_flows, "marked_flows", 0, 1 << 24)
         self.kernel = GeneveSocket(address, port, workers=sharing)
         self.address, self.port = self.kernel.address, self.kernel.port
         try:
@@ -82,8 +85,9 @@ cdef class XskPort(GenevePort):
             memset(&self._neighbours, 0, sizeof(Neighbours))
             memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
             self.flows = KernelFlows(carried) if carried else None
-            self.redirect = Redirect(interface.index, address, self.port, self.flows.maps if carried else None) \
-                if first is None else first.redirect
+            self.marks = first.marks if first is not None else FlowMarks(marked) if marked else None
+            self.redirect = first.redirect if first is not None else Redirect(
+                interface.index, address, self.port, self.flows.maps if carried else None, self.marks.maps if marked else None)
             self._open(interface, zero_copy, poll_us, number, sharing)
             if number == sharing - 1:
                 self.redirect.attach()
@@ -104,6 +108,7 @@ cdef class XskPort(GenevePort):
             self.queues.append(queue)
             self._queues[self._n] = <void*> queue
             self._n += 1
+            queue.share(self.marks)
             self.redirect.add(number, queue.fd)
         if self._n == 0:
             raise OSError(ERANGE, f"{interface.name} has too few queues for {workers} workers")
@@ -161,6 +166,7 @@ cdef class XskPort(GenevePort):
             self._last = self._next
             self._next = self._next + 1 if self._next + 1 < self._n else 0
             n = (<XskQueue> self._queues[self._last]).receive(b, &self._neighbours)
+            self.refused += (<XskQueue> self._queues[self._last]).refused()
             if n:
                 return n
         return self.kernel.recv_rows(b)

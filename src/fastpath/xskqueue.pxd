@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns
 from fastpath.ethernet cimport Neighbours
+from fastpath.flowmarks cimport FlowMarks, QueueState
 
 cdef enum:
     FRAME_BYTES = 4096       # a page, the most that an aligned frame may have; longer packets are of several
@@ -35,6 +36,13 @@ cdef class XskQueue:
     cdef Shared fill, completion, rx, tx
     cdef uint32_t[TX_FRAMES] free        # numbers of frames that nobody sends
     cdef int n_free
+    cdef FlowMarks marks                 # keeps `state` in memory
+    cdef QueueState* state               # what the program is told of this queue; NULL = nothing
+    cdef uint64_t refused_seen
+    # Have the program refuse others than known flows while half of the queue is taken.
+    cdef void share(self, FlowMarks marks)
+    # Packets that it has refused since it was asked last.
+    cdef uint64_t refused(self) noexcept nogil
     # Rows from what has come; 0 = nothing there.
     cdef int receive(self, Columns* b, Neighbours* all) noexcept nogil
     # Send rows; those whose peer's MAC address is not known go to `strangers` instead. Returns how many left.
@@ -46,6 +54,7 @@ cdef class XskQueue:
     cdef void _put(self, Columns* b, int i, const uint8_t* mac, Neighbours* all, uint32_t address, uint16_t port) noexcept nogil
     cdef uint8_t* _next_frame(self, uint32_t bytes, bint more) noexcept nogil
     cdef void _reap(self) noexcept nogil
+    cdef void _tell(self, uint32_t end) noexcept nogil
     cdef void _kick(self) noexcept nogil
     cdef _register(self, int interface_index, bint ask_zero_copy)
     cdef _bind(self, int interface_index, int flags)

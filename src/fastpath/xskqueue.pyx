@@ -24,6 +24,7 @@ from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
 from fastpath.ethernet cimport ETHERNET_BYTES, FRAME_HEADER_BYTES, Neighbours, mac_of, open_frame, write_frame_header
+from fastpath.flowmarks cimport FlowMarks, taken_from
 
 import os
 import socket
@@ -68,6 +69,8 @@ cdef enum:
     KICKS = 64                   # system calls to send one batch, at most
     TX_BUDGET = 256              # packets that one of them may send; 32 unless told (Linux 6.17)
     BATCH = 256
+    NEWCOMERS = 16               # packets of flows that nobody knows, and questions to port 53, let into a crowded queue a batch
+    QUESTIONS = 64
 
 _PAGES = {"rx": 0, "tx": 0x80000000, "fill": 0x100000000, "completion": 0x180000000}     # offsets to map the rings at
 _SO_PREFER_BUSY_POLL, _SO_BUSY_POLL_BUDGET, _SO_BUSY_POLL, _SO_SNDBUFFORCE = 69, 70, 46, 32
@@ -105,7 +108,7 @@ cdef class XskQueue:
     """
 
     def __cinit__(self, interface_index, queue, mtu, *, bint zero_copy=True, busy_poll_us=0):
-        self.fd, self.umem = -1, NULL
+        self.fd, self.umem, self.state = -1, NULL, NULL
         self.queue = <int> integer(queue, "queue", 0, SHORT_MAX)
         self.most_bytes = <int> integer(mtu, "mtu", 0, SHORT_MAX) + ETHERNET_BYTES
         cdef int index = <int> integer(interface_index, "interface_index", 0, INT32_MAX)
@@ -201,6 +204,18 @@ cdef class XskQueue:
         names = ("rx_dropped", "rx_invalid", "tx_invalid", "rx_ring_full", "fill_ring_empty")
         return {name: counts[i] for i, name in enumerate(names)}
 
+    cdef void share(self, FlowMarks marks):
+        self.marks = marks
+        self.state = NULL if marks is None else marks.queue(self.queue)
+        if self.state != NULL:
+            self.state.room = RX_FRAMES // 2
+
+    cdef uint64_t refused(self) noexcept nogil:
+        cdef uint64_t before = self.refused_seen
+        if self.state != NULL:
+            self.refused_seen = self.state.refused
+        return self.refused_seen - before
+
     # ---- in ----
 
     cdef int receive(self, Columns* b, Neighbours* all) noexcept nogil:
@@ -212,6 +227,7 @@ cdef class XskQueue:
         want = min(<int> (end - self.rx.at), min(b.capacity, <int> BATCH))
         reset(b, want)
         if want == 0:
+            self._tell(end)
             if self.tx.at != load_acquire(self.tx.consumer):
                 self._kick()
             if self.fill.flags[0] & NEED_WAKEUP:
@@ -222,7 +238,12 @@ cdef class XskQueue:
         b.count = i
         store_release(self.fill.producer, self.fill.at)
         store_release(self.rx.consumer, self.rx.at)
+        self._tell(end)
         return i
+
+    cdef void _tell(self, uint32_t end) noexcept nogil:
+        if self.state != NULL:
+            taken_from(self.state, end - self.rx.at, NEWCOMERS, QUESTIONS)
 
     cdef int _take(self, Columns* b, int i, uint32_t end, Neighbours* all) noexcept nogil:
         """Make row i of the next packet, of one descriptor or several. 0 = there is no whole one."""

@@ -59,13 +59,18 @@ def test_mistakes_are_named() -> None:
 
 def test_redirect_program_is_the_same_bytes_everywhere() -> None:
     made = redirect.program("192.0.2.7", 6081, 3)
-    assert len(made) == 8 * 25
-    assert hashlib.sha256(made).hexdigest() == "3ae35cb09a2de706df3fd3e9bd97fce1c12b53f84956e3424dc96aedf578706f"
+    assert len(made) == 8 * 27
+    assert hashlib.sha256(made).hexdigest() == "ea661149ac7aa89556ad143cfa0885676da6286caeb284385fd08ec7c516e038"
 
 
 def test_program_that_carries_flows_is_the_same_bytes_everywhere() -> None:
     made = redirect.program("192.0.2.7", 6081, 3, (4, 5, 128))
-    assert hashlib.sha256(made).hexdigest() == "8146a554384b08a5666bacb40db625587786da6b271e01c4e66227e963a0075d"
+    assert hashlib.sha256(made).hexdigest() == "7224bf8fb8980ff9b87eaaf65fd1658ddfdf4774c6c69471a0cabb2519d32188"
+
+
+def test_program_that_refuses_strangers_is_the_same_bytes_everywhere() -> None:
+    made = redirect.program("192.0.2.7", 6081, 3, None, (6, 7, 12, (3, 5, 7)))
+    assert hashlib.sha256(made).hexdigest() == "aa2524a4daaaa3c8b69c79ea202ad1442e0b216bb176e14d5953f0e4139fa0d6"
 
 
 @isolated

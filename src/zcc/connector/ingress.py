@@ -35,7 +35,7 @@ def _xdp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> P
     with contextlib.ExitStack() as undo:
         for worker in range(workers):
             one = XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel,
-                          worker=worker, workers=workers, first=made[0] if made else None)
+                          marked_flows=flows, worker=worker, workers=workers, first=made[0] if made else None)
             made.append(undo.enter_context(one))
         undo.pop_all()
     return list(made)

@@ -1,0 +1,169 @@
+"""earlydrop: the part of the XDP program that refuses packets of flows nobody knows while their queue is crowded.
+
+    waiting ≤ room ─▶ the queue                                         more ─▶ whose is it?
+      known flow (flowmarks) ─▶ the queue      question to port 53, newcomer ─▶ the queue, so many a batch; then refused
+
+Journey: in front of redirect's last step. A packet costs the kernel and the worker most of their work before the worker can see
+whose it is; where more come than can be carried, those of flows that are known would be lost with the others. Here a lookup
+costs a tenth, and only while the queue is crowded. What has no ports (fragments, ICMP but for echoes, others) is a newcomer.
+
+Source: linux/bpf.h; RFC 8926 §3.4, RFC 791 §3.1, RFC 8200 §3; partial buffer sharing, see flowmarks.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from fastpath.bpfcode import Code
+from fastpath.hairpin import XDP_DROP, find
+
+__all__ = ["count", "let_in"]
+
+Marks = tuple[int, int, int, tuple[int, int, int]]
+
+SENT, TAKEN, ROOM, NEWCOMERS, QUESTIONS, REFUSED = range(0, 48, 8)      # of flowmarks.QueueState
+QUEUE = 16                   # of struct xdp_md
+NUMBER = -4                  # where the number of an element stands on the stack
+GENEVE, INNER = 42, 50       # where Geneve begins, and what it carries if there are no options
+TURN = 29                    # of flowmarks.pyx
+DNS = 53 << 8                # as the wire has it
+
+
+def let_in(code: Code, marks: Marks, passes: str) -> None:
+    """Go to `passes` with a packet that may wait, or end it. r2 = data, r3 = its end, r6 = context; r6 is left as it was.
+
+    Args:
+        marks: what FlowMarks.maps says.
+    """
+    queues_fd, marks_fd, bits, factors = marks
+    code.alu("mov", "r7", "r2")
+    code.alu("mov", "r8", "r3")
+    count(code, queues_fd, passes)
+    parse(code, factors)
+    place(code, bits, factors)
+    code.alu("mov", "r7", "r2")
+    code.alu("and", "r7", 7)
+    code.alu("rsh", "r2", 3)
+    code.store(4, "r10", NUMBER, "r2")
+    code.alu("mov", "r8", "r0")
+    find(code, marks_fd, NUMBER, "newcomer")
+    code.alu("add", "r0", "r7")
+    code.load(1, "r1", "r0", 0)
+    code.jump("ne", "r1", 0, passes)
+    code.jump("ne", "r8", DNS, "newcomer")
+    spend(code, QUESTIONS, "newcomer")
+    code.go(passes)
+    code.label("newcomer")
+    spend(code, NEWCOMERS, "refused")
+    code.go(passes)
+    code.label("refused")
+    for counter, difference in ((REFUSED, 1), (SENT, -1)):
+        add(code, counter, difference)
+    code.alu("mov", "r0", XDP_DROP)
+    code.exit()
+
+
+def count(code: Code, queues_fd: int, passes: str) -> None:
+    """Count the packet, and go on only if its queue is crowded. r9 = its state. One processor at a time serves a queue."""
+    code.load(4, "r1", "r6", QUEUE)
+    code.store(4, "r10", NUMBER, "r1")
+    find(code, queues_fd, NUMBER, passes)
+    code.alu("mov", "r9", "r0")
+    add(code, SENT, 1)
+    code.load(8, "r2", "r9", TAKEN)
+    code.alu("sub", "r1", "r2")
+    code.load(8, "r2", "r9", ROOM)
+    code.jump("eq", "r2", 0, passes)
+    code.jump("le", "r1", "r2", passes)
+
+
+def add(code: Code, counter: int, difference: int) -> None:
+    """Add to a counter of the queue, r9; r1 = the sum."""
+    code.load(8, "r1", "r9", counter)
+    code.alu("add", "r1", difference)
+    code.store(8, "r9", counter, "r1")
+
+
+def spend(code: Code, allowance: int, nothing: str) -> None:
+    """Take one of an allowance, or go to `nothing`. r9 = state of the queue."""
+    code.load(8, "r1", "r9", allowance)
+    code.jump("eq", "r1", 0, nothing)
+    add(code, allowance, -1)
+
+
+def parse(code: Code, factors: tuple[int, int, int]) -> None:
+    """r2, r3 = the two ends of the inner packet, ports and addresses in one word each; r0 = its destination port, 0 = none."""
+    within(code, "r7", INNER)
+    code.load(1, "r1", "r7", GENEVE)
+    code.alu("and", "r1", 0x3F)
+    code.alu("lsh", "r1", 2)
+    code.alu("mov", "r4", "r7")
+    code.alu("add", "r4", INNER)
+    code.alu("add", "r4", "r1")
+    within(code, "r4", 20)
+    code.alu("mov", "r0", 0)
+    code.load(1, "r1", "r4", 0)
+    code.alu("rsh", "r1", 4)
+    code.jump("eq", "r1", 6, "inner 6")
+    code.jump("ne", "r1", 4, "newcomer")
+    ends4(code)
+    code.label("inner 6")
+    ends6(code, factors[0])
+    code.label("ports")
+    code.load(2, "r0", "r4", 2)
+    for end, at in (("r2", 0), ("r3", 2)):
+        code.load(2, "r5", "r4", at)
+        code.alu("lsh", "r5", 32)
+        code.alu("add", end, "r5")
+    code.label("ends")
+
+
+def ends4(code: Code) -> None:
+    """The ends of an IPv4 packet, without ports at "ends", or at "ports" with r4 where they are."""
+    code.load(4, "r2", "r4", 12)
+    code.load(4, "r3", "r4", 16)
+    code.load(2, "r5", "r4", 6)
+    code.jump("set", "r5", 0xFF1F, "ends")      # an offset, in network order: it has no ports
+    code.load(1, "r1", "r4", 9)
+    code.jump("eq", "r1", socket.IPPROTO_TCP, "ports 4")
+    code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
+    code.label("ports 4")
+    code.load(1, "r5", "r4", 0)
+    code.alu("and", "r5", 0x0F)
+    code.alu("lsh", "r5", 2)
+    code.alu("add", "r4", "r5")
+    within(code, "r4", 4)
+    code.go("ports")
+
+
+def ends6(code: Code, factor: int) -> None:
+    """The ends of an IPv6 packet; ports are taken only where they follow the header, "ports" is behind this."""
+    within(code, "r4", 44)
+    for end, at in (("r2", 8), ("r3", 24)):
+        code.load(8, end, "r4", at)
+        code.alu("mul", end, factor)
+        code.load(8, "r5", "r4", at + 8)
+        code.alu("add", end, "r5")
+    code.load(1, "r1", "r4", 6)
+    code.alu("add", "r4", 40)
+    code.jump("eq", "r1", socket.IPPROTO_TCP, "ports")
+    code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
+
+
+def within(code: Code, start: str, size: int) -> None:
+    """Go on only if the packet has so many bytes from there on, else it is a newcomer's. r8 = its end."""
+    code.alu("mov", "r5", start)
+    code.alu("add", "r5", size)
+    code.jump("gt", "r5", "r8", "newcomer")
+
+
+def place(code: Code, bits: int, factors: tuple[int, int, int]) -> None:
+    """r2 = the number of the counter of the two ends, r2 and r3: what FlowMarks._place says."""
+    for end in ("r2", "r3"):
+        code.alu("mul", end, factors[1])
+        code.alu("mov", "r5", end)
+        code.alu("rsh", "r5", TURN)
+        code.alu("xor", end, "r5")
+    code.alu("add", "r2", "r3")
+    code.alu("mul", "r2", factors[2])
+    code.alu("rsh", "r2", 64 - bits)

@@ -1,0 +1,9 @@
+from typing import final
+
+@final
+class FlowMarks:
+    def __new__(cls, capacity: int) -> FlowMarks: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def maps(self) -> tuple[int, int, int, tuple[int, int, int]]: ...
