@@ -1,6 +1,7 @@
 """What may wait in a crowded queue: the XDP program against its model on any bytes, and with a worker that marks its flows."""
 
 import contextlib
+import gc
 import os
 import select
 import socket
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import namespaces
 from fastpath import bpf, gwlb
 from fastpath.action import PuntReason
+from fastpath.batch import PacketBatch
 from fastpath.flowmarks import FlowMarks
 from fastpath.redirect import program
 from fastpath.xsk import XskPort
@@ -222,6 +224,24 @@ def test_kernel_flows_and_early_drop_live_in_one_program() -> None:
     assert rig.xsk.flows.size == 1
     assert not rig.gets_in(udp(WORKLOAD, LOCAL_PEER, 8, 9))
     assert rig.drops() == {"overload": 1}
+
+
+@privileged
+@isolated
+def test_workers_share_the_marks_and_their_memory_outlives_the_port_that_made_it() -> None:
+    other = namespaces.another()
+    namespaces.link("g0", [f"{OURS}/24"], other, "g1", [f"{GATEWAY}/24"], queues=2)
+    first = XskPort(OURS, workers=2, marked_flows=64)
+    second = XskPort(OURS, worker=1, workers=2, first=first)
+    assert first.marks is second.marks is not None
+    read = [bpf.map_lookup(first.marks.maps[0], queue.to_bytes(4, "little"), STATE.size) or b"" for queue in range(3)]
+    assert [STATE.unpack(state)[ROOM] for state in read] == [1024, 1024, 0]
+    first.close()
+    del first
+    gc.collect()
+    batch = PacketBatch(4)
+    assert second.recv(batch) == 0
+    second.close()
 
 
 @pytest.mark.parametrize("capacity", [0, -1, (1 << 24) + 1])
