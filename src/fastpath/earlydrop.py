@@ -5,7 +5,7 @@
 
 Journey: in front of redirect's last step. A packet costs the kernel and the worker most of their work before the worker can see
 whose it is; where more come than can be carried, those of flows that are known would be lost with the others. Here a lookup
-costs a tenth, and only while the queue is crowded. What has no ports (fragments, ICMP but for echoes, others) is a newcomer.
+costs a tenth, and only while the queue is crowded. Later fragments, and what has options or extension headers, are newcomers.
 
 Source: linux/bpf.h; RFC 8926 §3.4, RFC 791 §3.1, RFC 8200 §3; partial buffer sharing, see flowmarks.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 
 from fastpath.bpfcode import Code
-from fastpath.hairpin import XDP_DROP, find
+from fastpath.hairpin import INNER, XDP_DROP, find
 
 __all__ = ["count", "let_in"]
 
@@ -24,7 +24,7 @@ Marks = tuple[int, int, int, tuple[int, int, int]]
 SENT, TAKEN, ROOM, NEWCOMERS, QUESTIONS, REFUSED = range(0, 48, 8)      # of flowmarks.QueueState
 QUEUE = 16                   # of struct xdp_md
 NUMBER = -4                  # where the number of an element stands on the stack
-GENEVE, INNER = 42, 50       # where Geneve begins, and what it carries if there are no options
+GENEVE, OPTION_WORDS = 42, 8      # where Geneve begins, and the length of GWLB's options
 TURN = 29                    # of flowmarks.pyx
 DNS = 53 << 8                # as the wire has it
 
@@ -41,15 +41,8 @@ def let_in(code: Code, marks: Marks, passes: str) -> None:
     count(code, queues_fd, passes)
     parse(code, factors)
     place(code, bits, factors)
-    code.alu("mov", "r7", "r2")
-    code.alu("and", "r7", 7)
-    code.alu("rsh", "r2", 3)
-    code.store(4, "r10", NUMBER, "r2")
     code.alu("mov", "r8", "r0")
-    find(code, marks_fd, NUMBER, "newcomer")
-    code.alu("add", "r0", "r7")
-    code.load(1, "r1", "r0", 0)
-    code.jump("ne", "r1", 0, passes)
+    look_up(code, marks_fd, passes)
     code.jump("ne", "r8", DNS, "newcomer")
     spend(code, QUESTIONS, "newcomer")
     code.go(passes)
@@ -61,6 +54,20 @@ def let_in(code: Code, marks: Marks, passes: str) -> None:
         add(code, counter, difference)
     code.alu("mov", "r0", XDP_DROP)
     code.exit()
+
+
+def look_up(code: Code, marks_fd: int, known: str) -> None:
+    """Go to `known` if the counter whose number is r2 is not zero; there are eight in a word."""
+    code.alu("mov", "r7", "r2")
+    code.alu("and", "r7", 7)
+    code.alu("lsh", "r7", 3)
+    code.alu("rsh", "r2", 3)
+    code.store(4, "r10", NUMBER, "r2")
+    find(code, marks_fd, NUMBER, "newcomer")
+    code.load(8, "r1", "r0", 0)
+    code.alu("rsh", "r1", "r7")
+    code.alu("and", "r1", 0xFF)
+    code.jump("ne", "r1", 0, known)
 
 
 def count(code: Code, queues_fd: int, passes: str) -> None:
@@ -92,67 +99,66 @@ def spend(code: Code, allowance: int, nothing: str) -> None:
 
 
 def parse(code: Code, factors: tuple[int, int, int]) -> None:
-    """r2, r3 = the two ends of the inner packet, ports and addresses in one word each; r0 = its destination port, 0 = none."""
-    within(code, "r7", INNER)
+    """r2, r3 = the two ends of the inner packet, ports and addresses in one word each; r0 = its destination port, 0 = none.
+
+    All offsets are constants: arithmetic on packet pointers needs CAP_PERFMON, which a connector has not.
+    """
+    code.alu("mov", "r0", 0)
+    within(code, INNER + 24)
     code.load(1, "r1", "r7", GENEVE)
     code.alu("and", "r1", 0x3F)
-    code.alu("lsh", "r1", 2)
-    code.alu("mov", "r4", "r7")
-    code.alu("add", "r4", INNER)
-    code.alu("add", "r4", "r1")
-    within(code, "r4", 20)
-    code.alu("mov", "r0", 0)
-    code.load(1, "r1", "r4", 0)
+    code.jump("ne", "r1", OPTION_WORDS, "newcomer")
+    code.load(1, "r1", "r7", INNER)
+    code.jump("eq", "r1", 0x45, "inner 4")
     code.alu("rsh", "r1", 4)
-    code.jump("eq", "r1", 6, "inner 6")
-    code.jump("ne", "r1", 4, "newcomer")
-    ends4(code)
-    code.label("inner 6")
+    code.jump("ne", "r1", 6, "newcomer")
     ends6(code, factors[0])
-    code.label("ports")
-    code.load(2, "r0", "r4", 2)
-    for end, at in (("r2", 0), ("r3", 2)):
-        code.load(2, "r5", "r4", at)
-        code.alu("lsh", "r5", 32)
-        code.alu("add", end, "r5")
+    code.label("inner 4")
+    ends4(code)
     code.label("ends")
 
 
 def ends4(code: Code) -> None:
-    """The ends of an IPv4 packet, without ports at "ends", or at "ports" with r4 where they are."""
-    code.load(4, "r2", "r4", 12)
-    code.load(4, "r3", "r4", 16)
-    code.load(2, "r5", "r4", 6)
+    """The ends of an IPv4 packet without options."""
+    code.load(4, "r2", "r7", INNER + 12)
+    code.load(4, "r3", "r7", INNER + 16)
+    code.load(2, "r5", "r7", INNER + 6)
     code.jump("set", "r5", 0xFF1F, "ends")      # an offset, in network order: it has no ports
-    code.load(1, "r1", "r4", 9)
+    code.load(1, "r1", "r7", INNER + 9)
     code.jump("eq", "r1", socket.IPPROTO_TCP, "ports 4")
     code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
     code.label("ports 4")
-    code.load(1, "r5", "r4", 0)
-    code.alu("and", "r5", 0x0F)
-    code.alu("lsh", "r5", 2)
-    code.alu("add", "r4", "r5")
-    within(code, "r4", 4)
-    code.go("ports")
+    ports(code, INNER + 20)
 
 
 def ends6(code: Code, factor: int) -> None:
-    """The ends of an IPv6 packet; ports are taken only where they follow the header, "ports" is behind this."""
-    within(code, "r4", 44)
-    for end, at in (("r2", 8), ("r3", 24)):
-        code.load(8, end, "r4", at)
+    """The ends of an IPv6 packet, and go to "ends"; ports are taken only where they follow the header."""
+    within(code, INNER + 44)
+    for end, at in (("r2", INNER + 8), ("r3", INNER + 24)):
+        code.load(8, end, "r7", at)
         code.alu("mul", end, factor)
-        code.load(8, "r5", "r4", at + 8)
+        code.load(8, "r5", "r7", at + 8)
         code.alu("add", end, "r5")
-    code.load(1, "r1", "r4", 6)
-    code.alu("add", "r4", 40)
-    code.jump("eq", "r1", socket.IPPROTO_TCP, "ports")
+    code.load(1, "r1", "r7", INNER + 6)
+    code.jump("eq", "r1", socket.IPPROTO_TCP, "ports 6")
     code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
+    code.label("ports 6")
+    ports(code, INNER + 40)
+    code.go("ends")
 
 
-def within(code: Code, start: str, size: int) -> None:
-    """Go on only if the packet has so many bytes from there on, else it is a newcomer's. r8 = its end."""
-    code.alu("mov", "r5", start)
+def ports(code: Code, at: int) -> None:
+    """Add both ports to their ends; r0 = the destination's."""
+    for end, of in (("r2", at), ("r3", at + 2)):
+        code.load(2, "r0", "r7", of)
+        code.alu("mov", "r5", "r0")
+        code.alu("lsh", "r5", 32)
+        code.alu("add", end, "r5")
+
+
+def within(code: Code, size: int) -> None:
+    """Go on only if the packet has so many bytes, else it is a newcomer's. r7 = its beginning, r8 = its end."""
+    code.alu("mov", "r5", "r7")
     code.alu("add", "r5", size)
     code.jump("gt", "r5", "r8", "newcomer")
 

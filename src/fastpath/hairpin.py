@@ -18,6 +18,7 @@ __all__ = ["answer"]
 
 XDP_DROP, XDP_TX = 1, 3
 LOOKUP = 1                  # bpf_map_lookup_elem
+BUFFER_LENGTH = 188         # bpf_xdp_get_buff_len
 LOCAL, DROP = 2, 3          # action.Action
 # Geneve without flags, eight words of options, IPv4; then class, type and length of each option.
 HEADER = {42: b"\x08\x00\x08\x00", 50: b"\x01\x08\x01\x02", 62: b"\x01\x08\x02\x02", 74: b"\x01\x08\x03\x01"}
@@ -75,10 +76,10 @@ def parse(code: Code, other: str) -> None:
     code.alu("lsh", "r9", 8)
     code.load(1, "r5", "r7", INNER + 3)
     code.alu("or", "r9", "r5")
-    code.alu("mov", "r4", "r7")
-    code.alu("add", "r4", INNER)
-    code.alu("add", "r4", "r9")
-    code.jump("gt", "r4", "r3", other)
+    code.alu("mov", "r1", "r6")
+    code.call(BUFFER_LENGTH)                   # the end less the beginning would want CAP_PERFMON
+    code.alu("sub", "r0", INNER)
+    code.jump("sgt", "r9", "r0", other)
     for size, at, to in ((8, 54, 0), (8, INNER + 12, 8), (4, INNER + 20, 16)):
         code.load(size, "r5", "r7", at)
         code.store(size, "r10", KEY + to, "r5")

@@ -24,6 +24,7 @@ from inner_packets import WORKLOAD, WORKLOAD6, echo, error, pieces, tcp, udp
 from isolation import isolated
 from model.earlydrop import QUESTION, standing
 from worker_rig import WorkerRig
+from zcc import privileges
 
 LOCAL_PEER, LOCAL_PEER6, EVIL = "10.8.7.4", "fd00:8::4", "203.0.113.66"
 DROP, PASS = 1, 2           # PASS: there is no socket behind these programs
@@ -242,6 +243,18 @@ def test_workers_share_the_marks_and_their_memory_outlives_the_port_that_made_it
     batch = PacketBatch(4)
     assert second.recv(batch) == 0
     second.close()
+
+
+@privileged
+@isolated
+def test_the_programs_load_with_the_capabilities_that_the_unit_grants() -> None:
+    namespaces.link("g0", [f"{OURS}/24"], namespaces.another(), "g1", [f"{GATEWAY}/24"])
+    net_admin, ipc_lock = 12, 14       # the latter in place of the unit's LimitMEMLOCK
+    granted = {net_admin, privileges.CAP_NET_RAW, privileges.CAP_BPF, ipc_lock}
+    privileges.drop(*(set(range(41)) - granted))
+    assert privileges.held() == sum(1 << number for number in granted)
+    with XskPort(OURS, marked_flows=64, kernel_flows=64) as port:
+        assert port.mode == "driver, copy"
 
 
 @pytest.mark.parametrize("capacity", [0, -1, (1 << 24) + 1])

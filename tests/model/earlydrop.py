@@ -24,27 +24,20 @@ def side(address: bytes, port: int, factors: Factors) -> int:
 
 def standing(frame: bytes, bits: int, factors: Factors) -> tuple[int | None, str]:
     """(counter that makes it a known flow's, None = none could; what it is else) of a frame that is Geneve for us."""
-    if len(frame) < 50:
+    inner = frame[82:]
+    if len(inner) < 24 or frame[42] & 0x3F != 8:
         return None, NEWCOMER
-    inner = frame[50 + 4 * (frame[42] & 0x3F):]
-    if len(inner) < 20:
-        return None, NEWCOMER
-    found = ends4(inner) if inner[0] >> 4 == 4 else ends6(inner) if inner[0] >> 4 == 6 else None
+    found = ends4(inner) if inner[0] == 0x45 else ends6(inner) if inner[0] >> 4 == 6 else None
     if found is None:
         return None, NEWCOMER
     source, destination, ports = found
     return place(source, destination, ports, bits, factors), QUESTION if ports[1] == DNS else NEWCOMER
 
 
-def ends4(inner: bytes) -> tuple[bytes, bytes, tuple[int, int]] | None:
-    """Addresses and ports of an IPv4 packet; None: not to be read."""
-    ports = (0, 0)
-    if int.from_bytes(inner[6:8], "big") & 0x1FFF == 0 and inner[9] in (TCP, UDP):
-        at = 4 * (inner[0] & 0x0F)
-        if len(inner) < at + 4:
-            return None
-        ports = ports_at(inner, at)
-    return inner[12:16], inner[16:20], ports
+def ends4(inner: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
+    """Addresses and ports of an IPv4 packet without options."""
+    has_ports = int.from_bytes(inner[6:8], "big") & 0x1FFF == 0 and inner[9] in (TCP, UDP)
+    return inner[12:16], inner[16:20], ports_at(inner, 20) if has_ports else (0, 0)
 
 
 def ends6(inner: bytes) -> tuple[bytes, bytes, tuple[int, int]] | None:
