@@ -37,7 +37,7 @@ from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
-    "udp": lambda: GeneveSocket(DEVICE), "packet": lambda: PacketRing(DEVICE),
+    "udp": lambda: GeneveSocket(DEVICE, polls=True), "packet": lambda: PacketRing(DEVICE),
     "xdp": lambda: XskPort(DEVICE, marked_flows=FLOWS),
     "xdp-polling": lambda: XskPort(DEVICE, busy_poll_us=50, marked_flows=FLOWS),
     "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS, marked_flows=FLOWS)}

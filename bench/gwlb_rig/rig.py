@@ -147,11 +147,16 @@ def prepare(space: int, name: str, mac: bytes) -> None:
             index = ip.link_lookup(ifname=name)[0]
             ip.link("set", index=index, address=text(mac), mtu=MTU)
             ip.neigh("replace", dst=peer, lladdr=text(peer_mac), ifindex=index, state=0x80)      # NUD_PERMANENT
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            for command, value in ((ETHTOOL_SGRO, 1), (ETHTOOL_STSO, 0)):
-                switch = ctypes.create_string_buffer(struct.pack("=II", command, value), 8)
-                fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", name.encode(), ctypes.addressof(switch)).ljust(40, b"\0"))
+        offload(name, ETHTOOL_SGRO, 1)
+        offload(name, ETHTOOL_STSO, 0)
     write_sysfs(space, name, {"threaded": 1, **MODERATION})
+
+
+def offload(name: str, command: int, value: int) -> None:
+    """Switch an offload of an interface of this namespace; with ETHTOOL_SGRO a veth end has a NAPI context."""
+    switch = ctypes.create_string_buffer(struct.pack("=II", command, value), 8)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", name.encode(), ctypes.addressof(switch)).ljust(40, b"\0"))
 
 
 def text(mac: bytes) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+from fastpath.netlink import attributes, messages
 
 __all__ = ["Interface", "holder_of", "interface", "lost_at", "veth_peer_mac"]
 
@@ -65,9 +66,9 @@ def holder_of(address: str) -> Interface:
     with _asked(_RTM_GETADDR, struct.pack("=BxxxI", socket.AF_INET, 0), _NLM_F_DUMP) as route:
         done = False
         while not done:
-            for kind, body in _messages(route.recv(1 << 18)):
+            for kind, body in messages(route.recv(1 << 18)):
                 done = done or kind != _RTM_NEWADDR
-                if kind == _RTM_NEWADDR and _attributes(body[_ADDRESS_BYTES:]).get(_IFA_LOCAL) == packed:
+                if kind == _RTM_NEWADDR and attributes(body[_ADDRESS_BYTES:]).get(_IFA_LOCAL) == packed:
                     return interface(struct.unpack_from("=I", body, 4)[0])
     raise OSError(errno.EADDRNOTAVAIL, f"no interface has the address {address}")
 
@@ -79,12 +80,12 @@ def veth_peer_mac(name: str) -> bytes:
         OSError: no such interface.
         ValueError: not a veth end, or its other end is in another network namespace.
     """
-    attributes = _link(socket.if_nametoindex(name))
-    if _IFLA_LINK not in attributes:
+    found = _link(socket.if_nametoindex(name))
+    if _IFLA_LINK not in found:
         raise ValueError(f"name must be one end of a veth pair: {name!r} has no other end")
-    if _IFLA_LINK_NETNSID in attributes:
+    if _IFLA_LINK_NETNSID in found:
         raise ValueError(f"the other end of {name!r} is in another network namespace: pass peer_mac")
-    return _link(struct.unpack("=i", attributes[_IFLA_LINK])[0])[_IFLA_ADDRESS]
+    return _link(struct.unpack("=i", found[_IFLA_LINK])[0])[_IFLA_ADDRESS]
 
 
 def lost_at(name: str) -> int:
@@ -93,42 +94,21 @@ def lost_at(name: str) -> int:
     From a TUN device they were for whoever reads it, and its queue was full.
     """
     try:
-        attributes = _link(socket.if_nametoindex(name))
+        found = _link(socket.if_nametoindex(name))
     except OSError:
         return 0
-    return int(struct.unpack_from("=Q", attributes[_IFLA_STATS64], 8 * _TX_DROPPED)[0])
+    return int(struct.unpack_from("=Q", found[_IFLA_STATS64], 8 * _TX_DROPPED)[0])
 
 
 def _link(index: int) -> dict[int, bytes]:
     with _asked(_RTM_GETLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0)) as route:
-        kind, body = next(_messages(route.recv(1 << 16)))
+        kind, body = next(messages(route.recv(1 << 16)))
     if kind != _RTM_NEWLINK:
         raise OSError(errno.ENODEV, f"interface {index} does not exist")
-    return _attributes(body[_LINK_BYTES:])
+    return attributes(body[_LINK_BYTES:])
 
 
 def _asked(kind: int, body: bytes, flags: int = 0) -> socket.socket:
     route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     route.send(struct.pack("=IHHII", 16 + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
     return route
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 16 <= len(data):
-        size, kind = struct.unpack_from("=IH", data, at)
-        if size < 16:
-            return
-        yield kind, data[at + 16 : at + size]
-        at += (size + 3) & ~3
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at + 4 <= len(data):
-        size, kind = struct.unpack_from("=HH", data, at)
-        if size < 4:
-            break
-        found[kind] = data[at + 4 : at + size]
-        at += (size + 3) & ~3
-    return found

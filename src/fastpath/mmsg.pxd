@@ -42,6 +42,9 @@ cdef Ring* new_ring() except NULL
 cdef void write_peer(uint8_t* name, uint32_t address, uint16_t port) noexcept nogil               # a sockaddr_in
 cdef void read_peer(msghdr* header, uint32_t* address, uint16_t* port) noexcept nogil
 cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil                                   # datagrams
+# receive_named in parts: rows at … end filled, as often as wanted; then the n in all made rows of a batch, with who sent each.
+cdef int fill(int fd, Ring* ring, Columns* b, int at, int end) noexcept nogil                     # rows filled
+cdef void settle_named(Ring* ring, Columns* b, int n) noexcept nogil
 cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil                             # with peer_address, peer_port
 cdef int send_geneve(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n, uint32_t address, uint16_t port) noexcept nogil
 cdef int send_ethernet(int fd, Ring* ring, Columns* b, const uint16_t* rows, int n) noexcept nogil

@@ -29,11 +29,11 @@ cdef Ring* new_ring() except NULL:
     return ring
 
 
-cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil:
-    """Fill up to RING rows from the socket; the senders' addresses stay in ring.names. Return the rows filled."""
-    cdef int i, got, want = min(b.capacity, <int> RING)
+cdef int fill(int fd, Ring* ring, Columns* b, int at, int end) noexcept nogil:
+    """Fill rows at … end from the socket. Return the rows filled."""
+    cdef int i, got
     cdef msghdr* header
-    for i in range(want):
+    for i in range(at, end):
         ring.vectors[i].iov_base = row(b, i) + HEADROOM
         ring.vectors[i].iov_len = b.room - HEADROOM
         header = &ring.messages[i].msg_hdr
@@ -42,17 +42,27 @@ cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil:
         header.msg_iov = &ring.vectors[i]
         header.msg_iovlen = 1
         header.msg_flags = 0
-    got = recvmmsg(fd, ring.messages, want, MSG_DONTWAIT, NULL)
+    got = recvmmsg(fd, ring.messages + at, end - at, MSG_DONTWAIT, NULL)
     while got < 0 and errno == EINTR:
-        got = recvmmsg(fd, ring.messages, want, MSG_DONTWAIT, NULL)
-    if got < 0:
-        got = 0
-    reset(b, got)
-    for i in range(got):
+        got = recvmmsg(fd, ring.messages + at, end - at, MSG_DONTWAIT, NULL)
+    return max(got, 0)
+
+
+cdef void settle(Ring* ring, Columns* b, int n) noexcept nogil:
+    """Make n rows of what was filled."""
+    cdef int i
+    reset(b, n)
+    for i in range(n):
         b.start[i] = HEADROOM
         b.length[i] = ring.messages[i].msg_len
         if ring.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
             b.reason[i] = DROP_IO_TRUNCATED
+
+
+cdef int receive(int fd, Ring* ring, Columns* b) noexcept nogil:
+    """Fill up to RING rows from the socket; the senders' addresses stay in ring.names. Return the rows filled."""
+    cdef int got = fill(fd, ring, b, 0, min(b.capacity, <int> RING))
+    settle(ring, b, got)
     return got
 
 
@@ -113,11 +123,18 @@ cdef void put_message(Ring* ring, Columns* b, int at, int i, int start, int leng
     header.msg_iovlen = 1
 
 
-cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil:
-    """Fill up to RING rows and write who sent each. Return the rows filled."""
-    cdef int i, n = receive(fd, ring, b)
+cdef void settle_named(Ring* ring, Columns* b, int n) noexcept nogil:
+    """Make n rows of what was filled, and write who sent each."""
+    cdef int i
+    settle(ring, b, n)
     for i in range(n):
         read_peer(&ring.messages[i].msg_hdr, &b.peer_address[i], &b.peer_port[i])
+
+
+cdef int receive_named(int fd, Ring* ring, Columns* b) noexcept nogil:
+    """Fill up to RING rows and write who sent each. Return the rows filled."""
+    cdef int n = fill(fd, ring, b, 0, min(b.capacity, <int> RING))
+    settle_named(ring, b, n)
     return n
 
 

@@ -6,6 +6,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns, PacketBatch
+from fastpath.deferral cimport Deferral
 from fastpath.segments cimport Segments
 from fastpath.tunqueue cimport TunQueue
 
@@ -35,6 +36,7 @@ cdef class GenevePort(Port):
 @cython.final
 cdef class GeneveSocket(GenevePort):
     cdef readonly int send_fd
+    cdef Deferral* _deferral         # NULL: the kernel does the receive work by itself
 
 # Plain UDP; runs of rows to one peer leave as one message, and a connected socket's come so. Unconnected: peer_address, peer_port of each row. Connected: peers are ignored on send.
 @cython.final

@@ -1,4 +1,3 @@
-import socket
 from typing import Self, final
 
 import numpy as np
@@ -40,10 +39,13 @@ class GeneveSocket(GenevePort):
         port: int = 6081,
         *,
         reuse_port: bool = False,
-        buffer_bytes: int = 67108864,
+        buffer_bytes: int = 2097152,
         not_from: int = 0,
         workers: int = 1,
+        polls: bool = False,
     ) -> GeneveSocket: ...
+    @property
+    def polls(self) -> bool: ...
     @property
     def send_fd(self) -> int: ...
     @property
@@ -74,4 +76,3 @@ class Device(Port):
     @property
     def kind(self) -> str: ...
 
-def merges(sock: socket.socket) -> bool: ...

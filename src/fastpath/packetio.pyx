@@ -17,6 +17,7 @@ from posix.unistd cimport close
 
 from fastpath.arguments cimport SHORT_MAX, integer, rows_in_use, uint8s
 from fastpath.batch cimport Columns, PacketBatch, reset
+from fastpath.deferral cimport free_deferral, new_deferral, receive_polling
 from fastpath.mmsg cimport Ring, new_ring, receive, receive_named, send_ethernet, send_geneve
 from fastpath.segments cimport free_segments, new_segments, receive_segments, send_segments
 from fastpath.tunqueue cimport free_queue, holds, new_queue, receive_tun, send_tun
@@ -28,8 +29,9 @@ import struct
 
 import numpy as np
 
-from fastpath.interfaces import veth_peer_mac
-from fastpath.packetfilter import attach, not_from
+from fastpath.interfaces import holder_of, veth_peer_mac
+from fastpath.napi import suspendable
+from fastpath.sockets import bound_udp, grow, merges
 from fastpath.steering import steer_group
 from fastpath.tundevice import open_tun
 
@@ -40,11 +42,12 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     BUFFER_BYTES = 1 << 26
     BUFFER_BYTES_MAX = 1 << 30
+    GENEVE_BUFFER_BYTES = 1 << 21      # what waits in a longer queue is out of the caches, and late (decision 0010)
     ETH_P_ALL = 0x0003
 
 # linux/if_packet.h
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
-_SO_MEMINFO, _UDP_GRO = 55, 104
+_SO_MEMINFO = 55
 
 
 cdef object chosen(PacketBatch batch, object rows):
@@ -55,31 +58,9 @@ cdef object chosen(PacketBatch batch, object rows):
     return rows
 
 
-def _grow(sock, size):
-    """Ask for large kernel buffers, past the system's limit where we may."""
-    for force, plain in ((33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)):      # SO_RCVBUFFORCE, SO_SNDBUFFORCE
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, force, size)
-        except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, plain, size)
-
-
-def _bound_udp(address, port, bint reuse_port, buffer_bytes, refused=0):
-    port = integer(port, "port", 0, SHORT_MAX)
-    buffer_bytes = integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _grow(sock, buffer_bytes)
-        if refused:
-            attach(sock, not_from(refused))
-        sock.bind((address, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _bound(address, port, bint reuse_port, buffer_bytes, refused=0):
+    return bound_udp(address, integer(port, "port", 0, SHORT_MAX), reuse_port,
+                     integer(buffer_bytes, "buffer_bytes", 1, BUFFER_BYTES_MAX), refused)
 
 
 cdef int check_open(Port port) except -1:
@@ -182,15 +163,18 @@ cdef class GeneveSocket(GenevePort):
         port: UDP port, 6081 unless told.
         reuse_port: let several sockets share the port.
         workers: so many sockets will share it, made in the order of the workers, each for its own packets (see steering).
-        buffer_bytes: kernel buffer asked for, each way.
+        buffer_bytes: kernel buffer asked for, for packets that wait to be received.
         not_from: index of an interface whose packets are refused, because a ring has them; 0 = none.
+        polls: while much comes, do the interface's receive work in recv, where the kernel offers it to us and the interface puts
+            interrupts off (see deferral, napi): `held` is then true between two batches.
     Raises:
         ValueError: address is not one IPv4 address.
         OSError: the address is taken or not ours; CAP_NET_RAW is missing.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, not_from=0,
-                  workers=1):
+    def __cinit__(self, str address not None, port=6081, *, bint reuse_port=False, buffer_bytes=GENEVE_BUFFER_BYTES, not_from=0,
+                  workers=1, bint polls=False):
+        self._deferral = NULL
         self.send_fd = -1
         self._ring = new_ring()
         refused, sharing = integer(not_from, "not_from", 0, INT32_MAX), integer(workers, "workers", 1, SHORT_MAX)
@@ -202,15 +186,25 @@ cdef class GeneveSocket(GenevePort):
         if self.address == 0:
             raise ValueError("address must be one of this host's, not 0.0.0.0: it is the source of what is sent")
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
-        with raw, _bound_udp(address, port, reuse_port or sharing > 1, buffer_bytes, refused) as sock:
-            _grow(raw, buffer_bytes)
+        with raw, _bound(address, port, reuse_port or sharing > 1, buffer_bytes, refused) as sock:
+            grow(raw, BUFFER_BYTES)
             if sharing > 1:
                 steer_group(sock, sharing)
             self.port = sock.getsockname()[1]
+            if polls and suspendable(holder_of(address).index):
+                try:
+                    self._deferral = new_deferral(sock.fileno())
+                except OSError:
+                    pass      # then the kernel goes on doing it by itself
             self.fd, self.send_fd = sock.detach(), raw.detach()
 
     def __dealloc__(self):
         self.close()
+
+    @property
+    def polls(self):
+        """Whether receive work is done in recv while much comes."""
+        return self._deferral != NULL
 
     @property
     def buffer_bytes(self):
@@ -219,7 +213,12 @@ cdef class GeneveSocket(GenevePort):
             return view.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     cdef int recv_rows(self, Columns* b) noexcept nogil:
+        if self._deferral != NULL:
+            return receive_polling(self.fd, <Ring*> self._ring, b, self._deferral)
         return receive_named(self.fd, <Ring*> self._ring, b)
+
+    cdef bint holds(self) noexcept nogil:
+        return self._deferral != NULL and self._deferral.off     # what comes while interrupts are off, only recv finds
 
     cdef int send_rows(self, Columns* b, const uint16_t* rows, int n) noexcept nogil:
         return send_geneve(self.send_fd, <Ring*> self._ring, b, rows, n, self.address, self.port)
@@ -230,15 +229,8 @@ cdef class GeneveSocket(GenevePort):
         if self._ring != NULL and self.send_fd >= 0:     # arguments that could not be taken leave 0, which is standard input
             close(self.send_fd)
         self.send_fd = -1
-
-
-def merges(sock):
-    """Ask the kernel to merge what comes; False: it can not."""
-    try:
-        sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
-    except OSError:
-        return False
-    return True
+        free_deferral(self._deferral)
+        self._deferral = NULL
 
 
 @cython.final
@@ -275,7 +267,7 @@ cdef class UdpSocket(Port):
     @staticmethod
     def bind(str address not None, port, *, bint reuse_port=False, buffer_bytes=BUFFER_BYTES, bint merged=False):
         """Return an unconnected UdpSocket bound to address:port. Raises OSError when it is taken or not ours."""
-        with _bound_udp(address, port, reuse_port, buffer_bytes) as sock:
+        with _bound(address, port, reuse_port, buffer_bytes) as sock:
             return UdpSocket(sock.fileno(), merged=merged)
 
     def __dealloc__(self):
@@ -378,7 +370,7 @@ cdef class Device(Port):
         mac = veth_peer_mac(name) if peer_mac is None else peer_mac
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-            _grow(sock, buffer_bytes)
+            grow(sock, buffer_bytes)
             sock.bind((name, ETH_P_ALL if receives else 0))
             made = Device(sock.fileno(), name, "veth", mac)
             sock.detach()

@@ -22,7 +22,7 @@ ELSEWHERE = {
     "dtls.Session": "test_dtls", "dtls.Session.seal": "test_dtls", "dtls.Session.open": "test_dtls",
     "dtls.Session.open_rows": "rows as in Port.send; test_dtls", "dtls.Session.seal_rows": "rows as in Port.send; test_dtls",
     "packetio.GeneveSocket": _ROOT, "packetio.Device": _ROOT, "packetio.Device.tun": _ROOT, "packetio.Device.veth": _ROOT,
-    "packetio.merges": "takes any socket and asks the kernel", "packetring.PacketRing": _ROOT, "xsk.XskPort": _ROOT,
+    "packetring.PacketRing": _ROOT, "xsk.XskPort": _ROOT,
     "xsk.patiently": _ROOT, "xskqueue.XskQueue": _ROOT, "kernelflows.KernelFlows": _ROOT, "flowmarks.FlowMarks": _ROOT,
     "admission.Admission": _PARTS, "admission.Admission.exchange_rules": _PARTS, "dnslistener.DnsListener": _PARTS,
     "egress.Egress": _PARTS, "egress.Egress.encode_batch": _PARTS, "ingress.Ingress": _PARTS,

@@ -1,13 +1,15 @@
 """The three ways to GWLB's packets, held to the same behaviour: UDP and raw sockets, AF_PACKET rings, AF_XDP.
 
 Each test stands in a namespace of its own with a gateway in another; "udp", "packet" and "xdp" are the parameter, and
-"xdp polling", with busy_poll.
+"xdp polling", with busy_poll, "udp polling", where the interface puts interrupts off.
 AF_XDP's program needs CAP_BPF outside any user namespace: without root it must be refused as such, and that is tested instead.
 """
 
 import functools
+import itertools
 import os
 import random
+import select
 import socket
 import struct
 import time
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bench.gwlb_rig.rig import ETHTOOL_SGRO, offload, write_sysfs
 from pyroute2 import IPRoute
 
 import namespaces
@@ -26,9 +29,25 @@ from fastpath.xsk import XskPort
 from gateway_site import GATEWAY, OURS, SOURCE_PORT, Site, bound
 from isolation import isolated
 
+
+def polling_socket() -> GeneveSocket:
+    """A socket whose receive work is done in recv, where it is allowed: the kernel takes the setting from root only."""
+    if os.geteuid() == 0:
+        put_off("g0")
+    return GeneveSocket(OURS, polls=True)
+
+
+def put_off(name: str) -> None:
+    """Have an end of a veth pair put interrupts off, as operators do."""
+    offload(name, ETHTOOL_SGRO, 1)
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    write_sysfs(here, name, {"napi_defer_hard_irqs": 2, "gro_flush_timeout": 50_000})
+    os.close(here)
+
+
 KINDS: dict[str, Callable[[], GenevePort]] = {
-    "udp": lambda: GeneveSocket(OURS), "packet": lambda: PacketRing(OURS), "xdp": lambda: XskPort(OURS),
-    "xdp polling": lambda: XskPort(OURS, busy_poll_us=50)}
+    "udp": lambda: GeneveSocket(OURS), "udp polling": polling_socket, "packet": lambda: PacketRing(OURS),
+    "xdp": lambda: XskPort(OURS), "xdp polling": lambda: XskPort(OURS, busy_poll_us=50)}
 
 
 def each_kind(test: Callable[..., None]) -> Callable[..., None]:
@@ -232,7 +251,7 @@ def xdp_attached() -> int:
 @each_kind
 def test_burst_beyond_the_room_is_counted_not_waited_for(kind: str) -> None:
     site, batch = Site(), PacketBatch(256)
-    with KINDS[kind]() if kind != "udp" else GeneveSocket(OURS, buffer_bytes=1 << 19) as port:
+    with KINDS[kind]() if not kind.startswith("udp") else GeneveSocket(OURS, buffer_bytes=1 << 19) as port:
         for number in range(5000):
             site.sender.sendto(number.to_bytes(4, "big"), (OURS, 6081))
         time.sleep(0.1)
@@ -243,6 +262,56 @@ def test_burst_beyond_the_room_is_counted_not_waited_for(kind: str) -> None:
         assert got + port.lost() == 5000
         site.send(b"alive")
         assert take(port, batch, 1) == [b"alive"]
+
+
+@isolated
+def test_receive_work_is_the_sockets_only_while_much_comes() -> None:
+    site, batch = Site(), PacketBatch(256)
+    with polling_socket() as port:
+        assert port.polls == (os.geteuid() == 0 and kernel_suspends())
+        for _ in range(3):
+            for number in range(1000):
+                site.send(number.to_bytes(4, "big"))
+            time.sleep(0.01)
+            got, held = 0, []
+            while count := port.recv(batch):
+                got += count
+                held.append(port.held)
+                assert port.held == (port.polls and count >= 16)
+            assert got == 1000
+            assert any(held) == port.polls
+            assert not port.held
+            site.send(b"alone")      # interrupts are back: it is shown by the descriptor, without a recv
+            assert select.select([port.fileno()], [], [], 5)[0]
+            assert take(port, batch, 1) == [b"alone"]
+
+
+@isolated
+def test_interrupts_come_back_though_nobody_receives() -> None:
+    site, batch = Site(), PacketBatch(256)
+    with polling_socket() as port:
+        for number in range(256):
+            site.send(number.to_bytes(4, "big"))
+        time.sleep(0.01)
+        assert port.recv(batch) == 256
+        assert port.held == port.polls
+        site.send(b"later")
+        assert select.select([port.fileno()], [], [], 5)[0]
+
+
+def kernel_suspends() -> bool:
+    """Whether it is Linux 6.13 or later."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(itertools.takewhile(str.isdigit, minor)))) >= (6, 13)
+
+
+@isolated
+def test_receive_work_stays_the_kernels_where_interrupts_are_prompt() -> None:
+    Site()
+    for address in (OURS, "127.0.0.1"):
+        with GeneveSocket(address, polls=True) as port:
+            assert not port.polls
+            assert not port.held
 
 
 @each_kind

@@ -13,11 +13,12 @@ ROWS = (
     # the words, and memory
     ("action", "arguments", "naming", "wire", "memory", "batch", "ring", "checksum", "buckets", "dnsname", "routes", "gather",
      "walk", "search", "pivots", "turn",
-     "prefixes", "outer", "vnet", "tundevice", "interfaces", "bpf", "bpfcode", "packetfilter", "steering",
+     "prefixes", "outer", "vnet", "tundevice", "netlink", "interfaces", "napi", "bpf", "bpfcode", "packetfilter",
+     "sockets", "steering",
      "bitmaps", "tokens", "openssl"),
     # one format, table or device each
-    ("geneve", "packet", "flowkey", "flowmarks", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg", "segments",
-     "ethernet", "superpacket", "trains", "tunqueue", "packetio",
+    ("geneve", "packet", "flowkey", "flowmarks", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg",
+     "deferral", "segments", "ethernet", "superpacket", "trains", "tunqueue", "packetio",
      "xskqueue", "hairpin", "earlydrop", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote",
      "pieces", "domains", "rows", "frames", "stream", "moderation"),
     # what this product makes of them
@@ -53,6 +54,11 @@ SAME_ROW = {
     ("lpmtable", "groups"): "the writer's side, IPv6",
     ("lpm", "lpmtable"): "the table behind the interface",
     ("segments", "mmsg"): "the arrays that its system calls want too",
+    ("interfaces", "netlink"): "takes the kernel's answers apart",
+    ("napi", "netlink"): "takes the kernel's answers apart",
+    ("sockets", "packetfilter"): "refuses what a ring has",
+    ("deferral", "mmsg"): "receives between two rounds of the kernel's work",
+    ("packetio", "deferral"): "how a busy socket is read",
     ("packetio", "segments"): "several datagrams a message",
     ("packetio", "mmsg"): "the system calls behind the sockets",
     ("packetio", "tunqueue"): "the queue behind a device",

@@ -129,7 +129,7 @@ class UdpSocket(_Descriptor):
 class GeneveSocket(_Descriptor):
     """fastpath.packetio.GeneveSocket."""
 
-    def __init__(self, address, port=6081, *, reuse_port=False, buffer_bytes=1 << 26):
+    def __init__(self, address, port=6081, *, reuse_port=False, buffer_bytes=1 << 21, polls=False):
         try:
             self.address = int.from_bytes(socket.inet_aton(address), "big")
         except OSError:

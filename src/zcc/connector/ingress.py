@@ -53,7 +53,8 @@ def _packet(address: str, port: int, flows: int, io: IoSettings, workers: int) -
 def _udp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> Ports:
     with contextlib.ExitStack() as undo:
         made: Ports = [
-            undo.enter_context(GeneveSocket(address, port, buffer_bytes=io.buffer, workers=workers)) for _ in range(workers)
+            undo.enter_context(GeneveSocket(address, port, buffer_bytes=io.buffer, workers=workers, polls=workers == 1))
+            for _ in range(workers)
         ]
         undo.pop_all()
     return made
@@ -149,7 +150,8 @@ def _described(way: str, made: Ports) -> str:
     if isinstance(first, PacketRing):
         return f"packet (rings on {first.interface})"
     if isinstance(first, GeneveSocket):
-        return f"{way} (receive buffer {first.buffer_bytes} bytes)"
+        polls = ", receive work is the worker's under load" if first.polls else ""
+        return f"{way} (receive buffer {first.buffer_bytes} bytes{polls})"
     return way
 
 

@@ -122,7 +122,7 @@ class IoSettings(Settings):
         default=0, ge=0, le=10_000, description="xdp: above 0 the worker polls the driver itself and never sleeps"
     )
     buffer: int = Field(
-        default=1 << 26, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for, each way"
+        default=1 << 21, ge=1 << 16, le=1 << 30, description="udp: bytes of kernel buffer to ask for"
     )
     core: Annotated[int, Field(ge=0, le=4095)] | tuple[Annotated[int, Field(ge=0, le=4095)], ...] | None = Field(
         default=None, description="CPU that the worker is bound to; of several workers a list, one CPU each"
