@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath.action cimport *
 from fastpath.alias cimport AliasTable
+from fastpath.arguments cimport mapped
 from fastpath.askers cimport AskerTable
 from fastpath.batch cimport Columns, PacketBatch, drop, reset, row
 from fastpath.classify cimport RuleSet
@@ -33,8 +34,6 @@ from fastpath.tokens cimport take_token
 from fastpath.tunnels cimport TUNNEL_NONE, Tunnels
 from fastpath.wire cimport load_be32, store_be32
 
-import ipaddress
-
 cdef enum:
     DNS_PORT = 53
     EXPIRED_AT_ONCE = 256
@@ -43,11 +42,6 @@ cdef enum:
     EXPIRIES_A_TURN = 16   # so many times EXPIRED_AT_ONCE: all flows of a large table within seconds, no turn held up
 
 MIDSTREAM = ("adopt", "reset", "drop")      # names of MIDSTREAM_, by number
-
-
-cdef mapped(uint8_t* to, object address):
-    cdef bytes packed = bytes(10) + b"\xff\xff" + ipaddress.ip_address(address).packed
-    memcpy(to, <const uint8_t*> packed + (len(packed) - 16), 16)
 
 
 @cython.final
@@ -81,18 +75,20 @@ cdef class Admission:
         set_secret(&self.secret, secret, "secret")
         cdef Plan* p = &self.plan
         p.internal, p.internal_mask = int(internal.network_address), int(internal.netmask)
-        mapped(p.listener, internal[1])
+        cdef bytes end = mapped(internal[1])
+        memcpy(p.listener, <const uint8_t*> end, 16)
         p.zpa_tcp_port, p.zpa_udp_port, p.dns_tcp_port = ports
         p.zia_mtu, p.direct_mtu = mtus
         if midstream not in MIDSTREAM:
             raise ValueError(f"midstream must be one of {', '.join(MIDSTREAM)}, not {midstream!r}")
         p.midstream = MIDSTREAM.index(midstream)
         for address in egress:
+            end = mapped(address)
             if address.version == 4:
-                mapped(p.egress4, address)
+                memcpy(p.egress4, <const uint8_t*> end, 16)
                 p.has_egress4 = 1
             else:
-                mapped(p.egress6, address)
+                memcpy(p.egress6, <const uint8_t*> end, 16)
                 p.has_egress6 = 1
 
     def exchange_rules(self, RuleSet rules not None):
@@ -271,7 +267,7 @@ cdef class Admission:
         if entry.action == ACTION_ZPA:
             if f.ip_version != 4 or (f.protocol != PROTOCOL_TCP and f.protocol != PROTOCOL_UDP):
                 return DROP_ZPA_UNSUPPORTED
-            alias = self.aliases.number(f.namespace, f.source)
+            alias = self.aliases.number(f.namespace, f.source, self.now)
             if alias < 0:
                 return DROP_NAT_EXHAUSTED
             entry.nat_slot = alias
@@ -285,8 +281,10 @@ cdef class Admission:
         if reason != DROP_NONE:
             return reason
         entry.state |= FLOW_BOUND
-        if entry.action == ACTION_ZPA and not self._report(PUNT_FLOW_OPENED, entry):
-            return DROP_PUNT_FULL
+        if entry.action == ACTION_ZPA:
+            self.aliases.hold(entry.nat_slot)
+            if not self._report(PUNT_FLOW_OPENED, entry):
+                return DROP_PUNT_FULL
         return DROP_NONE
 
     cdef uint16_t _listener_port(self, const FlowEntry* entry) noexcept nogil:
@@ -314,6 +312,7 @@ cdef class Admission:
         self.local_end(entry, local)
         if entry.action == ACTION_ZPA:
             self.nat.release(f.protocol, local, entry.nat_port, self.plan.listener, self._listener_port(entry))
+            self.aliases.give(entry.nat_slot, self.now)
         else:
             remote_port = 0 if f.protocol == PROTOCOL_ICMP or f.protocol == PROTOCOL_ICMPV6 else f.destination_port
             self.nat.release(f.protocol, local, entry.nat_port, f.destination, remote_port)

@@ -9,7 +9,19 @@ from model.arguments import Address, Array, Instance, Number, Octets, Text
 
 T.call("alias.AliasTable", {"base": "10.0.0.1", "capacity": 4}, {"base": Address(), "capacity": Number(1, 1 << 24)})
 aliases = lambda module: module.AliasTable("10.0.0.1", 4)  # noqa: E731
-T.call("alias.AliasTable.alias", {"namespace": 1, "address": "10.9.9.9"}, {"namespace": PORT, "address": Address()}, aliases,
+T.call("alias.AliasTable.alias", {"namespace": 1, "address": "10.9.9.9", "now_ns": 3},
+       {"namespace": PORT, "address": Address(), "now_ns": TIME}, aliases, lambda made: made.size)
+
+
+def held(module):
+    made = aliases(module)
+    made.alias(1, "10.9.9.9")
+    made.hold_one(0)
+    return made
+
+
+T.call("alias.AliasTable.hold_one", {"number": 0}, {"number": Number(0, 0)}, held, lambda made: made.size)
+T.call("alias.AliasTable.give_one", {"number": 0, "now_ns": 3}, {"number": Number(0, 0), "now_ns": TIME}, held,
        lambda made: made.size)
 T.call("alias.AliasTable.workload", {"alias": "10.0.0.1"}, {"alias": Address()}, aliases, lambda made: made.size)
 T.call("batch.PacketBatch", {"capacity": 4, "room": 512}, {"capacity": Number(1, 4096), "room": Number(256, SHORT)})

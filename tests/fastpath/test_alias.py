@@ -10,6 +10,8 @@ from fastpath import alias as compiled
 from fastpath.endpoint import EndpointMap
 from model import alias as model
 
+SECOND = 10**9
+
 
 @pytest.fixture(params=[compiled, model], ids=["fastpath", "model"])
 def impl(request):
@@ -29,6 +31,27 @@ def test_exhausted_table_gives_none_and_keeps_the_old(impl):
     first = table.alias(1, "10.0.0.1")
     assert table.alias(1, "10.0.0.2") is None
     assert table.alias(1, "10.0.0.1") == first
+
+
+def test_an_alias_that_no_flow_has_had_for_long_is_another_s_once_none_is_left(impl):
+    table = impl.AliasTable("198.18.0.2", 2)
+    held, quiet = table.alias(1, "10.0.0.1", 0), table.alias(1, "10.0.0.2", 0)
+    table.hold_one(0)
+    table.hold_one(1)
+    table.give_one(1, 7 * SECOND)
+    assert table.alias(1, "10.0.0.3", 306 * SECOND) is None
+    assert table.alias(1, "10.0.0.3", 307 * SECOND) == quiet
+    assert table.workload(quiet) == (1, ipaddress.ip_address("10.0.0.3"))
+    assert table.workload(held) == (1, ipaddress.ip_address("10.0.0.1"))
+    assert table.alias(1, "10.0.0.2", 308 * SECOND) is None                # who had it is as new as any other
+    assert table.alias(1, "10.0.0.1", 9999 * SECOND) == held and table.size == 2
+
+
+def test_who_asks_for_its_alias_keeps_it(impl):
+    table = impl.AliasTable("198.18.0.2", 2)
+    first, second = table.alias(1, "10.0.0.1", 0), table.alias(1, "10.0.0.2", 1)
+    assert table.alias(1, "10.0.0.1", 200 * SECOND) == first
+    assert table.alias(1, "10.0.0.3", 400 * SECOND) == second
 
 
 def test_unknown_alias_is_none(impl):
@@ -59,6 +82,35 @@ def test_both_give_the_same_aliases(asked):
         one = mapped or address
         assert fast.alias(namespace, one) == slow.alias(namespace, one)
     assert fast.size == slow.size
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("alias"), st.integers(0, 1), st.integers(0, 12)), st.tuples(st.just("hold"), st.integers(0, 7)),
+    st.tuples(st.just("give"), st.integers(0, 7)), st.tuples(st.just("wait"), st.integers(1, 400)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=80))
+def test_any_steps_end_as_in_the_model(steps):
+    tables, now = [made.AliasTable("198.18.0.2", 8) for made in (compiled, model)], 0
+    for kind, *values in steps:
+        if kind == "wait":
+            now += values[0] * SECOND
+            continue
+        said = []
+        for table in tables:
+            try:
+                if kind == "alias":
+                    said.append(table.alias(values[0], f"10.0.0.{values[1]}", now))
+                elif kind == "hold":
+                    said.append(table.hold_one(values[0]))
+                else:
+                    said.append(table.give_one(values[0], now))
+            except ValueError:
+                said.append(ValueError)
+        assert said[0] == said[1]
+    addresses = [ipaddress.IPv4Address("198.18.0.2") + k for k in range(8)]
+    assert [tables[0].workload(each) for each in addresses] == [tables[1].workload(each) for each in addresses]
 
 
 def test_endpoints_are_found_also_when_they_collide():

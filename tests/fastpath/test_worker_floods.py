@@ -14,9 +14,10 @@ from scapy.packet import Raw
 from fastpath import gwlb
 from fastpath.action import Action, PuntReason
 from fastpath.askers import AskerTable
-from inner_packets import WORKLOAD, read, tcp, udp
+from fastpath.message import Command
+from inner_packets import TCP_PORT, WORKLOAD, read, tcp, udp
 from isolation import isolated
-from worker_rig import EGRESS4, REMOTE, WorkerRig
+from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, WorkerRig
 
 ROUNDS, A_ROUND = 120, 100
 SEED = bytes(range(1, 33))
@@ -112,6 +113,29 @@ def test_connections_that_are_answered_but_never_go_on_push_out_each_other_only(
     rig.step(31)
     flood.lively()
     assert rig.flows.size == 1
+
+
+@isolated
+def test_forged_sources_use_aliases_up_but_not_for_good():
+    rig = WorkerRig(flows=1024)
+    rig.say(Command.COMMAND_LEARN, namespace=0xFFFF, address=APPLICATION, value=rig.portal, until_ns=1 << 62)
+    rig.from_workload(tcp(WORKLOAD, str(APPLICATION), 4000, 80))
+    (first,) = rig.to_kernel()
+    alias, nat_port = read(first).src, read(first).sport
+    for k in range(40):                                  # the rig has 16
+        rig.from_workload(tcp(f"10.66.0.{k + 1}", str(APPLICATION), 4000, 80))
+    assert len(rig.to_kernel()) == 15
+    for _ in range(70):                                  # what was begun and never went on ends; one that speaks stays
+        rig.step(5)
+        rig.from_workload(tcp(WORKLOAD, str(APPLICATION), 4000, 80, "A"))
+        rig.from_kernel(tcp(str(INTERNAL[1]), alias, TCP_PORT, nat_port, "A"))
+    rig.to_kernel(), rig.to_workload()
+    rig.from_workload(tcp("10.8.6.5", str(APPLICATION), 4000, 80))
+    (anew,) = rig.to_kernel()
+    assert read(anew).src != alias
+    rig.from_kernel(tcp(str(INTERNAL[1]), read(anew).src, TCP_PORT, read(anew).sport, "SA"),
+                    tcp(str(INTERNAL[1]), alias, TCP_PORT, nat_port, "A"))
+    assert [read(frame[40:]).dst for frame in rig.to_workload()] == ["10.8.6.5", WORKLOAD]
 
 
 @isolated
