@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 from fastpath.action cimport ACTION_LOCAL, FRAGMENT_NONE
 from fastpath.admission cimport Admission
+from fastpath.askers cimport AskerTable
 from fastpath.batch cimport Columns, PacketBatch, row
 from fastpath.flowtable cimport FlowEntry
 from fastpath.message cimport FlowView
@@ -31,7 +32,8 @@ cdef class Egress:
     cdef Rows to_device
     cdef Rows to_tunnel[8]
     cdef PacketBatch pieces        # of one packet that is too large, on their way
-    cdef Limit limit               # of refusals
+    cdef Limit[3] limits           # of refusals, by Refusal
+    cdef AskerTable told           # how many each source is told
     cdef Identifications identifications
     cdef int datagram              # that the row at hand is a fragment of, by admission.fragments; -1 none
     # Forget the rows of the batch before.

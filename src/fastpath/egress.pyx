@@ -18,6 +18,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.arguments cimport SHORT_MAX, WORD_MAX, integer
 from fastpath.action cimport *
+from fastpath.askers cimport AskerTable
 from fastpath.admission cimport OWNER_CUT, Admission, Plan, account_row, renew_flow, tunnel_of
 from fastpath.counters cimport count_total
 from fastpath.batch cimport Columns, PacketBatch, drop, row
@@ -34,7 +35,7 @@ from fastpath.rewrite cimport NAT_DESTINATION, NAT_SOURCE, rewrite, rewrite_erro
 from fastpath.tunnels cimport TUNNEL_NONE, TUNNEL_SLOTS, encapsulate
 from fastpath.wire cimport load_be16, store_be32
 
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef enum:
     HEADER_MAX = 48          # of GWLB
@@ -56,7 +57,8 @@ cdef class Egress:
         self.pieces = PacketBatch(PIECES_MAX)
         self.identifications = Identifications(seed=(<const uint8_t*> &admission.secret)[:sizeof(admission.secret)])
         self.datagram = -1
-        self.limit.full_ns = 0
+        memset(self.limits, 0, sizeof(self.limits))
+        self.told = AskerTable(seed=(<const uint8_t*> &admission.secret)[:sizeof(admission.secret)])
         self.begin()
 
     cdef void begin(self) noexcept nogil:
@@ -117,7 +119,10 @@ cdef class Egress:
         cdef uint64_t* drops = self.admission.counts.drops
         cdef int n = b.geneve_length[i]        # at most HEADER_MAX: gwlb.decode has seen to that
         memcpy(header, row(b, i) + b.geneve_start[i], n)
-        if not within(&self.limit, self.admission.now) or not refuse_row(b, i, refusal, mtu, NULL) or b.inner_start[i] < n:
+        # Who is told more often than one may, or of something else, leaves others theirs: without "too big" their paths are dead.
+        if not self.told.take(b.namespace[i], b.source + 16 * i, self.admission.now) or \
+                not within(&self.limits[refusal], self.admission.now) or not refuse_row(b, i, refusal, mtu, NULL) or \
+                b.inner_start[i] < n:
             self.admission.counts.untold += 1
             drop(b, i, reason)
             return
@@ -198,13 +203,13 @@ cdef class Egress:
             drop(b, i, DROP_ZIA_DOWN)
             return
         mtu = self.admission.tunnels.largest(entry.tunnel, self.admission.plan.zia_mtu)
+        clamp(b, i, mtu)
         if b.inner_length[i] > mtu and not self.admission.tunnels.carries(entry.tunnel, b.inner_length[i]):
             if may_cut(b, i):
                 self._in_pieces(b, i, entry, mtu, entry.tunnel, DROP_ZIA_TOO_BIG)
             else:
                 self._tell_size(b, i, entry, mtu, DROP_ZIA_TOO_BIG)
             return
-        clamp(b, i, mtu)
         encapsulate(b, i, entry.location, entry.hash)
         add(&self.to_tunnel[entry.tunnel], i)
 
@@ -236,7 +241,8 @@ cdef class Egress:
         add(&self.to_geneve, i)
 
     cdef void _alias_of(self, FlowView* f, uint8_t* alias) noexcept nogil:
-        mapped_alias(alias, self.admission.aliases.base + <uint32_t> self.admission.aliases.number(f.namespace, f.source))
+        cdef int n = self.admission.aliases.number(f.namespace, f.source, self.admission.now)
+        mapped_alias(alias, self.admission.aliases.base + <uint32_t> n if n >= 0 else 0)      # 0.0.0.0: nobody gets it
 
     cdef void forward_error(self, Columns* b, int i, FlowEntry* entry, Quote* quote) noexcept nogil:
         cdef uint8_t* packet = row(b, i) + b.inner_start[i]

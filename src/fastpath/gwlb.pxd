@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastpath.action cimport DROP_GWLB_HEADER_LONG, DROP_GWLB_OPTION_LENGTH, DROP_GWLB_OPTION_MISSING, DROP_NONE
+from fastpath.action cimport (DROP_GENEVE_PROTOCOL, DROP_GWLB_HEADER_LONG, DROP_GWLB_OPTION_LENGTH,
+                              DROP_GWLB_OPTION_MISSING, DROP_NONE)
 from fastpath.batch cimport Columns, alive, drop, row
 from fastpath.geneve cimport GENEVE_BASE_BYTES, GENEVE_IPV4, GENEVE_IPV6, write_base
 from fastpath.wire cimport load_be16, load_be32, load_be64, store_be32, store_be64
@@ -15,6 +16,7 @@ cdef enum:
     ATTACHMENT = 2
     COOKIE = 3
     ALL = 0b1110
+    CRITICAL = 0x80             # of a type: who does not know the option must drop the packet (RFC 8926 §3.5)
     ENDPOINT_OPTION = 0x01080102      # class, type and length (in words of 4 bytes) of each
     ATTACHMENT_OPTION = 0x01080202
     COOKIE_OPTION = 0x01080301
@@ -40,6 +42,8 @@ cdef inline uint8_t walk(Columns* b, int i, const uint8_t* at, const uint8_t* en
             else:
                 b.cookie[i] = load_be32(at + 4)
             seen |= 1 << at[2]
+        elif at[2] & CRITICAL:
+            return DROP_GENEVE_PROTOCOL
         at += 4 + size
     return DROP_NONE if seen == ALL else DROP_GWLB_OPTION_MISSING
 
@@ -57,7 +61,7 @@ cdef inline uint8_t decode_row(Columns* b, int i) noexcept nogil:
 
 
 # After geneve.decode: writes endpoint, attachment, cookie; drops rows in which one is missing, has the wrong length,
-# or whose whole header is longer than GWLB_HEADER_MAX.
+# or stands beside a critical option (GWLB has none), or whose whole header is longer than GWLB_HEADER_MAX.
 cdef inline int decode(Columns* b) noexcept nogil:
     cdef Columns c = b[0]      # a copy that no store can reach: see batch.pxd
     cdef int i

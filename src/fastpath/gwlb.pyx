@@ -4,7 +4,8 @@
     class 0x0108  type 2  length 8   attachment id, only ever echoed
     class 0x0108  type 3  length 4   flow cookie, only ever echoed
 
-Journey: after geneve.decode. Unknown options are skipped. Source: AWS Gateway Load Balancer guide, "Geneve".
+Journey: after geneve.decode. Unknown options are skipped, unless they are critical (RFC 8926
+§3.5). Source: AWS Gateway Load Balancer guide, "Geneve".
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -19,7 +20,8 @@ def decode_batch(PacketBatch batch not None):
     Returns:
         Rows alive.
     Drops:
-        GWLB_OPTION_MISSING, GWLB_OPTION_LENGTH, GWLB_HEADER_LONG (more than 48 bytes: a flow could not echo it).
+        GWLB_OPTION_MISSING, GWLB_OPTION_LENGTH, GWLB_HEADER_LONG (more than 48 bytes: a flow could not echo it),
+        GENEVE_PROTOCOL: a critical option, which GWLB has none of.
     Raises:
         ValueError: geneve_start and geneve_length of a row leave it.
     """

@@ -23,6 +23,7 @@ from fastpath.flowkey cimport FlowKey, build, hash_key, make
 from fastpath.flows cimport AHEAD, FLOW_KERNEL_INSIDE, fetch_flow, fetch_neighbours
 from fastpath.flowslots cimport FlowEntry, FlowPath, Flows, keep_header, path_of
 from fastpath.fragments cimport ORIGIN_WORKLOAD
+from fastpath.geneve cimport GENEVE_IPV4, GENEVE_IPV6
 from fastpath.geneve cimport decode as decode_geneve
 from fastpath.gwlb cimport decode as decode_gwlb
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, all_parsed, parse
@@ -30,6 +31,7 @@ from fastpath.quote cimport Quote, quote_of
 from fastpath.refusal cimport REFUSAL_PROHIBITED
 from fastpath.shard cimport Shard
 from fastpath.watch cimport Watch, is_watched
+from fastpath.wire cimport load_be16
 
 
 @cython.final
@@ -62,9 +64,15 @@ cdef class Ingress:
 
     cdef void place(self, Columns* b) noexcept nogil:
         cdef Endpoint* endpoint
-        cdef int i
+        cdef const uint8_t* frame
+        cdef int i, version
         for i in range(b.count):
             if b.reason[i] != DROP_NONE:
+                continue
+            frame = row(b, i) + b.geneve_start[i]
+            version = row(b, i)[b.inner_start[i]] >> 4 if b.inner_length[i] else 0
+            if version == 4 and load_be16(frame + 2) != GENEVE_IPV4 or version == 6 and load_be16(frame + 2) != GENEVE_IPV6:
+                drop(b, i, DROP_PACKET_VERSION)      # its answers would go back under a header that speaks of another family
                 continue
             endpoint = self.endpoints.find(b.endpoint[i])
             if endpoint == NULL:
@@ -223,14 +231,16 @@ cdef class Ingress:
         return n
 
     def place_batch(self, PacketBatch batch not None):
-        """Write `namespace` of each live row, by its `endpoint`; needs gwlb.decode_batch before.
+        """Write `namespace` of each live row, by its `endpoint`; needs geneve.decode_batch and gwlb.decode_batch before.
 
         Returns:
             Rows alive.
         Drops:
-            GWLB_ENDPOINT_UNKNOWN.
+            GWLB_ENDPOINT_UNKNOWN; PACKET_VERSION: the Geneve header says that something else is behind it.
         """
         cdef int n
+        inside(&batch.columns, batch.columns.geneve_start, batch.columns.geneve_length, "geneve_start and geneve_length")
+        inside(&batch.columns, batch.columns.inner_start, batch.columns.inner_length, "inner_start and inner_length")
         with nogil:
             self.place(&batch.columns)
             n = alive(&batch.columns)

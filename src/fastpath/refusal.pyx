@@ -37,7 +37,8 @@ cdef const uint8_t* KINDS_V6 = b"\x01\x01\x02\x00\x03\x00"
 cdef bint refuse_row(Columns* b, int i, int refusal, uint16_t mtu, const uint8_t* speaker) noexcept nogil:
     cdef uint8_t[16] says, hears
     cdef bint done
-    if b.fragment[i] == FRAGMENT_LATER:
+    if b.fragment[i] == FRAGMENT_LATER or not is_host(b.source + 16 * i, b.ip_version[i]) or \
+            not is_host(b.destination + 16 * i, b.ip_version[i]):
         return False
     memcpy(hears, b.source + 16 * i, 16)
     memcpy(says, b.destination + 16 * i if speaker == NULL else speaker, 16)
@@ -108,10 +109,8 @@ cdef bint error(Columns* b, int i, int refusal, uint16_t mtu, const uint8_t* say
 
 
 cdef bint may_be_told(Columns* b, int i) noexcept nogil:
-    """Whether an ICMP error about this packet is allowed: RFC 1122 §3.2.2, RFC 4443 §2.4 (e)."""
+    """Whether an ICMP error about such a packet is allowed: RFC 1122 §3.2.2, RFC 4443 §2.4 (e)."""
     cdef uint8_t kind
-    if not is_host(b.source + 16 * i, b.ip_version[i]) or not is_host(b.destination + 16 * i, b.ip_version[i]):
-        return False
     if b.protocol[i] != (PROTOCOL_ICMP if b.ip_version[i] == 4 else PROTOCOL_ICMPV6):
         return True
     kind = row(b, i)[b.l4_start[i]]
@@ -121,13 +120,16 @@ cdef bint may_be_told(Columns* b, int i) noexcept nogil:
 
 
 cdef bint is_host(const uint8_t* address, int version) noexcept nogil:
-    """Whether it is the address of one host, as far as one can see: not unspecified, multicast or broadcast."""
+    """Whether it is the address of one host, as far as one can see: not unspecified, loopback, multicast or broadcast.
+
+    Of others nothing is said, and they say nothing: RFC 1122 §3.2.1.3 and §4.2.3.10, RFC 4443 §2.4 (e), RFC 9293 §3.9.2.3.
+    """
     cdef int k
     if version == 4:
-        return load_be32(address + 12) != 0 and address[12] < 224
+        return address[12] != 0 and address[12] != 127 and address[12] < 224
     for k in range(16):
         if address[k]:
-            return address[0] != 0xFF
+            return address[0] != 0xFF and not (k == 15 and address[k] == 1)
     return False
 
 

@@ -65,8 +65,11 @@ def test_header_of_gwlb_is_written(impl):
             DropReason.DROP_GWLB_OPTION_LENGTH,
         ),
         (b"\x0b" + HEADER[1:] + b"\xff\xff\x01\x02" + bytes(8), DropReason.DROP_GWLB_HEADER_LONG),
+        (b"\x09" + HEADER[1:8] + b"\xab\xcd\x80\x00" + HEADER[8:], DropReason.DROP_GENEVE_PROTOCOL),
+        (b"\x09\x40" + HEADER[2:] + b"\x01\x08\x84\x00", DropReason.DROP_GENEVE_PROTOCOL),
     ],
-    ids=["empty", "base", "options", "version", "protocol", "first", "last", "missing", "length", "long"],
+    ids=["empty", "base", "options", "version", "protocol", "first", "last", "missing", "length", "long", "critical",
+         "critical of AWS"],
 )
 def test_bad_header_is_dropped_with_its_reason(impl, frame, reason):
     assert decoded(impl, [frame]).reason[0] == reason
@@ -77,7 +80,7 @@ def test_control_bit_allows_any_protocol(impl):
 
 
 def test_unknown_options_are_skipped(impl):
-    frame = b"\x09" + HEADER[1:8] + b"\xab\xcd\x80\x00" + HEADER[8:]
+    frame = b"\x09" + HEADER[1:8] + b"\xab\xcd\x00\x00" + HEADER[8:]
     assert decoded(impl, [frame]).cookie[0] == 7
 
 

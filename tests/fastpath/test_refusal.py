@@ -101,8 +101,12 @@ def test_an_expired_packet_is_told_of_by_whoever_is_named(impl):
     IP(src="0.0.0.0", dst="10.254.0.9") / UDP(), IP(src="10.8.6.4", dst="224.0.0.5") / UDP(),
     IP(src="10.8.6.4", dst="255.255.255.255") / UDP(), IPv6(src="::", dst="fd00::1") / UDP(),
     IP(src=V4.src, dst=V4.dst, frag=10, proto=17) / bytes(8),
+    IP(src="10.8.6.4", dst="224.0.0.5") / TCP(), IP(src="10.8.6.4", dst="255.255.255.255") / TCP(),
+    IP(src="239.1.1.1", dst=V4.dst) / TCP(), IP(src="0.0.0.0", dst=V4.dst) / TCP(), IP(src="127.0.0.1", dst=V4.dst) / UDP(),
+    IPv6(src=V6.src, dst="ff0e::1") / TCP(), IPv6(src="::1", dst=V6.dst) / TCP(),
 ], ids=["unreachable", "exceeded", "exceeded6", "reset", "reset6", "unspecified", "multicast", "broadcast", "unspecified6",
-        "fragment"])
+        "fragment", "syn to multicast", "syn to broadcast", "syn of multicast", "syn of nobody", "loopback",
+        "syn to multicast6", "syn of loopback6"])
 def test_nothing_is_said_about(impl, offender):
     batch = row(offender)
     before = inner(batch)

@@ -7,9 +7,9 @@ from fastpath.action import Action, PuntReason
 from fastpath.batch import PacketBatch
 from fastpath.message import Command
 from fastpath.tunnels import Tunnels
-from inner_packets import DNS_PORT, WORKLOAD, pieces, read, tcp, udp
+from inner_packets import DNS_PORT, WORKLOAD, WORKLOAD6, pieces, read, tcp, udp
 from isolation import isolated
-from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, RULES, WorkerRig, tunnelled
+from worker_rig import APPLICATION, EGRESS4, INTERNAL, REMOTE, REMOTE6, RULES, WorkerRig, tunnelled
 
 ANYWHERE, SERVER = "192.0.2.1", "192.0.2.53"
 DROP_ALL = [{"name": "none", "method": "DROP"}]
@@ -209,6 +209,17 @@ def test_command_whose_packet_does_not_fit_a_row_or_has_no_header_is_counted():
     rig.say(Command.COMMAND_RESUME, packet=bytes(9000), header=header, peer=(1, 2))
     rig.say(Command.COMMAND_DELIVER, packet=bytes(40), peer=(1, 2))
     assert rig.drops() == {"io_truncated": 2, "inject_stale": 1}
+
+
+@isolated
+def test_a_header_that_speaks_of_another_family_is_dropped():
+    rig = WorkerRig()
+    for family, packet in ((6, udp(WORKLOAD, REMOTE, 4000, 9)), (4, udp(WORKLOAD6, REMOTE6, 4000, 9))):
+        rig.from_gwlb(gwlb.header(0xAAA, 2, 7, family) + packet)
+        rig.from_gwlb(gwlb.header(0xAAA, 2, 7, packet[0] >> 4) + packet)
+        rig._arrived(rig.worker.geneve)
+        assert len(rig.to_kernel()) == 1
+    assert (rig.drops(), rig.to_workload()) == ({"packet_version": 2}, [])
 
 
 @isolated

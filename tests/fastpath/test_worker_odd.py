@@ -323,12 +323,41 @@ def test_refusals_are_so_many_a_second():
     rig = WorkerRig(flows=1024, ports=(5000, 5000))
     rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443))
     for at in range(0, 400, 50):
-        rig.from_workload(*[tcp(WORKLOAD, REMOTE, 6000 + at + k, 443) for k in range(50)])
+        rig.from_workload(*[tcp(f"10.8.6.{1 + k}", REMOTE, 6000 + at + k, 443) for k in range(50)])
     assert len(rig.to_workload()) == 250
     assert (rig.worker.counters()["untold"], rig.drops()["nat_exhausted"]) == (150, 400)
     rig.step(0.01)
-    rig.from_workload(*[tcp(WORKLOAD, REMOTE, 7000 + k, 443) for k in range(50)])
+    rig.from_workload(*[tcp(f"10.8.6.{1 + k}", REMOTE, 7000 + k, 443) for k in range(50)])
     assert len(rig.to_workload()) == 10
+
+
+@isolated
+def test_who_is_refused_often_leaves_others_what_they_are_told():
+    rig = WorkerRig(flows=1024, ports=(5000, 5000))
+    rig.from_workload(tcp(WORKLOAD, REMOTE, 4000, 443))
+    large = whole(udp(WORKLOAD, REMOTE, 4000, 9, PAYLOAD))
+    for k in range(50):                              # twice as fast as all of them together may be told
+        rig.from_workload(*[tcp("10.8.6.66", REMOTE, 6000 + 40 * k + n, 443) for n in range(40)])
+        rig.to_workload()
+        rig.from_workload(large)
+        assert read(rig.to_workload()[0][40:])[ICMP].nexthopmtu == 1500
+        rig.step(0.02)
+    assert rig.worker.counters()["refusals"][1] == 50
+    rig.from_workload(*[whole(udp("10.8.6.66", REMOTE, 4000, 9, PAYLOAD)) for _ in range(50)])
+    assert len(rig.to_workload()) < 25               # it has had its share
+    rig.from_workload(large)
+    assert len(rig.to_workload()) == 1
+
+
+@isolated
+def test_mss_of_a_syn_that_leaves_in_pieces_is_clamped_too():
+    rig = WorkerRig()
+    rig.attach()
+    for there in (ANYWHERE, REMOTE):
+        rig.from_workload(tcp(WORKLOAD, there, 4000, 443, payload=PAYLOAD))
+    inside = together([frame[28:] for frame in rig.to_edge()])
+    outside = together(rig.to_kernel())
+    assert [dict(made[TCP].options)["MSS"] for made in (inside, outside)] == [1360, 1460]
 
 
 @isolated

@@ -16,6 +16,8 @@ def _decode(batch, i):
             if len(data) != _SIZES[kind]:
                 return DropReason.DROP_GWLB_OPTION_LENGTH
             found[kind] = int.from_bytes(data, "big")
+        elif kind & 0x80:
+            return DropReason.DROP_GENEVE_PROTOCOL
     if set(found) != set(_SIZES):
         return DropReason.DROP_GWLB_OPTION_MISSING
     batch.endpoint[i], batch.attachment[i], batch.cookie[i] = found[1], found[2], found[3]

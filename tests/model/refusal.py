@@ -41,6 +41,13 @@ def refuse_one(batch, row_number, refusal, mtu=0, speaker=None):
     return True
 
 
+def is_host(address):
+    """Not of this network, loopback, multicast, reserved or broadcast."""
+    if len(address) == 4:
+        return 0 < address[0] < 224 and address[0] != 127
+    return address[0] != 0xFF and int.from_bytes(address, "big") > 1
+
+
 def answer_to(packet, refusal, mtu, speaker):
     offender = packets.parse(packet)
     if offender is None or offender.fragment:
@@ -48,12 +55,11 @@ def answer_to(packet, refusal, mtu, speaker):
     if speaker is not None:
         says = ip_address(speaker if offender.version == 6 else speaker[12:])
         offender = replace(offender, destination=says)
+    ends = (packet[12:16], packet[16:20]) if offender.version == 4 else (packet[8:24], packet[24:40])
+    if not all(is_host(bytes(end)) for end in ends):
+        return None
     if refusal == Refusal.REFUSAL_PROHIBITED and offender.protocol == packets.TCP:
         return packets.tcp_reset(offender)
-    if offender.version == 4 and max(packet[12], packet[16]) >= 224:      # multicast, reserved, broadcast
-        return None
-    if offender.destination.is_unspecified:
-        return None
     if refusal == Refusal.REFUSAL_TOO_BIG and not offender.dont_fragment:
         return None
     value = 0
