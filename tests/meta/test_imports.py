@@ -19,11 +19,11 @@ ROWS = (
     # one format, table or device each
     ("geneve", "packet", "flowkey", "flowmarks", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg",
      "deferral", "segments", "ethernet", "superpacket", "trains", "tunqueue", "packetio",
-     "xskqueue", "hairpin", "earlydrop", "redirect", "dtls", "alias", "endpoint", "pools", "rewrite", "refusal", "quote",
+     "xskqueue", "hairpin", "earlydrop", "redirect", "dtls", "endpoint", "pools", "rewrite", "refusal", "quote",
      "pieces", "domains", "rows", "frames", "stream", "moderation"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "nat", "dns",
+     "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "alias", "nat", "dns",
      "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification", "links"),
     # the order of the journey
     ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker", "outlet", "stages", "outward",
