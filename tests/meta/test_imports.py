@@ -23,8 +23,8 @@ ROWS = (
      "pieces", "domains", "rows", "frames", "stream", "moderation"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
-     "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "alias", "nat", "dns",
-     "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification", "links"),
+     "fragments", "portidle", "criteria", "clauseorder", "workloads", "ruletables", "classify", "nametable", "alias", "nat",
+     "dns", "owned", "parts", "tunnels", "message", "shard", "memoryport", "askers", "identification", "links"),
     # the order of the journey
     ("routed", "admission", "dnslistener", "egress", "watch", "ingress", "returns", "worker", "outlet", "stages", "outward",
      "inward", "carrier"),
