@@ -20,12 +20,12 @@ from ipaddress import IPv4Address
 from zcc.connector.opening import Opened, Opening, Stream
 from zcc.connector.ports import TCP, FlowRecord, Flows
 from zcc.connector.relay_udp import UdpRelay
+from zcc.connector.shares import Shares
 from zcc.connector.workload import Workload
 from zcc.errors import ListenError
 from zcc.mtunnel.errors import StreamGone, TunnelError
 
 STREAMS_LIMIT = 16_384
-STREAMS_OF_NAMESPACE_LIMIT = 8_192
 BACKLOG = 1024
 DNS_PORT = 53
 ENDED_LIMIT = 65_536
@@ -44,7 +44,7 @@ class ZpaRelay:
         self._flows = flows
         self._server: asyncio.Server | None = None
         self._sessions: dict[tuple[IPv4Address, int], TcpSession] = {}
-        self._of_namespace: Counter[int] = Counter()
+        self._shares = Shares(STREAMS_LIMIT)
         self._ended: OrderedDict[tuple[IPv4Address, int], None] = OrderedDict()
         self._refusing = False
         self._idle = asyncio.Event()
@@ -124,25 +124,19 @@ class ZpaRelay:
     def _accept(self, workload: Workload) -> None:
         key = (IPv4Address(workload.peer[0]), workload.peer[1])
         flow = self._flows.flow_of(TCP, *key)
-        if flow is None or self._refusing or not self._has_room(flow.namespace) or key in self._sessions:
+        if flow is None or self._refusing or key in self._sessions or not self._shares.take(flow.namespace, flow.source):
             self.counts["turned_away"] += 1
             log.debug("no stream for %s port %d", *key)
             workload.reset()
             return
         session = TcpSession(self, workload, flow)
         self._sessions[key] = session
-        self._of_namespace[flow.namespace] += 1
         self._idle.clear()
-        session.start(self._opening).add_done_callback(lambda task: self._over(key, flow.namespace, task))
+        session.start(self._opening).add_done_callback(lambda task: self._over(key, flow, task))
 
-    def _has_room(self, namespace: int) -> bool:
-        return (
-            len(self._sessions) < STREAMS_LIMIT and self._of_namespace[namespace] < STREAMS_OF_NAMESPACE_LIMIT
-        )
-
-    def _over(self, key: tuple[IPv4Address, int], namespace: int, task: asyncio.Task[None]) -> None:
+    def _over(self, key: tuple[IPv4Address, int], flow: FlowRecord, task: asyncio.Task[None]) -> None:
         del self._sessions[key]
-        self._of_namespace[namespace] -= 1
+        self._shares.give_back(flow.namespace, flow.source)
         self._ended[key] = None
         if len(self._ended) > ENDED_LIMIT:
             self._ended.popitem(last=False)

@@ -16,10 +16,10 @@ from typing import cast
 
 from zcc.connector.opening import Opened, Opening
 from zcc.connector.ports import UDP, FlowRecord, Flows
+from zcc.connector.shares import Shares
 from zcc.mtunnel.errors import StreamGone, TunnelError
 
 FLOWS_LIMIT = 16_384
-FLOWS_OF_NAMESPACE_LIMIT = 4_096
 QUEUE_LIMIT = 256  # datagrams of one flow that wait for its stream
 IDLE_S = 135.0  # the worker forgets UDP flows after 130 s; this is for flows it evicted unheard
 REFUSED_S = 5.0
@@ -44,7 +44,7 @@ class UdpRelay(asyncio.DatagramProtocol):
         self._flows = flows
         self._transport: asyncio.DatagramTransport | None = None
         self._sessions: dict[Key, UdpSession] = {}
-        self._of_namespace: Counter[int] = Counter()
+        self._shares = Shares(FLOWS_LIMIT)
 
     @property
     def streams(self) -> int:
@@ -114,19 +114,16 @@ class UdpRelay(asyncio.DatagramProtocol):
 
     def _begin(self, key: Key) -> "UdpSession | None":
         flow = self._flows.flow_of(UDP, *key)
-        if flow is None or len(self._sessions) >= FLOWS_LIMIT:
-            return None
-        if self._of_namespace[flow.namespace] >= FLOWS_OF_NAMESPACE_LIMIT:
+        if flow is None or not self._shares.take(flow.namespace, flow.source):
             return None
         session = UdpSession(self, key, flow)
         self._sessions[key] = session
-        self._of_namespace[flow.namespace] += 1
-        session.start().add_done_callback(lambda task: self._over(key, flow.namespace, task))
+        session.start().add_done_callback(lambda task: self._over(key, flow, task))
         return session
 
-    def _over(self, key: Key, namespace: int, task: asyncio.Task[None]) -> None:
+    def _over(self, key: Key, flow: FlowRecord, task: asyncio.Task[None]) -> None:
         del self._sessions[key]
-        self._of_namespace[namespace] -= 1
+        self._shares.give_back(flow.namespace, flow.source)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a UDP flow ended by a mistake of ours", exc_info=error)
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 from tests.zcc.connector.fakes import FLOW, PORTAL, FakeEdge, FakeFlows, FakeNames, FakeRecords, labels
@@ -155,14 +156,9 @@ def test_refused_stream_resets_the_workload_and_is_recorded(bench):
     assert "no such port" in record["reason"]
 
 
-@pytest.mark.parametrize("why", ["no flow", "no name", "too many"])
-def test_connection_without_a_way_is_reset(bench, why, monkeypatch):
-    if why == "no flow":
-        bench.flows.flow = None
-    elif why == "no name":
-        bench.flows.flow = replace(FLOW, name_id=99)
-    else:
-        monkeypatch.setattr(module, "STREAMS_OF_NAMESPACE_LIMIT", 0)
+@pytest.mark.parametrize("flow", [None, replace(FLOW, name_id=99)], ids=["no flow", "no name"])
+def test_connection_without_a_way_is_reset(bench, flow):
+    bench.flows.flow = flow
 
     async def talk():
         with await bench.connect() as client, pytest.raises(ConnectionResetError):
@@ -170,6 +166,25 @@ def test_connection_without_a_way_is_reset(bench, why, monkeypatch):
 
     bench.run(talk)
     assert not bench.edge.opened
+
+
+def test_a_workload_with_many_connections_leaves_others_room(monkeypatch):
+    monkeypatch.setattr(module, "STREAMS_LIMIT", 9)
+    bench = Bench()
+
+    async def talk():
+        clients = [await bench.connect() for _ in range(4)]
+        with pytest.raises(ConnectionResetError):
+            await clients[3].receive()
+        bench.flows.flow = replace(FLOW, source=IPv4Address("10.8.9.9"))     # its neighbour, in the same namespace
+        clients.append(await bench.connect())
+        for _ in range(4):
+            await bench.edge.streams.get()
+        for client in clients:
+            client.socket.close()
+
+    bench.run(talk)
+    assert bench.relay.counts["turned_away"] == 1
 
 
 def test_reset_of_the_stream_resets_the_workload(bench):

@@ -96,6 +96,27 @@ def test_refused_flow_asks_once_and_is_silent(bench):
     assert bench.records.sessions[0]["reason"] == "forbidden"
 
 
+def test_a_workload_with_many_flows_leaves_others_room(monkeypatch):
+    monkeypatch.setattr(module, "FLOWS_LIMIT", 9)
+    bench = Bench()
+
+    async def talk(_):
+        senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+        for sender in senders[:4]:
+            sender.sendto(b"x", ("127.0.0.1", bench.relay.port))
+        while bench.relay.counts["udp_dropped"] < 1:
+            await asyncio.sleep(0)
+        bench.flows.flow = replace(FLOW, protocol=UDP, source=IPv4Address("10.8.9.9"))
+        senders[4].sendto(b"x", ("127.0.0.1", bench.relay.port))
+        for _ in range(4):
+            await bench.edge.streams.get()
+        for sender in senders:
+            sender.close()
+
+    bench.run(talk)
+    assert bench.relay.counts["udp_dropped"] == 1
+
+
 def test_datagrams_beyond_the_queue_are_dropped_and_counted(bench, monkeypatch):
     monkeypatch.setattr(module, "QUEUE_LIMIT", 2)
 
