@@ -2,7 +2,7 @@
 
     BASE ──answered──▶ SEARCH ──nothing left between what passed and what did not──▶ COMPLETE
       │ not                ▲                                                           │ the size is lost, a base one is not:
-      ▼                    └──────────────────────── raise timer ──────────────────────┤ black hole, down to the base
+      ▼                    └──────────────────────── raise timer ──────────────────────┤ black hole, down to what passes
     ERROR: sizes below the base                                                        └──▶ SEARCH
 
 Datagram packetization layer path MTU discovery: what ICMP says is not needed, so neither a router that drops in silence nor one
@@ -101,7 +101,7 @@ class PathMtu:
         self.black_holes = 0
         self.sent = 0
         self._waiting: set[int] = set()      # sizes of the round that nobody has answered for
-        self._tries, self._base_passed, self._next_ns = 0, False, now_ns
+        self._tries, self._smaller, self._next_ns = 0, 0, now_ns      # _smaller: what passed beside the size looked at
         self._raise_ns = now_ns + RAISE_NS
         if self._base <= known <= ceiling:
             self.phase, self._low, self._high = Phase.COMPLETE, known, known + 1
@@ -136,8 +136,9 @@ class PathMtu:
             return ()
         self._tries += 1
         self._next_ns = now_ns + self.timer_ns
-        # Whether a size is lost or everything is, only another one can tell.
-        beside = {self._base} if self.phase is Phase.COMPLETE and self._tries > 1 and not self._base_passed else set()
+        # Whether a size is lost or everything is, only smaller ones can tell; the base may be lost with it.
+        beside = {self._base, self._least} if self.phase is Phase.COMPLETE and self._tries > 1 else set()
+        beside = {size for size in beside if self._smaller < size < self._low}
         return [self._probe(size, now_ns) for size in sorted(self._waiting | beside)]
 
     def answer(self, message: SizeAnswer, now_ns: int) -> bool:
@@ -148,7 +149,7 @@ class PathMtu:
             return False
         self._measure(now_ns - sent_ns)
         if self.phase is Phase.COMPLETE and size < self._low:
-            self._base_passed = True
+            self._smaller = max(self._smaller, size)
             return False
         if size >= self._high:               # it came after all, when its round was over: nothing is known above it
             self._high = self.ceiling + 1
@@ -162,7 +163,7 @@ class PathMtu:
     # ---- rounds ----
 
     def _start(self, sizes: Sequence[int], now_ns: int) -> None:
-        self._waiting, self._tries, self._base_passed = set(sizes), 0, False
+        self._waiting, self._tries, self._smaller = set(sizes), 0, 0
         self._next_ns = now_ns
 
     def _rest(self, until_ns: int) -> None:
@@ -205,10 +206,10 @@ class PathMtu:
 
     def _confirmed(self, now_ns: int) -> None:
         """The size found was looked at again, or is to be."""
-        if self._waiting and self._base_passed:
+        if self._waiting and self._smaller:
             self.black_holes += 1
             self._open.clear()               # what passed before says nothing now
-            self._low, self._high = self._base, self._low
+            self._low, self._high = self._smaller, self._low
             self._search(now_ns)
         elif self._tries:
             self._rest(now_ns + CONFIRM_NS)

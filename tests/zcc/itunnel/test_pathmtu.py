@@ -95,6 +95,19 @@ def test_a_black_hole_lowers_at_once_and_the_new_size_is_found() -> None:
     assert (path.machine.size, path.machine.phase) == (1272, Phase.COMPLETE)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1472, 1000), (1472, 548), (8973, 1199), (1000, 700)])
+def test_a_path_that_shrinks_below_the_base_is_a_black_hole_too(before: int, after: int) -> None:
+    path = Path(PathMtu(4, 8973, 0), before)
+    path.run(20 * SECOND)
+    assert path.machine.size == before
+    path.size = after
+    path.run(30 * SECOND)
+    assert (path.machine.size, path.machine.black_holes, path.machine.phase) == (after, 1, Phase.COMPLETE)
+    path.size = 1472
+    path.run(700 * SECOND)
+    assert path.machine.size == 1472
+
+
 def test_a_silent_path_is_no_black_hole() -> None:
     path = Path(PathMtu(4, 1472, 0), 1472)
     path.run(9 * SECOND)
