@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 from fastpath.batch cimport PacketBatch
 from fastpath.inward cimport Inward
 from fastpath.outward cimport Outward
+from fastpath.packetio cimport Port
 
 @cython.final
 cdef class Carrier:
@@ -21,6 +22,7 @@ cdef class Carrier:
     cdef int _check(self, int stage) except -1
     cdef int _run(self, uint64_t until_ns) noexcept nogil
     cdef int _step(self, bint outward, bint inward, uint64_t now_ns) noexcept nogil
+    cdef int _take(self, Port port, int stage, uint64_t now_ns) noexcept nogil
     cdef int _walk(self, int stage, uint64_t now_ns) noexcept nogil
     cdef int _do(self, int stage, uint64_t now_ns) noexcept nogil
     cdef void _count(self) noexcept nogil

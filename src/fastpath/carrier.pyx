@@ -19,6 +19,7 @@ from fastpath.batch cimport Columns, PacketBatch, inside
 from fastpath.inward cimport Inward
 from fastpath.outward cimport Outward
 from fastpath.packet cimport all_parsed
+from fastpath.packetio cimport Port
 from fastpath.stages cimport (STAGE_ACCOUNT, STAGE_DECODE, STAGE_ENTER, STAGE_ENTERED, STAGE_FIND, STAGE_LEAVE, STAGE_LEFT,
                               STAGE_LOOK_UP, STAGE_OPEN, STAGE_PARSE, STAGE_REOPEN, STAGE_RESTORE, WANT_NOTHING)
 from fastpath.tunnels cimport TUNNEL_HEADER_BYTES
@@ -37,6 +38,7 @@ cdef extern from "poll.h" nogil:
 
 cdef enum:
     BURSTS = 4                # batches from one side before the other has its turn
+    FEW = 16                  # rows; fewer messages than a system call brings
 
 
 cdef uint64_t now() noexcept nogil:
@@ -156,20 +158,20 @@ cdef class Carrier:
                 return want
 
     cdef int _step(self, bint outward, bint inward, uint64_t now_ns) noexcept nogil:
-        cdef int _, want
-        for _ in range(BURSTS if outward else 0):
-            if self.inward.udp.recv_rows(&self.batch.columns) == 0:
-                break
-            want = self._walk(STAGE_OPEN, now_ns)
-            if want != WANT_NOTHING:
-                return want
-        for _ in range(BURSTS if inward else 0):
-            if self.outward.device.recv_rows(&self.batch.columns) == 0:
-                break
-            want = self._walk(STAGE_PARSE, now_ns)
-            if want != WANT_NOTHING:
-                return want
-        return WANT_NOTHING
+        cdef int want = self._take(self.inward.udp, STAGE_OPEN, now_ns) if outward else WANT_NOTHING
+        if want == WANT_NOTHING and inward:
+            want = self._take(self.outward.device, STAGE_PARSE, now_ns)
+        return want
+
+    cdef int _take(self, Port port, int stage, uint64_t now_ns) noexcept nogil:
+        """Carry what a port has; a small batch was all of it, and a system call that finds nothing costs as much as a packet."""
+        cdef int _, n = FEW, want = WANT_NOTHING
+        for _ in range(BURSTS):
+            if n >= FEW and want == WANT_NOTHING:
+                n = port.recv_rows(&self.batch.columns)
+                if n:
+                    want = self._walk(stage, now_ns)
+        return want
 
     cdef int _walk(self, int stage, uint64_t now_ns) noexcept nogil:
         cdef int want

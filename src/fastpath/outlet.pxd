@@ -1,6 +1,6 @@
 # First packets from tunnels: which flow and which binding they get, or none. Row 3. One thread.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns
 from fastpath.flowkey cimport Secret
@@ -24,6 +24,7 @@ cdef class Outlet:
     # A flow and a binding for every live row that has none; rows that may have none are dropped. Returns how many rows wait for room,
     # and nothing has been made; 0: done. `full`: those who find no room are dropped.
     cdef int admit(self, Columns* b, uint64_t now_ns, bint full) noexcept nogil
+    cdef bint _end(self, int32_t index) noexcept nogil
     cdef int _refuse(self, Columns* b) noexcept nogil
     cdef void _admit_row(self, Columns* b, int i, uint64_t now_ns) noexcept nogil
     cdef uint32_t _slot(self, Columns* b, int i) noexcept nogil

@@ -3,8 +3,8 @@
     row without a flow ─▶ closed address? family? ─▶ flow ─▶ binding at one of our addresses ─▶ a row with a flow
                                     └ dropped               └ none left: the flow is taken back, the row dropped
 
-Journey: between flow look-up and translation at an internet edge, for rows that found no flow. Flows that give way to others and
-those that end are the control plane's, which records them; so nothing is ever evicted here. One thread: the tables' own.
+Journey: between flow look-up and translation at an internet edge, for rows that found no flow. Which flows end is for the control
+plane to say, which records them; so nothing gives way here by itself. One thread: the tables' own.
 Source: RFC 3022; RFC 4787 §4.1 (paired: all flows of one workload leave from one address).
 """
 
@@ -13,13 +13,13 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath.action cimport DROP_FLOW_TABLE_FULL, DROP_NAT_FAMILY, DROP_NONE, DROP_POLICY
-from fastpath.arguments cimport byte_rows, uint64
+from fastpath.arguments cimport byte_rows, int32s, uint64
 from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch, drop, inside, row
 from fastpath.flowkey cimport FlowKey, Secret, hash_key
 from fastpath.flowtable cimport FLOW_BOUND, FlowEntry, FlowTable, class_of
 from fastpath.geneve cimport GENEVE_BASE_BYTES, option_size
 from fastpath.nat cimport NatTable, bind_row
-from fastpath.packet cimport all_parsed
+from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, all_parsed
 from fastpath.rewrite cimport is_mapped
 from fastpath.tunnels cimport TUNNEL_OPTION_CLASS, TUNNEL_OPTION_LOCATION
 from fastpath.wire cimport load_be16, load_be32
@@ -92,6 +92,39 @@ cdef class Outlet:
         with nogil:
             waiting = self.admit(b, now, full)
         return waiting
+
+    def end_flows(self, indexes):
+        """End flows: their bindings are free again. Return how many there were: one named twice counts once.
+
+        Args:
+            indexes: int32[n].
+        Raises:
+            ValueError: one is no flow of the table; none has ended.
+        """
+        cdef const int32_t[::1] gone = int32s(indexes, "indexes")
+        cdef int k, ended = 0, n = <int> gone.shape[0]
+        for k in range(n):
+            self.flows._check(gone[k], "indexes")
+        with nogil:
+            for k in range(n):
+                ended += self._end(gone[k])
+        return ended
+
+    cdef bint _end(self, int32_t index) noexcept nogil:
+        cdef FlowEntry* entry = &self.flows.entries[index]
+        cdef uint8_t protocol = entry.key.fields.protocol
+        cdef const uint8_t* remote = entry.key.fields.b_address
+        cdef uint16_t port = entry.key.fields.b_port
+        if not entry.used:
+            return False
+        if entry.initiator:
+            remote, port = entry.key.fields.a_address, entry.key.fields.a_port
+        if protocol == PROTOCOL_ICMP or protocol == PROTOCOL_ICMPV6:     # an identifier, and no second port
+            port = 0
+        if entry.state & FLOW_BOUND:
+            self.nat.release(protocol, leaves_from(self, entry), entry.nat_port, remote, port)
+        self.flows.remove(index)
+        return True
 
     cdef int admit(self, Columns* b, uint64_t now_ns, bint full) noexcept nogil:
         cdef int i, new = self._refuse(b)

@@ -12,7 +12,7 @@ from fastpath.flowkey import Secret, build_batch
 from fastpath.flowtable import FlowTable
 from fastpath.nat import NatTable
 from fastpath.outlet import Outlet
-from inner_packets import udp
+from inner_packets import echo, udp
 from model import outlet as model
 
 SEED = bytes(range(32))
@@ -115,3 +115,31 @@ def test_a_batch_that_does_not_hold_what_it_says_is_refused():
         outlet.admit_batch(batch, 1)
     with pytest.raises(ValueError, match=r"^addresses"):
         Outlet(FlowTable(8), NatTable(8, (1, 2), SEED), Secret(SEED), rows(), rows())
+
+
+def test_flows_end_with_their_bindings():
+    outlet, batch = made(ports=(5000, 5002)), PacketBatch(8)
+    ends = [("10.9.0.2", 1), ("10.9.0.2", 2), ("10.9.0.2", 3), ("10.9.0.3", 9)]
+    load(batch, [(1, udp("10.8.6.4", destination, port, 53, b"x"), []) for destination, port in ends])
+    outlet.admit_batch(batch, 1)
+    entries = batch.entry[:4].copy()
+    for wrong in (entries[3] + 100, -1):
+        with pytest.raises(ValueError, match=r"^indexes"):
+            outlet.end_flows(np.array([entries[0], wrong], np.int32))
+    assert len(outlet.flows) == len(outlet.nat) == 4, "nothing has ended"
+    assert outlet.end_flows(np.array([entries[0], entries[0]], np.int32)) == 1
+    assert outlet.end_flows(entries[1:]) == 3
+    assert len(outlet.flows) == len(outlet.nat) == 0
+    outlet.flows.lookup_batch(batch)
+    assert (batch.entry[:4] == -1).all() and outlet.admit_batch(batch, 2) == 0 and len(outlet.nat) == 4
+
+
+@pytest.mark.parametrize("packet", [
+    echo("10.8.6.4", "10.9.0.2", 7), echo("10.9.0.99", "10.9.0.2", 7), udp("10.9.0.99", "10.9.0.2", 7, 7),
+], ids=["echo", "echo from above", "from above"])
+def test_a_binding_is_found_again_whichever_end_of_the_key_began(packet):
+    outlet, batch = made(), PacketBatch(8)
+    load(batch, [(1, packet, [])])
+    outlet.admit_batch(batch, 1)
+    assert outlet.end_flows(batch.entry[:1].copy()) == 1
+    assert len(outlet.nat) == 0

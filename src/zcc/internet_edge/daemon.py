@@ -49,15 +49,19 @@ class Reporter:
     def __init__(self, logs: Logs, settings: InternetEdgeSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._logs, self._settings, self._loop = logs, settings, loop
 
-    def flow_ended(self, flow: FlowEnd, connector: str) -> None:
-        """Record a flow: the session log."""
-        self._loop.call_soon_threadsafe(self._session, flow, connector)
+    def flows_ended(self, flows: list[tuple[FlowEnd, str]]) -> None:
+        """Record flows, each with its connector's name: the session log."""
+        self._loop.call_soon_threadsafe(self._sessions, flows)
 
     def tunnel_changed(self, event: str, session: EdgeSession, reason: str) -> None:
         """Record a tunnel's beginning or end."""
         log.info("tunnel of %s at %s:%d is %s (%s)", session.peer, IPv4Address(session.address[0]),
                  session.address[1], event.lower(), reason)
         self._loop.call_soon_threadsafe(self._tunnel, event, session, reason)
+
+    def _sessions(self, flows: list[tuple[FlowEnd, str]]) -> None:
+        for flow, connector in flows:
+            self._session(flow, connector)
 
     def _session(self, flow: FlowEnd, connector: str) -> None:
         protocol = PROTOCOLS.get(flow.protocol, str(flow.protocol))
@@ -117,7 +121,7 @@ def _open(
     try:
         streams = Streams(tls, lambda der: check.verify(der, "connector"), settings.limits, settings.listen)
         return Datapath(settings, (doorway.kind, device), listener, streams, forbidden=forbidden, clock=SystemClock(),
-                        ended=reporter.flow_ended, tunnel=reporter.tunnel_changed)
+                        ended=reporter.flows_ended, tunnel=reporter.tunnel_changed)
     except OSError as error:
         raise ListenError(f"internet edge at {settings.listen} with device {device}: {error}; is another one "
                           "running, and is the address this host's?") from None

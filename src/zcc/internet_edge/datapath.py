@@ -70,7 +70,7 @@ class Datapath:
         *,
         forbidden: Iterable[Address],
         clock: Clock,
-        ended: Callable[[FlowEnd, str], None],
+        ended: Callable[[list[tuple[FlowEnd, str]]], None],
         tunnel: Callable[[str, EdgeSession, str], None],
     ) -> None:
         """Open the socket and the device, make the tables.
@@ -78,7 +78,7 @@ class Datapath:
         Args:
             device: kind and name, as the doorway made it.
             forbidden: addresses of this host, closed to what comes out of tunnels.
-            ended: called with each flow that ended and its connector's name.
+            ended: called with flows that ended, each with its connector's name.
             tunnel: called with "UP" or "DOWN", the session, and why.
         Raises:
             OSError: the address is taken or not ours, or the device cannot be opened.
@@ -88,7 +88,7 @@ class Datapath:
         self._batch = PacketBatch()
         outlet = _outlet(settings, forbidden)
         self.sessions = SessionBook(Links(settings.limits.sessions, secrets.token_bytes(32)))
-        self.book = FlowBook(outlet, self._flow_ended)
+        self.book = FlowBook(outlet, self._flows_ended)
         self._odd = OddPackets(self._batch, outlet, self.book, secrets.token_bytes(32))
         self._udp = UdpSocket.bind(str(settings.listen.address), settings.listen.port, merged=True)
         self._wire = socket.socket(fileno=os.dup(self._udp.fd))
@@ -277,8 +277,8 @@ class Datapath:
         """The largest inner packet that a session carries as one record, and whether it takes larger ones in parts."""
         return (self._mtu, False) if session is None else (session.link.mtu, session.takes_parts)
 
-    def _flow_ended(self, ended: FlowEnd) -> None:
-        self._ended(ended, self.sessions.name_of(ended.owner))
+    def _flows_ended(self, ended: list[FlowEnd]) -> None:
+        self._ended([(flow, self.sessions.name_of(flow.owner)) for flow in ended])
 
     def _close(self) -> None:
         self.gate.close()

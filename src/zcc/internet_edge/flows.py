@@ -9,10 +9,10 @@ binding can point to another flow. It parses, rewrites and sends nothing. The da
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,13 @@ def mapped(address: Address) -> bytes:
     return address.packed if isinstance(address, IPv6Address) else MAPPED + address.packed
 
 
+@lru_cache(8192)       # ends of flows are few beside flows
 def unmapped(packed: bytes, version: int) -> Address:
     """Return the address of 16 bytes."""
     return IPv4Address(packed[12:]) if version == 4 else IPv6Address(packed)
 
 
-@dataclass(frozen=True, slots=True)
-class FlowEnd:
+class FlowEnd(NamedTuple):
     """A flow as its initiator saw it, when it ended."""
 
     namespace: int
@@ -63,17 +63,17 @@ class FlowEnd:
 class FlowBook:
     """Flows, and the bindings that they hold."""
 
-    def __init__(self, outlet: Any, report: Callable[[FlowEnd], None]) -> None:
+    def __init__(self, outlet: Any, report: Callable[[list[FlowEnd]], None]) -> None:
         """Start empty.
 
         Args:
             outlet: fastpath.outlet.Outlet over empty tables; it makes the flows.
-            report: called with each flow that ended.
+            report: called with the flows that ended, some at a time.
         """
-        self._outlet, self._flows, self._nat, self._report = outlet, outlet.flows, outlet.nat, report
+        self._outlet, self._flows, self._report = outlet, outlet.flows, report
         self._egress = outlet.addresses
         self._due = np.zeros(DUE_AT_ONCE, np.int32)
-        self.entries = self._flows.entries_view
+        self.entries, self._paths = self._flows.entries_view, self._flows.paths_view
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -106,13 +106,11 @@ class FlowBook:
         found = len(self._due)
         while found == len(self._due):
             found = self._flows.due_flows(now_ns, self._due)
-            for index in self._due[:found].tolist():
-                self._end(index, "idle")
+            self._end(self._due[:found], "idle")
 
     def end_all(self) -> None:
         """End every flow: the edge stops."""
-        for index in np.flatnonzero(self.entries["used"]).tolist():
-            self._end(index, "stopped")
+        self._end(np.flatnonzero(self.entries["used"]).astype(np.int32), "stopped")
 
     def _make_room(self, batch: Any, wanted: int) -> None:
         """End the least recently used flows that may give way; rows of this batch that are theirs are dropped."""
@@ -122,28 +120,31 @@ class FlowBook:
                 return      # all of them were answered: who comes now is refused
             theirs = np.flatnonzero(batch.entry[:batch.count] == index)
             batch.reason[theirs], batch.entry[theirs] = FULL, -1
-            self._end(index, "evicted")
+            self._end(np.array([index], np.int32), "evicted")
 
-    def _end(self, index: int, reason: str) -> None:
-        ended = self._describe(index, reason)
-        nat_address = self._egress[self.entries["nat_slot"][index]].tobytes()
-        remote = mapped(ended.destination)
-        echo = ended.protocol in (1, 58)      # has an identifier, no second port
-        remote_port = 0 if echo else ended.destination_port
-        self._nat.release_one(ended.protocol, nat_address, ended.nat_port, remote, remote_port)
-        self._flows.remove_one(index)
-        self._report(ended)
+    def _end(self, indexes: NDArray[np.int32], reason: str) -> None:
+        if len(indexes):
+            ended = list(self._describe(indexes, reason))
+            self._outlet.end_flows(indexes)
+            self._report(ended)
 
-    def _describe(self, index: int, reason: str) -> FlowEnd:
-        flow = self._flows.get(index)
-        ends = [(flow["a_address"], flow["a_port"]), (flow["b_address"], flow["b_port"])]
-        if flow["initiator"] != 0:
-            ends.reverse()
-        (source, source_port), (destination, destination_port) = ends
-        version = flow["ip_version"]
-        return FlowEnd(
-            flow["namespace"], version, flow["protocol"], unmapped(source, version), source_port,
-            unmapped(destination, version), destination_port,
-            unmapped(self._egress[flow["nat_slot"]].tobytes(), version), flow["nat_port"],
-            flow["owner"], flow["location"], tuple(flow["packets"]), tuple(flow["bytes"]), flow["started_ns"],
-            flow["last_seen_ns"], reason)
+    def _describe(self, indexes: NDArray[np.int32], reason: str) -> Iterator[FlowEnd]:
+        flows, started = self.entries[indexes], self._paths["started_ns"][indexes].tolist()
+        sides = [list(zip(_octets(flows[f"{side}_address"]), flows[f"{side}_port"].tolist(), strict=True)) for side in "ab"]
+        ours = _octets(self._egress[flows["nat_slot"]])
+        names = ("initiator", "namespace", "ip_version", "protocol", "nat_port", "owner", "location", "packets", "bytes",
+                 "last_seen_ns")
+        rows = zip(*(flows[name].tolist() for name in names), strict=True)
+        for lower, upper, local, began, row in zip(*sides, ours, started, rows, strict=True):
+            first, namespace, version, protocol, port, owner, location, packets, n_bytes, last = row
+            source, destination = (upper, lower) if first else (lower, upper)
+            yield FlowEnd(
+                namespace, version, protocol, unmapped(source[0], version), source[1], unmapped(destination[0], version),
+                destination[1], unmapped(local, version), port, owner, location, tuple(packets), tuple(n_bytes), began, last,
+                reason)
+
+
+def _octets(rows: NDArray[np.uint8]) -> list[bytes]:
+    """Rows of 16 bytes, each as bytes."""
+    flat = rows.tobytes()
+    return [flat[at:at + 16] for at in range(0, len(flat), 16)]

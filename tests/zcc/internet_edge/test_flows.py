@@ -36,7 +36,7 @@ class Desk:
         self.secret = flowkey.Secret(bytes(range(32)))
         self.outlet = Outlet(self.flows, self.nat, self.secret, packed(EGRESS), packed([ip_address("10.9.0.1")]))
         self.ends: list[FlowEnd] = []
-        self.book = FlowBook(self.outlet, self.ends.append)
+        self.book = FlowBook(self.outlet, self.ends.extend)
         self.batch = PacketBatch(64)
 
     def admit(self, *packets: Packet, namespace: int = 1, now: int = 0) -> list[int]:
