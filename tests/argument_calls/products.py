@@ -66,6 +66,11 @@ T.call("message.command", {"ring": ring.Ring(4096), "kind": 1, "namespace": 1, "
        {"ring": Instance(), "kind": Number(1, 200), "namespace": PORT, "location": word, "endpoint": TIME,
         "slot": Number(0, 255), "packet": Instance(), "header": Instance(), "peer": Instance(), "value": word,
         "until_ns": TIME})  # fmt: skip
+lines = lambda module: module.FlowLines(b"", [b"x"])  # noqa: E731
+T.call("flowlines.FlowLines.take", {"ring": ring.Ring(4096), "number": 1, "head": b"x", "limit": 1},
+       {"ring": Instance(), "number": TIME, "head": Octets(), "limit": Number(1, INT)}, lines, lambda made: None)
+T.call("flowlines.FlowLines", {"start": b"x", "parts": [b"y"], "more": {}, "end": b"z"}, {"start": Octets(), "end": Octets()})
+T.call("labeltable.LabelTable", {"given": {}, "tell": None, "most": 4}, {"most": Number(1, 1 << 18)})
 T.call("tunnels.Tunnels.release", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
 T.call("tunnels.Tunnels.records", {"place": 1}, {"place": Number(0, 15)}, lambda module: module.Tunnels(), lambda made: None)
 T.call("tunnels.Tunnels.resize", {"place": 1, "mtu": 1400}, {"place": Number(0, 15), "mtu": Number(68, SHORT)},
