@@ -25,10 +25,10 @@ from bench.gwlb_rig.rig import Rig, answer
 from bench.harness import Case
 from bench.peers import Field
 
-PEERS = ("reflect-recvmmsg",)
+OURS, PEERS = ("xdp", "packet", "udp"), ("reflect-recvmmsg",)
 ROUNDS, SECONDS, QUICK_SECONDS = 3, 0.5, 0.1
-STEP_SECONDS, STEPS = 0.1, (0.9, 1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
-ASKED_SECONDS, QUICK_ASKED_SECONDS = 3.0, 0.5
+STEP_SECONDS, STEPS = 0.1, (1.2, 1.6, 2.0, 2.4)        # of what a closed loop carries, whose batches are smaller
+ASKED_SECONDS, QUICK_ASKED_SECONDS = 2.0, 0.5
 TIMES, BURST = 2, 64
 EQUALS = ("engine", "receive")
 LOADS: dict[str, dict[str, bool]] = {"known": {}, "first": {"distinct": True}}
@@ -46,7 +46,7 @@ def cases(quick: bool) -> Iterator[Case]:
         return
     measured = functools.cache(lambda: rounds(quick))
     carried = {f"{load}-{column}": unit for load in LOADS for column, unit in CARRIED.items()}
-    columns = {"xdp": carried | MIXED | ASKED, "packet": carried | ASKED, "udp": carried, "kernel-flows": MIXED}
+    columns = {**dict.fromkeys(OURS, carried | MIXED | ASKED), "kernel-flows": MIXED}
     for kind, units in (columns | dict.fromkeys(there(*PEERS), carried)).items():
         if kind not in PEERS or kind in measured():
             for column, unit in units.items():
@@ -68,10 +68,10 @@ def rounds(quick: bool) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {}
     peers = there(*PEERS)
     field = Field("overload", peers)
-    rounds_of = {carried_twice: ("xdp", "packet", "udp", *peers), mixed: ("xdp", "kernel-flows"), asked: ("xdp", "packet")}
+    rounds_of = {carried_twice: (*OURS, *peers), mixed: (*OURS, "kernel-flows"), asked: OURS}
     for number in range(1 if quick else ROUNDS):
         for part, kinds in rounds_of.items():
-            for kind in kinds if part is not asked or number == 0 else ():       # once: it only answers or does not
+            for kind in kinds if part is carried_twice or number == 0 else ():       # the others tell shares, not rates: once
                 found.setdefault(kind, []).extend(field.measure(impl(kind), functools.partial(part, kind, quick)))
     return {kind: figures for kind, figures in found.items() if kind not in field.left_out}
 

@@ -62,6 +62,7 @@ def start(rig: Rig, name: str) -> subprocess.Popen[str]:
     if missing:
         raise RuntimeError(f"{', '.join(missing)} is missing")
     device = rig.start(["taskset", "-c", str(DEVICE_CORE), *program.command], cwd=folder(), stderr=subprocess.DEVNULL)
+    rig.undo.callback(device.terminate)      # it does not look at its input: who waits for it to end by that waits in vain
     time.sleep(SETTLE_S)
     if device.poll() is not None:
         raise RuntimeError(f"it ended with {device.returncode}")
