@@ -14,7 +14,8 @@ import itertools
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from bench.gwlb import PAYLOAD, WINDOW, Program, Start, engine, warm_up
 from bench.gwlb_rig.load import TICK_BITS
@@ -25,7 +26,7 @@ from bench.peers import Field
 SHARES = (10, 50, 90)            # % of each one's own peak
 PROMPT_SHARES = (10, 50)
 QUANTILES = {"p50": 0.5, "p99.9": 0.999}
-ROUNDS, SECONDS, PEAK_SECONDS, QUICK_SECONDS = 3, 0.6, 0.3, 0.1
+ROUNDS, PROMPT_ROUNDS, SECONDS, PEAK_SECONDS, QUICK_SECONDS = 3, 2, 0.5, 0.3, 0.1
 Figures = dict[str, float]
 
 
@@ -64,37 +65,53 @@ def wire(rig: Rig) -> Program:
 
 def figure(measured: Callable[[], dict[str, list[Figures]]], name: str, key: str) -> float:
     """The median over all rounds."""
-    return statistics.median(found[key] for found in measured()[name])
+    return statistics.median(found[key] for found in measured()[name] if key in found)
 
 
 def rounds(quick: bool) -> dict[str, list[Figures]]:
     """Take every way in every round: the machine's pace changes, and must change for all."""
     found: dict[str, list[Figures]] = {}
     field = Field("latency", {})
-    for _ in range(1 if quick else ROUNDS):
+    for number in range(1 if quick else ROUNDS):
         for name, start in ways().items():
-            found.setdefault(name, []).extend(field.measure(name, functools.partial(measured_once, name, start, quick)))
+            some = field.measure(name, functools.partial(moderated, name, start, quick))
+            if number < PROMPT_ROUNDS:
+                some += field.measure(name, functools.partial(prompt, name, start, quick, some[0]["peak"]))
+            found.setdefault(name, []).extend(some)
     return found
 
 
-def measured_once(name: str, start: Start, quick: bool) -> list[Figures]:
+def moderated(name: str, start: Start, quick: bool) -> list[Figures]:
     """Set up, find the peak, then send at shares of it."""
-    rig = Rig(PAYLOAD, in_kernel=name == "wire", nice=("engine",) if name.endswith("polling") else ())
-    try:
+    with closing(rig_for(name)) as rig:
         device = start(rig)
         warm_up(rig, device)
         kpps, _ = rig.trial(device, QUICK_SECONDS if quick else PEAK_SECONDS, WINDOW)
-        found = {"peak": kpps}
-        for where in places():
-            share, _, prompt = where.partition("-")
-            rig.moderate(not prompt)
-            sent = rig.send(seconds=QUICK_SECONDS if quick else SECONDS, gap_ns=round(1e8 / (kpps * int(share))))
-            delays = {int(tick): count for tick, count in sent["delays"].items()}
-            found |= {f"{name}-at-{where}": quantile(delays, q) for name, q in QUANTILES.items()}
-            found[f"lost-at-{where}"] = 100 * (1 - sent["received"] / sent["sent"])
-        return [found]
-    finally:
-        rig.close()
+        return [{"peak": kpps} | at_shares(rig, quick, kpps, SHARES, "")]
+
+
+def prompt(name: str, start: Start, quick: bool, kpps: float) -> list[Figures]:
+    """The same with interrupts that have been prompt before anything was opened, at shares of a peak that is known."""
+    with closing(rig_for(name)) as rig:
+        rig.moderate(False)
+        warm_up(rig, start(rig))
+        return [at_shares(rig, quick, kpps, PROMPT_SHARES, "-prompt")]
+
+
+def rig_for(name: str) -> Rig:
+    """What this way is measured in."""
+    return Rig(PAYLOAD, in_kernel=name == "wire", nice=("engine",) if name.endswith("polling") else ())
+
+
+def at_shares(rig: Rig, quick: bool, kpps: float, shares: Sequence[int], suffix: str) -> Figures:
+    """Send at shares of kpps."""
+    found: Figures = {}
+    for share in shares:
+        sent = rig.send(seconds=QUICK_SECONDS if quick else SECONDS, gap_ns=round(1e8 / (kpps * share)))
+        delays = {int(tick): count for tick, count in sent["delays"].items()}
+        found |= {f"{column}-at-{share}{suffix}": quantile(delays, q) for column, q in QUANTILES.items()}
+        found[f"lost-at-{share}{suffix}"] = 100 * (1 - sent["received"] / sent["sent"])
+    return found
 
 
 def quantile(delays: dict[int, int], q: float) -> float:

@@ -67,7 +67,7 @@ cdef Deferral* new_deferral(int fd) except NULL:
     made.epoll, made.event = epoll_create1(EPOLL_CLOEXEC), eventfd(1, EFD_CLOEXEC)
     cdef bint offered = (made.epoll >= 0 and made.event >= 0 and ioctl(made.epoll, EPIOCSPARAMS, &params) == 0
                          and epoll_ctl(made.epoll, EPOLL_CTL_ADD, made.event, &event) == 0)
-    for option, value in ((SO_PREFER_BUSY_POLL, 1), (SO_BUSY_POLL_BUDGET, POLLED), (SO_BUSY_POLL, 1)):
+    for option, value in ((SO_PREFER_BUSY_POLL, 1), (SO_BUSY_POLL_BUDGET, POLLED), (SO_BUSY_POLL, 1), (SO_BUSY_POLL, 0)):
         offered = offered and setsockopt(fd, SOL_SOCKET, option, &value, sizeof(int)) == 0
     if not offered:
         code = errno
@@ -79,12 +79,18 @@ cdef Deferral* new_deferral(int fd) except NULL:
 cdef void extend(Deferral* deferral, int fd) noexcept nogil:
     """Keep interrupts off until the next round of receive work, or until the time is over."""
     cdef epoll_event event
-    if not deferral.off:      # whose they are, the event poll learns of a socket to which a packet has come
-        event.events = 0
+    if not deferral.off:
+        poll_when_empty(fd, 1)
+        event.events = 0          # whose interrupts, the event poll learns of a socket to which a packet has come
         epoll_ctl(deferral.epoll, EPOLL_CTL_ADD, fd, &event)
         epoll_ctl(deferral.epoll, EPOLL_CTL_DEL, fd, &event)
+        deferral.off = True
     epoll_wait(deferral.epoll, &event, 1, 0)
-    deferral.off = True
+
+
+cdef void poll_when_empty(int fd, int microseconds) noexcept nogil:
+    """Have a recvmmsg that finds the queue empty do receive work, or not (0); it never waits, so any time is a round."""
+    setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &microseconds, sizeof(int))
 
 
 cdef int receive_polling(int fd, Ring* ring, Columns* b, Deferral* deferral) noexcept nogil:
@@ -97,7 +103,9 @@ cdef int receive_polling(int fd, Ring* ring, Columns* b, Deferral* deferral) noe
             extend(deferral, fd)
         if got < TOGETHER:
             break
-    deferral.off = n >= TOGETHER      # with fewer the queue was found empty: that round put interrupts off for a short time only
+    if deferral.off and n < TOGETHER:      # the queue was found empty: that round has put interrupts off for a short time only
+        poll_when_empty(fd, 0)
+        deferral.off = False
     settle_named(ring, b, n)
     return n
 
