@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastpath.action cimport ACTION_DROP, DROP_POLICY
-from fastpath.flowtable cimport FLOW_ESTABLISHED, FLOW_SEEN_REPLY, FlowEntry, FlowTable, class_of
+from fastpath.flowtable cimport FLOW_ACKNOWLEDGED, FlowEntry, FlowTable, class_of
 from fastpath.kernelflows cimport Credit
 
 cdef enum:
@@ -54,6 +54,6 @@ cdef inline void credit(Counters* all, FlowTable flows, const Credit* credits, i
         count(all, entry, credits[k].way, credits[k].packets, credits[k].bytes)
         if entry.action == ACTION_DROP:
             all.drops[<int> DROP_POLICY] += credits[k].packets
-        if entry.key.fields.protocol == 6 and credits[k].way == 0 and entry.state & FLOW_SEEN_REPLY:
-            entry.state |= FLOW_ESTABLISHED          # what the kernel carries of TCP has an ACK
+        if entry.key.fields.protocol == 6 and credits[k].way == 0:
+            entry.state |= FLOW_ACKNOWLEDGED         # what the kernel carries of TCP has an ACK
         flows.touch(credits[k].index, class_of(entry.key.fields.protocol, entry.state), now_ns)

@@ -22,11 +22,11 @@ cdef enum:
     TURN_BITS = 30           # see same_turn
     TCP_FLAG_FIN = 0x01
     TCP_FLAG_RST = 0x04
-    TCP_FLAG_ACK_BIT = 4
+    TCP_FLAG_ACK = 0x10
 
 cpdef enum TimeoutClass:
     TIMEOUT_TCP = 0          # established
-    TIMEOUT_TCP_OPENING = 1  # before its initiator has acknowledged an answer: a SYN may have any source
+    TIMEOUT_TCP_OPENING = 1  # no answer seen yet, or no ACK of its initiator: a SYN may have any source
     TIMEOUT_TCP_CLOSING = 2  # both FIN, or RST
     TIMEOUT_UDP = 3
     TIMEOUT_ICMP = 4
@@ -40,10 +40,7 @@ cpdef enum FlowState:
     FLOW_KERNEL_INSIDE = 16  # the connector's own kernel started it on behalf of a workload; no Geneve header
     FLOW_BOUND = 32          # holds a NAT binding
     FLOW_PINNED = 64         # the table's own: see pin_flow
-    FLOW_ESTABLISHED = 128   # TCP: the initiator has sent an ACK after an answer
-
-cdef enum:
-    ESTABLISHED_BIT = 7
+    FLOW_ACKNOWLEDGED = 128  # TCP: the initiator has sent an ACK
 
 # What a flow is to a table that is full. Each has a list for every timeout class, least recently used first.
 cdef enum Rank:
@@ -56,7 +53,7 @@ cdef inline uint8_t class_of(uint8_t protocol, uint8_t state) noexcept nogil:
     if protocol == 6:                                  # TCP
         if state & FLOW_RESET or state & FLOW_FIN_FORWARD and state & FLOW_FIN_REVERSE:
             return TIMEOUT_TCP_CLOSING
-        return TIMEOUT_TCP if state & FLOW_ESTABLISHED else TIMEOUT_TCP_OPENING
+        return TIMEOUT_TCP if state & FLOW_SEEN_REPLY and state & FLOW_ACKNOWLEDGED else TIMEOUT_TCP_OPENING
     if protocol == 17:                                 # UDP
         return TIMEOUT_UDP
     return TIMEOUT_ICMP if protocol == 1 or protocol == 58 else TIMEOUT_OTHER
@@ -304,8 +301,8 @@ cdef inline void account_flow(Flows* flows, int32_t index, bint answer, uint32_t
     """Count a packet of `length` inner bytes, from the initiator or (answer) to it; the TCP state moves on; a use now."""
     cdef FlowEntry* entry = &flows.entries[index]
     # Without a branch on the way a packet goes, which no processor can guess.
-    cdef uint8_t state = entry.state | (FLOW_SEEN_REPLY if answer else
-                                        (entry.state & tcp_flags >> TCP_FLAG_ACK_BIT & FLOW_SEEN_REPLY) << ESTABLISHED_BIT)
+    cdef uint8_t acknowledged = (tcp_flags & TCP_FLAG_ACK) * (FLOW_ACKNOWLEDGED // TCP_FLAG_ACK)
+    cdef uint8_t state = entry.state | (FLOW_SEEN_REPLY if answer else acknowledged)
     entry.packets[answer] += 1
     entry.bytes[answer] += length
     if tcp_flags & TCP_FLAG_FIN:

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from fastpath.batch cimport Columns
 from fastpath.flowkey cimport FlowKey
-from fastpath.flows cimport (FLOW_BOUND, FLOW_ESTABLISHED, FLOW_FIN_FORWARD, FLOW_FIN_REVERSE, FLOW_HEADER_MAX,
+from fastpath.flows cimport (FLOW_ACKNOWLEDGED, FLOW_BOUND, FLOW_FIN_FORWARD, FLOW_FIN_REVERSE, FLOW_HEADER_MAX,
                              FLOW_KERNEL_INSIDE, FLOW_PINNED, FLOW_RESET, FLOW_SEEN_REPLY, TIMEOUT_CLASSES, TIMEOUT_ICMP,
                              TIMEOUT_OTHER, TIMEOUT_TCP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, FlowEntry,
                              FlowPath, Flows, class_of, header_of, keep_header, path_of)

@@ -83,7 +83,7 @@ def test_numbers_are_python_s_too() -> None:
     assert len(TimeoutClass) == lib.FASTPATH_TIMEOUTS
     assert {name for name in re.findall(r"FASTPATH_FLOW_\w+", DECLARATIONS)} == {
         f"FASTPATH_{name}" for name in ("FLOW_SEEN_REPLY", "FLOW_FIN_FORWARD", "FLOW_FIN_REVERSE", "FLOW_RESET",
-                                           "FLOW_ESTABLISHED")
+                                           "FLOW_ACKNOWLEDGED")
     }
 
 

@@ -186,13 +186,14 @@ def test_counters_are_kept_for_each_direction_from_the_initiators_view(impl):
     ([(0, 2), (1, 0x12)], TimeoutClass.TIMEOUT_TCP_OPENING),
     ([(0, 2), (1, 0x12), (0, 2), (1, 0x12)], TimeoutClass.TIMEOUT_TCP_OPENING),
     ([(0, 2), (1, 0x12), (0, 0x10)], TimeoutClass.TIMEOUT_TCP),
-    ([(0, 0x10), (1, 0x10)], TimeoutClass.TIMEOUT_TCP_OPENING),
-    ([(0, 0x10), (1, 0x10), (0, 0x18)], TimeoutClass.TIMEOUT_TCP),
+    ([(0, 0x10)], TimeoutClass.TIMEOUT_TCP_OPENING),
+    ([(0, 0x10), (1, 0x10)], TimeoutClass.TIMEOUT_TCP),
+    ([(0, 0x10), (1, 0x04)], TimeoutClass.TIMEOUT_TCP_CLOSING),
     ([(0, 2), (1, 0x12), (0, 0x11)], TimeoutClass.TIMEOUT_TCP),
     ([(0, 2), (1, 0x12), (0, 0x11), (1, 0x11)], TimeoutClass.TIMEOUT_TCP_CLOSING),
     ([(0, 2), (1, 0x14)], TimeoutClass.TIMEOUT_TCP_CLOSING),
     ([(0, 2), (1, 0x12), (0, 0x10), (1, 0x11), (1, 0x11)], TimeoutClass.TIMEOUT_TCP),
-], ids=["syn", "answered", "answered, and the syn again", "acknowledged", "met in its middle", "and acknowledged",
+], ids=["syn", "answered", "answered, and the syn again", "acknowledged", "met in its middle", "and answered", "and refused",
         "half closed", "closed", "reset", "one side twice"])
 def test_tcp_flows_move_between_their_classes(impl, packets, expected):
     table = impl.FlowTable(2)

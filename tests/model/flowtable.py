@@ -18,7 +18,8 @@ def class_of(protocol, state):
     if protocol == 6:
         if state & FlowState.FLOW_RESET or state & both_fin == both_fin:
             return TimeoutClass.TIMEOUT_TCP_CLOSING
-        return TimeoutClass.TIMEOUT_TCP if state & FlowState.FLOW_ESTABLISHED else TimeoutClass.TIMEOUT_TCP_OPENING
+        both = FlowState.FLOW_SEEN_REPLY | FlowState.FLOW_ACKNOWLEDGED
+        return TimeoutClass.TIMEOUT_TCP if state & both == both else TimeoutClass.TIMEOUT_TCP_OPENING
     return {17: TimeoutClass.TIMEOUT_UDP, 1: TimeoutClass.TIMEOUT_ICMP,
             58: TimeoutClass.TIMEOUT_ICMP}.get(protocol, TimeoutClass.TIMEOUT_OTHER)
 
@@ -161,8 +162,8 @@ class FlowTable:
             state = int(entry["state"])
             if answer:
                 state |= FlowState.FLOW_SEEN_REPLY
-            elif state & FlowState.FLOW_SEEN_REPLY and batch.tcp_flags[i] & 0x10:
-                state |= FlowState.FLOW_ESTABLISHED
+            elif batch.tcp_flags[i] & 0x10:
+                state |= FlowState.FLOW_ACKNOWLEDGED
             if batch.tcp_flags[i] & 1:
                 state |= FlowState.FLOW_FIN_REVERSE if answer else FlowState.FLOW_FIN_FORWARD
             if batch.tcp_flags[i] & 4:

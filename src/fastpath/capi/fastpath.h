@@ -280,7 +280,7 @@ FASTPATH_API int fastpath_flow_hash(const struct fastpath_flow_key *key, const u
 
 enum fastpath_timeout {
     FASTPATH_TIMEOUT_TCP = 0,          /* established */
-    FASTPATH_TIMEOUT_TCP_OPENING = 1,  /* before the initiator has acknowledged an answer */
+    FASTPATH_TIMEOUT_TCP_OPENING = 1,  /* no answer seen yet, or no ACK of the initiator */
     FASTPATH_TIMEOUT_TCP_CLOSING = 2,  /* both FIN, or RST */
     FASTPATH_TIMEOUT_UDP = 3,
     FASTPATH_TIMEOUT_ICMP = 4,
@@ -293,7 +293,7 @@ enum {                                 /* bits of fastpath_flow.state */
     FASTPATH_FLOW_FIN_FORWARD = 2,     /* FIN from the initiator */
     FASTPATH_FLOW_FIN_REVERSE = 4,
     FASTPATH_FLOW_RESET = 8,
-    FASTPATH_FLOW_ESTABLISHED = 128    /* TCP: the initiator has sent an ACK after an answer */
+    FASTPATH_FLOW_ACKNOWLEDGED = 128   /* TCP: the initiator has sent an ACK */
 };
 
 typedef struct fastpath_flows fastpath_flows;
