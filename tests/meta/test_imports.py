@@ -188,6 +188,7 @@ ALLOWED = {
 DOORWAYS_TO_FASTPATH = {
     "connector/datapath.py": "the connector's data plane",
     "connector/crew.py": "its workers and their tables, made",
+    "connector/bound.py": "which of its flows lead to this host's listeners",
     "connector/events.py": "what the data plane says, in the services' words",
     "connector/flow_log.py": "the layout of session records, for the data plane's flows",
     "connector/record_pump.py": "empties the ring of what is only written down",

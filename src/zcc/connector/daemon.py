@@ -277,6 +277,7 @@ class Connector:
         self.stray = Stray(self.datapath, self.resolver, self.logs, self.labels)
         opening = Opening(edge, names, self.labels, self.logs, self.clock, (settings.name, settings.group))
         self.relay = ZpaRelay(opening, self.datapath)
+        self.datapath.bound.ended = self.relay.closed
 
     def _join_internet(self) -> None:
         settings = self.settings

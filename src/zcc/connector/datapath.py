@@ -27,6 +27,7 @@ from fastpath.message import Command, Event, command, drain
 from fastpath.packetio import UdpSocket
 from fastpath.refusal import Refusal
 from fastpath.stream import Stream
+from zcc.connector.bound import Bound
 from zcc.connector.crew import Crew
 from zcc.connector.events import Events
 from zcc.connector.plan import Plan
@@ -69,7 +70,7 @@ class Datapath:
         self._told = self._all_told = 0     # of what every worker is told: the last number, and the last that all have got
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
-        self._bound: dict[tuple[int, IPv4Address, int], FlowRecord] = {}
+        self.bound = Bound(self._crew)
 
     def by_worker(self) -> list[Datapath]:
         """Return one for each worker that speaks to that one alone: what a worker has for itself are its tunnels."""
@@ -105,7 +106,7 @@ class Datapath:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the workers; their events are pumped whenever the loop sees them."""
-        self._loop = loop
+        self._loop = self.bound.loop = loop
         for number in range(len(self._workers)):
             loop.add_reader(self._crew.events[number].fileno(), self._pump, number, EVENTS_AT_ONCE)
             loop.add_reader(self._crew.records[number].fileno(), self._pump_records, number)
@@ -129,6 +130,7 @@ class Datapath:
 
     def _pump(self, number: int, at_once: int = UNREAD) -> None:
         self._hand(number, drain(self._crew.events[number], at_once))
+        self.bound.watch()
 
     def _pump_records(self, number: int, at_once: int = RECORDS_AT_ONCE) -> None:
         self._hand(number, drain(self._crew.records[number], at_once))
@@ -136,7 +138,7 @@ class Datapath:
     def _hand(self, number: int, events: Iterable[Event]) -> None:
         for event in events:
             punt = self._events_of[number].punt(event)
-            self._track(punt)
+            self.bound.track(punt)
             if (handler := self._subscribers.get(_PUNTS[punt.reason])) is not None:
                 _hand_over(handler, punt)
 
@@ -310,7 +312,7 @@ class Datapath:
     def flow_of(self, protocol: int, alias: IPv4Address, port: int) -> FlowRecord | None:
         """Find the live flow bound to (protocol, alias, port), unread events included."""
         self.pump()
-        return self._bound.get((protocol, alias, port))
+        return self.bound.get(protocol, alias, port)
 
     def live_flows(self) -> npt.NDArray[np.void]:
         """Copy the entries (fastpath.flowentry.ENTRY) of the flows that rules decided; any thread.
@@ -356,16 +358,6 @@ class Datapath:
         if all(worker.geneve.fileno() >= 0 for worker in self._workers):      # once they are closed the last reading stands
             self._receive_lost = sum(worker.geneve.lost() for worker in self._workers)
         return self._receive_lost
-
-    def _track(self, punt: Punt) -> None:
-        flow = punt.flow
-        if flow is None or flow.alias is None:
-            return
-        key = (flow.protocol, flow.alias, flow.nat_port)
-        if punt.reason == PuntReason.PUNT_FLOW_OPENED:
-            self._bound[key] = flow
-        elif punt.reason == PuntReason.PUNT_FLOW_CLOSED:
-            self._bound.pop(key, None)
 
 
 def _hand_over(handler: Callable[[Punt], None], punt: Punt) -> None:
