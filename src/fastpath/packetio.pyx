@@ -191,9 +191,10 @@ cdef class GeneveSocket(GenevePort):
             if sharing > 1:
                 steer_group(sock, sharing)
             self.port = sock.getsockname()[1]
-            if polls and suspendable(holder_of(address).index):
-                try:
-                    self._deferral = new_deferral(sock.fileno())
+            if polls:
+                try:          # no interface need have an address that may be bound: all of 127.0.0.0/8 may
+                    if suspendable(holder_of(address).index):
+                        self._deferral = new_deferral(sock.fileno())
                 except OSError:
                     pass      # then the kernel goes on doing it by itself
             self.fd, self.send_fd = sock.detach(), raw.detach()
