@@ -17,6 +17,7 @@ cdef class Carrier:
     cdef int64_t[::1] _drops
     cdef readonly int stage              # that comes next for the batch
     cdef int[2] _others                  # descriptors that end a run
+    cdef bint _side                      # that had its turn last: 1 = tunnels
     cdef int _taken                      # by a call that gave the interpreter lock up
     cdef _from(self, int stage, object now_ns)
     cdef int _check(self, int stage) except -1

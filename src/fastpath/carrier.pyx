@@ -158,9 +158,16 @@ cdef class Carrier:
                 return want
 
     cdef int _step(self, bint outward, bint inward, uint64_t now_ns) noexcept nogil:
-        cdef int want = self._take(self.inward.udp, STAGE_OPEN, now_ns) if outward else WANT_NOTHING
-        if want == WANT_NOTHING and inward:
-            want = self._take(self.outward.device, STAGE_PARSE, now_ns)
+        """Each side in turn; one that is interrupted has its next turn behind the other, or a flood of strangers would be all."""
+        cdef int _, want = WANT_NOTHING
+        for _ in range(2):
+            self._side = not self._side
+            if self._side and outward:
+                want = self._take(self.inward.udp, STAGE_OPEN, now_ns)
+            elif not self._side and inward:
+                want = self._take(self.outward.device, STAGE_PARSE, now_ns)
+            if want != WANT_NOTHING:
+                break
         return want
 
     cdef int _take(self, Port port, int stage, uint64_t now_ns) noexcept nogil:

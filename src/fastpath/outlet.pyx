@@ -13,10 +13,10 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath.action cimport DROP_FLOW_TABLE_FULL, DROP_NAT_FAMILY, DROP_NONE, DROP_POLICY
-from fastpath.arguments cimport byte_rows, int32s, uint64
+from fastpath.arguments cimport byte_rows, int32s, uint64, writable_int32
 from fastpath.batch cimport KEY_BYTES, Columns, PacketBatch, drop, inside, row
 from fastpath.flowkey cimport FlowKey, Secret, hash_key
-from fastpath.flowtable cimport FLOW_BOUND, FlowEntry, FlowTable, class_of
+from fastpath.flowtable cimport FLOW_BOUND, TIMEOUT_CLASSES, FlowEntry, FlowTable, class_of
 from fastpath.geneve cimport GENEVE_BASE_BYTES, option_size
 from fastpath.nat cimport NatTable, bind_row
 from fastpath.packet cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, all_parsed
@@ -109,6 +109,30 @@ cdef class Outlet:
             for k in range(n):
                 ended += self._end(gone[k])
         return ended
+
+    def oldest_flows(self, out):
+        """Write the flows that may give way to new ones, least recently used first; return how many, at most as `out` holds.
+
+        Args:
+            out: int32[n], written.
+        """
+        cdef int32_t[::1] found = writable_int32(out, "out")
+        cdef int32_t[TIMEOUT_CLASSES] at
+        cdef const FlowEntry* entries = self.flows.entries
+        cdef int c, oldest, n = 0, room = <int> found.shape[0]
+        for c in range(TIMEOUT_CLASSES):
+            at[c] = self.flows.core.heads[c]         # of young flows: their rank comes first
+        while n < room:
+            oldest = -1
+            for c in range(TIMEOUT_CLASSES):
+                if at[c] >= 0 and (oldest < 0 or entries[at[c]].last_seen_ns < entries[at[oldest]].last_seen_ns):
+                    oldest = c
+            if oldest < 0:
+                break
+            found[n] = at[oldest]
+            at[oldest] = entries[at[oldest]].next
+            n += 1
+        return n
 
     cdef bint _end(self, int32_t index) noexcept nogil:
         cdef FlowEntry* entry = &self.flows.entries[index]

@@ -34,7 +34,7 @@ ELSEWHERE = {
     "links.Link": "made by Links.add", "links.Links.add": "takes a session: test_links",
     "links.Links.remove": "takes a Link: test_links",
     "outlet.Outlet": "takes tables, and addresses: test_outlet", "outlet.Outlet.admit_batch": "an own batch: test_outlet",
-    "outlet.Outlet.end_flows": "test_outlet",
+    "outlet.Outlet.end_flows": "test_outlet", "outlet.Outlet.oldest_flows": "test_outlet",
     "outward.Outward": _PARTS, "inward.Inward": _PARTS, "carrier.Carrier": _PARTS,
     "inward.Inward.encapsulate_rows": _CARRIED, "inward.Inward.enter_rows": _CARRIED, "carrier.Carrier.run": _CARRIED,
     "carrier.Carrier.step": _CARRIED, "carrier.Carrier.go_on": _CARRIED, "carrier.Carrier.begin": _CARRIED,

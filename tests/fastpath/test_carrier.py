@@ -241,6 +241,20 @@ def test_what_is_larger_than_its_tunnel_stops_twice(rig):
     assert end.receive()[28:] and not end.receive()
 
 
+def test_strangers_do_not_keep_the_internet_from_its_turn(rig):
+    end, back = joined(rig)
+    stranger = rig.connector()
+    rig.links.remove(stranger.link)
+    for _ in range(300):
+        stranger.socket.send(b"let me in")
+    rig.net.send(back)
+    for _ in range(2):
+        assert rig.carrier.step(2) == Want.WANT_GATE
+        assert rig.carrier.go_on(2) == Want.WANT_NOTHING
+    assert end.receive(), "though strangers wait still"
+    assert rig.carrier.step(2) == Want.WANT_GATE
+
+
 def test_nobody_s_answer_is_dropped(rig):
     rig.net.send(udp(SERVER, LOCAL, 53, 5555))
     assert rig.carrier.step(1) == Want.WANT_NOTHING

@@ -12,7 +12,7 @@ from fastpath.flowkey import Secret, build_batch
 from fastpath.flowtable import FlowTable
 from fastpath.nat import NatTable
 from fastpath.outlet import Outlet
-from inner_packets import echo, udp
+from inner_packets import echo, tcp, udp
 from model import outlet as model
 
 SEED = bytes(range(32))
@@ -143,3 +143,24 @@ def test_a_binding_is_found_again_whichever_end_of_the_key_began(packet):
     outlet.admit_batch(batch, 1)
     assert outlet.end_flows(batch.entry[:1].copy()) == 1
     assert len(outlet.nat) == 0
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
+def test_the_oldest_flows_are_those_that_would_give_way_one_by_one(n):
+    outlet, batch = made(capacity=8, ports=(1024, 65535)), PacketBatch(8)
+    ends = [udp("10.8.6.4", "10.9.0.2", 1, 5), echo("10.8.6.4", "10.9.0.2", 2), udp("10.8.6.4", "10.9.0.2", 3, 5),
+            tcp("10.8.6.4", "10.9.0.2", 4, 5), udp("10.8.6.4", "10.9.0.2", 5, 5), echo("10.8.6.4", "10.9.0.2", 6)]
+    for now, first in enumerate(ends):
+        load(batch, [(1, first, [])])
+        outlet.flows.lookup_batch(batch)
+        outlet.admit_batch(batch, now + 1)
+        if now == 2:                                    # an answered one does not give way
+            batch.direction[0] = 1 - batch.direction[0]
+            outlet.flows.account_batch(batch, now + 1)
+    found = np.full(n, -1, np.int32)
+    told = outlet.oldest_flows(found)
+    one_by_one = []
+    while len(one_by_one) < n and (index := outlet.flows.oldest_one()) >= 0:
+        one_by_one.append(index)
+        outlet.end_flows(np.array([index], np.int32))
+    assert found[:told].tolist() == one_by_one and told == min(n, 5)

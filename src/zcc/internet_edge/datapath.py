@@ -124,10 +124,8 @@ class Datapath:
             while not self._stop.is_set():
                 want = self._carrier.run(0 if self.gate.held else self._due_ns)
                 self.heartbeat_ns = now_ns = self._clock.monotonic_ns()
-                if want:
-                    self._settle(want, now_ns)
-                else:
-                    self._attend(now_ns)
+                self._settle(want, now_ns)
+                self._attend(now_ns)
         finally:
             self._close()
 
@@ -165,6 +163,8 @@ class Datapath:
 
     def _settle(self, want: int, now_ns: int) -> None:
         """See a batch through, and the frames that waited for one of its rows."""
+        if not want:
+            return
         self._think(want, now_ns)
         for origin, stage in ((Origin.ORIGIN_WORKLOAD, Stage.STAGE_DECODE), (Origin.ORIGIN_KERNEL, Stage.STAGE_PARSE)):
             while self._odd.release(origin):

@@ -114,13 +114,12 @@ class FlowBook:
 
     def _make_room(self, batch: Any, wanted: int) -> None:
         """End the least recently used flows that may give way; rows of this batch that are theirs are dropped."""
-        while self._flows.capacity - len(self._flows) < wanted and len(self._flows):
-            index = self._flows.oldest_one()
-            if index < 0:
-                return      # all of them were answered: who comes now is refused
-            theirs = np.flatnonzero(batch.entry[:batch.count] == index)
-            batch.reason[theirs], batch.entry[theirs] = FULL, -1
-            self._end(np.array([index], np.int32), "evicted")
+        short = wanted - (self._flows.capacity - len(self._flows))
+        found = np.zeros(max(short, 0), np.int32)
+        oldest = found[:self._outlet.oldest_flows(found)]      # fewer, where others were answered: who comes now is refused
+        theirs = np.flatnonzero(np.isin(batch.entry[:batch.count], oldest))
+        batch.reason[theirs], batch.entry[theirs] = FULL, -1
+        self._end(oldest, "evicted")
 
     def _end(self, indexes: NDArray[np.int32], reason: str) -> None:
         if len(indexes):
