@@ -20,6 +20,7 @@ from rich.progress import (
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))     # the pure-Python references, `model.<module>`
 
 from bench import chart, harness, quoted, table
+from bench.peers import Failed
 
 
 def read_arguments() -> argparse.Namespace:
@@ -90,4 +91,7 @@ def save(results: list[harness.Result], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as error:
+        sys.exit(str(error))

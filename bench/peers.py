@@ -13,6 +13,10 @@ LINE = 160
 FAILURES = (OSError, RuntimeError, subprocess.SubprocessError)
 
 
+class Failed(RuntimeError):
+    """What is ours could not be measured; the message names it and says why."""
+
+
 @dataclass
 class Field:
     """What a bench measures: `advice` has a line for each peer, what to do when it fails; all else is ours."""
@@ -25,7 +29,7 @@ class Field:
         """Return what trials found; nothing of a peer that fails, which is said and not tried again.
 
         Raises:
-            RuntimeError: something of ours failed; it is named.
+            Failed: something of ours failed; it is named.
         """
         if impl in self.left_out:
             return []
@@ -33,7 +37,7 @@ class Field:
             return trials()
         except FAILURES as error:
             if impl not in self.advice:
-                raise RuntimeError(f"{self.bench}: {impl}: {error}") from error
+                raise Failed(f"{self.bench}: {impl}: {error}") from error
             self.left_out.add(impl)
             why = " ".join(str(error).split())[-LINE:]
             print(f"{self.bench}: {impl} is left out: {why}; {self.advice[impl]}", file=sys.stderr)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from bench.gwlb_rig import reflectors
-from bench.peers import Field
+from bench.peers import Failed, Field
 
 
 def fails() -> list[int]:
@@ -25,7 +25,7 @@ def test_what_answers_is_measured_ours_and_theirs() -> None:
 
 
 def test_ours_that_fails_ends_the_bench_and_is_named() -> None:
-    with pytest.raises(RuntimeError, match="gwlb: fastpath-xdp: nothing"):
+    with pytest.raises(Failed, match="gwlb: fastpath-xdp: nothing"):
         Field("gwlb", {"xreflect": ""}).measure("fastpath-xdp", fails)
 
 
