@@ -393,6 +393,7 @@ cdef class Admission:
         cdef int posted
         if m.kind == PUNT_DNS_ANSWERED or m.kind == PUNT_FLOW_CLOSED and m.flow.action != ACTION_ZPA:
             posted, self.posted = post(self.records, m, packet), self.posted | POSTED_RECORD
+            self.counts.unrecorded += not posted and m.kind == PUNT_FLOW_CLOSED
         else:
             posted, self.posted = post(self.events, m, packet), self.posted | POSTED_EVENT
         self.counts.events[m.kind] += posted

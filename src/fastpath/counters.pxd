@@ -21,6 +21,7 @@ cdef struct Counters:
     uint64_t opened
     uint64_t closed
     uint64_t evicted
+    uint64_t unrecorded            # ends of flows that found the ring of records full
     uint64_t dns_answered          # queries for owned names
     uint64_t dns_unrecorded        # of these, more than may be recorded
     uint64_t refusals[3]           # sent, by Refusal

@@ -168,6 +168,17 @@ def test_all_that_is_due_at_once_ends_in_one_turn():
 
 
 @isolated
+def test_ends_of_flows_that_find_their_ring_full_are_counted():
+    rig = WorkerRig(flows=4, event_bytes=4096)
+    for port in range(4000, 4100):
+        rig.from_workload(udp(WORKLOAD, REMOTE, port, 9))
+        rig.step(1)
+    ended = len(rig.heard(PuntReason.PUNT_FLOW_CLOSED))
+    counts = rig.worker.counters()
+    assert 0 < ended < 96 and ended + counts["unrecorded"] == counts["closed"] == 96
+
+
+@isolated
 def test_full_table_gives_up_its_oldest_flow_with_its_binding():
     rig = WorkerRig(flows=4)
     for port in range(4000, 4006):

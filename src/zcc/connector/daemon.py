@@ -216,6 +216,7 @@ class Connector:
         try:
             plan = plan_of(self.settings, self.rulebook, device, self.doorway.kind, self.routed.open())
             self.datapath = Datapath(plan, self.rulebook.rules)
+            self.datapath.write_down(self.labels, self.logs)
         except OSError as error:
             raise ZccError(
                 f"ingress {self.settings.ingress}: {error.strerror}; is the address this host's, is another connector running, "

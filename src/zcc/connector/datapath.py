@@ -15,7 +15,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +26,23 @@ from fastpath.message import Command, Event, command, drain
 from fastpath.packetio import UdpSocket
 from fastpath.refusal import Refusal
 from fastpath.stream import Stream
+from fastpath.worker import Worker
 from zcc.connector.bound import Bound
 from zcc.connector.crew import Crew
 from zcc.connector.events import Events
+from zcc.connector.flow_log import FlowLog
 from zcc.connector.plan import Plan
 from zcc.connector.ports import Counters, FlowRecord, Place, Punt
+from zcc.connector.record_pump import RecordPump
+from zcc.connector.sessions import Labels
+from zcc.connector.tallies import added_up, named
 from zcc.errors import ZccError
+from zcc.telemetry.logs import Logs
 
 log = logging.getLogger(__name__)
 
 EVERY_NAMESPACE = 0xFFFF
-EVENTS_AT_ONCE, RECORDS_AT_ONCE, UNREAD = 64, 64, 1024
+EVENTS_AT_ONCE, UNREAD = 64, 1024
 WORDS_AT_ONCE = 64  # then others of the loop have their turn
 NAME_BITS = 26  # of fastpath.naming
 NO_TUNNEL = 255
@@ -67,6 +72,10 @@ class Datapath:
         self._workers, self.exchange_pools = self._crew.workers, self._crew.exchange_pools
         self._tunnels = self._crew.tunnels[0]
         self._events_of = [Events(self._crew.aliases_of(number), plan.egress, number) for number in range(plan.workers)]
+        self._records = [
+            RecordPump(ring, functools.partial(self._hand, number), functools.partial(_unrecorded, self._workers[number]))
+            for number, ring in enumerate(self._crew.records)
+        ]
         self._told = self._all_told = 0     # of what every worker is told: the last number, and the last that all have got
         self._receive_lost = 0
         self._subscribers: dict[str, Callable[[Punt], None]] = {}
@@ -99,6 +108,11 @@ class Datapath:
             raise ValueError(f"reason must be one of {', '.join(_PUNTS.values())}, not {reason!r}")
         self._subscribers[reason] = handler
 
+    def write_down(self, labels: Labels, logs: Logs) -> None:
+        """Have flows that end written down, all but ZPA's; nobody is called for them any more."""
+        for records in self._records:
+            records.flow_log = FlowLog(labels, self._crew.plan.egress, logs)
+
     @staticmethod
     def session(connection: object) -> Session:
         """Make what attach_tunnel takes of a pyOpenSSL connection whose handshake is done."""
@@ -109,19 +123,21 @@ class Datapath:
         self._loop = self.bound.loop = loop
         for number in range(len(self._workers)):
             loop.add_reader(self._crew.events[number].fileno(), self._pump, number, EVENTS_AT_ONCE)
-            loop.add_reader(self._crew.records[number].fileno(), self._pump_records, number)
             loop.add_reader(self._crew.words[number].fileno(), self._pump_words, number)
+            self._records[number].start(loop)
         self._crew.start()
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the workers, wait for their threads, and hand on what they had still to say."""
-        for ring in (*self._crew.events, *self._crew.records, *self._crew.words):
+        for ring in (*self._crew.events, *self._crew.words):
             loop.remove_reader(ring.fileno())
+        for records in self._records:
+            records.stop()
         self._lost()
         self._crew.stop()
         self.pump()
-        for number in range(len(self._workers)):
-            self._pump_records(number, UNREAD)
+        for records in self._records:
+            records.finish()
 
     def pump(self) -> None:
         """Hand every waiting event to its subscriber."""
@@ -131,9 +147,6 @@ class Datapath:
     def _pump(self, number: int, at_once: int = UNREAD) -> None:
         self._hand(number, drain(self._crew.events[number], at_once))
         self.bound.watch()
-
-    def _pump_records(self, number: int, at_once: int = RECORDS_AT_ONCE) -> None:
-        self._hand(number, drain(self._crew.records[number], at_once))
 
     def _hand(self, number: int, events: Iterable[Event]) -> None:
         for event in events:
@@ -335,12 +348,12 @@ class Datapath:
 
         The heartbeat is that of the worker whose last turn is longest ago.
         """
-        raw = _sum([worker.counters() for worker in self._workers])
+        raw = added_up([worker.counters() for worker in self._workers])
         return Counters(
-            packets=_named(METHODS, raw["packets"]),
-            bytes=_named(METHODS, raw["bytes"]),
-            drops=_named(_DROPS, raw["drops"]),
-            punts=_named(_PUNTS, raw["events"]),
+            packets=named(METHODS, raw["packets"]),
+            bytes=named(METHODS, raw["bytes"]),
+            drops=named(_DROPS, raw["drops"]),
+            punts=named(_PUNTS, raw["events"]),
             rings_lost={"punt": raw["events_lost"], "inject": raw["commands_lost"], "receive": self._lost(),
                         "records": sum(ring.lost for ring in self._crew.records),
                         "words": sum(ring.lost for ring in self._crew.words)},
@@ -349,7 +362,7 @@ class Datapath:
             dns_answered=raw["dns_answered"],
             dns_unrecorded=raw["dns_unrecorded"],
             heartbeat_ns=raw["heartbeat_ns"],
-            refusals=_named(_REFUSALS, raw["refusals"]) | {"untold": raw["untold"]},
+            refusals=named(_REFUSALS, raw["refusals"]) | {"untold": raw["untold"]},
             cut=raw["cut"],
             handed_over=raw["drops"][DropReason.DROP_SHARD_MOVED],
         )
@@ -367,26 +380,11 @@ def _hand_over(handler: Callable[[Punt], None], punt: Punt) -> None:
         log.exception("the handler of %s failed", _PUNTS[punt.reason])
 
 
+def _unrecorded(worker: Worker) -> int:
+    return int(worker.counters()["unrecorded"])
+
+
 def _finish(done: asyncio.Future[None], left: set[int], number: int) -> None:
     left.discard(number)
     if not left and not done.done():
         done.set_result(None)
-
-
-def _sum(counts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add up what workers have counted, numbers and lists of numbers."""
-    total = dict(counts[0])
-    for one in counts[1:]:
-        for name, value in one.items():
-            is_list = isinstance(value, list)
-            total[name] = [a + b for a, b in zip(total[name], value, strict=True)] if is_list else total[name] + value
-    total["heartbeat_ns"] = min(one["heartbeat_ns"] for one in counts)
-    return total
-
-
-def _named(names: dict[int, str], values: Iterable[int]) -> dict[str, int]:
-    numbers = list(values)
-    named = dict.fromkeys(names.values(), 0)
-    for key, name in names.items():
-        named[name] += numbers[key]
-    return named

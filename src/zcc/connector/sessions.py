@@ -18,8 +18,8 @@ from zcc.policy.objects.unnamed import NAMINGS
 from zcc.telemetry.records import Address, DnsFields, SessionFields
 
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPV6"}
-_SERVICES = {("TCP", 80): "HTTP", ("TCP", 443): "HTTPS", ("UDP", 443): "QUIC", ("UDP", 53): "DNS",
-             ("TCP", 53): "DNS", ("TCP", 22): "SSH", ("TCP", 21): "FTP", ("UDP", 123): "NTP"}
+SERVICES = {(6, 80): "HTTP", (6, 443): "HTTPS", (17, 443): "QUIC", (17, 53): "DNS", (6, 53): "DNS", (6, 22): "SSH",
+            (6, 21): "FTP", (17, 123): "NTP"}  # fmt: skip
 
 
 class Records(Protocol):
@@ -55,6 +55,23 @@ class Labels:
         """Name a rule; "" = none decided, or a policy that is gone."""
         return self.rules[index] if 0 <= index < len(self.rules) else ""
 
+    def method(self, action: int) -> str:
+        """Name what was done with a flow."""
+        return self.methods.get(action, "NONE")
+
+    def tunnel(self, slot: int) -> str:
+        """Name an internet edge; "" = none."""
+        return self.tunnels.get(slot, "")
+
+    def name(self, number: int) -> str:
+        """Spell a name; "" = none is known."""
+        return self.name_of(number) or ""
+
+
+def protocol_name(number: int) -> str:
+    """Name a protocol; one without a name here prints as itself."""
+    return _PROTOCOLS.get(number, str(number))
+
 
 def session_fields(flow: FlowRecord, labels: Labels) -> SessionFields:
     """Turn a flow's record into the fields of a session record.
@@ -62,15 +79,14 @@ def session_fields(flow: FlowRecord, labels: Labels) -> SessionFields:
     Args:
         flow: as its initiator sees it, so bytes[0] came from the client.
     """
-    protocol = _PROTOCOLS.get(flow.protocol, str(flow.protocol))
     fields: SessionFields = {
         "clt_src_ip": flow.source,
         "clt_src_port": flow.source_port,
         "clt_dst_ip": flow.destination,
         "clt_dst_port": flow.destination_port,
-        "clt_dst_name": labels.name_of(flow.name_id) or "",
+        "clt_dst_name": labels.name(flow.name_id),
         "clt_dst_name_from": NAMINGS[flow.naming] if flow.name_id or flow.naming else "",
-        "fwdtypename": labels.methods.get(flow.action, "NONE"),
+        "fwdtypename": labels.method(flow.action),
         "rdrrulename": labels.rule(flow.rule),
         "clt_tx_bytes": flow.bytes[1],
         "clt_rx_bytes": flow.bytes[0],
@@ -78,9 +94,9 @@ def session_fields(flow: FlowRecord, labels: Labels) -> SessionFields:
         "clt_rx_packets": flow.packets[0],
         "session_duration": max(0, flow.ended_ns - flow.started_ns) // 1_000_000,
         "num_sess": 1,
-        "clt_nw_protocol": protocol,
-        "nw_service": _SERVICES.get((protocol, flow.destination_port), ""),
-        "gw_name": labels.tunnels.get(flow.tunnel, ""),
+        "clt_nw_protocol": protocol_name(flow.protocol),
+        "nw_service": SERVICES.get((flow.protocol, flow.destination_port), ""),
+        "gw_name": labels.tunnel(flow.tunnel),
         "location": labels.location(flow.location),
         "namespace": labels.namespace(flow.namespace),
     }

@@ -7,7 +7,8 @@ Control plane only; a call queues and returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Unpack
 
@@ -60,6 +61,24 @@ class Logs:
         """Record a flow that has ended or was refused."""
         self._write("session", fields)
 
+    def session_lines(self, make: Callable[[int, bytes], tuple[bytes, int]], *, all_of_it: bool = False) -> bool:
+        """Record flows by lines that are ready; what there is no room for is not made.
+
+        Args:
+            make: called with the number of the first record, to be counted on, and the text of what every record has behind it,
+                `,"log":"session","time":…`; returns the lines and how many they are.
+            all_of_it: also where there is no room, at the end.
+        Returns:
+            False when there was no room and `make` was not called.
+        """
+        common = json.dumps(self._common("session"), ensure_ascii=False, separators=(",", ":"))
+        head = b"," + common.encode(errors="backslashreplace")[1:-1]
+        return self._streams["session"].write_lines(lambda number: make(number, head), all_of_it=all_of_it)
+
+    def lose_sessions(self, count: int) -> None:
+        """Tell of so many flows that were lost on their way to here."""
+        self._streams["session"].lose(count)
+
     def dns(self, **fields: Unpack[DnsFields]) -> None:
         """Record a query and what became of it."""
         self._write("dns", fields)
@@ -88,5 +107,8 @@ class Logs:
             stream.close()
 
     def _write(self, kind: str, fields: Mapping[str, object]) -> None:
+        self._streams[kind].write({**self._common(kind), **fields})
+
+    def _common(self, kind: str) -> dict[str, object]:
         time = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
-        self._streams[kind].write({"log": kind, "time": time, **self._agent, **fields})
+        return {"log": kind, "time": time, **self._agent}

@@ -1,11 +1,13 @@
 """One stream of records as JSON lines, written by a thread of its own.
 
-    caller ── write(dict) ──▶ bounded queue ──▶ writer thread ──▶ file, or standard output
+    caller ── write(dict) ─────────▶ bounded queue ──▶ writer thread ──▶ file, or standard output
+           ── write_lines(bytes) ──▶
 
 The caller never waits for a disk or a pipe. Every record has a number (recordid) that grows by one. What is
 not written is counted and told in its place in the stream: {"gap": n, "recordid": first, "until": last,
 "reason": "queue full" | "write failed"}; a reader that sees neither a record nor a gap has lost it itself.
-Any thread may write. A file that is renamed away (logrotate) is opened anew. Nothing here deletes old files.
+Any thread may write, records one by one or lines that are ready. A file that is renamed away (logrotate) is
+opened anew. Nothing here deletes old files.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import stat
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ __all__ = ["LogStream"]
 
 # Some seconds of a busy connector's records; at 1 KiB each about 16 MiB.
 QUEUE_LIMIT = 16_384
+LINES_LIMIT = 1 << 24  # bytes of lines, beside those
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +48,31 @@ class Gap:
                 "reason": self.reason}
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Records first to last as they are written; their text is not empty."""
+
+    first: int
+    last: int
+    text: bytes
+
+
+Item = dict[str, Any] | Lines | Gap
+
+
 class LogStream:
     """A numbered stream of JSON lines. Any thread may write; one thread of its own does the output."""
 
-    def __init__(self, path: Path | None, sequence: int, limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self, path: Path | None, sequence: int, limit: int = QUEUE_LIMIT, lines_limit: int = LINES_LIMIT
+    ) -> None:
         """Open the file and start the writer.
 
         Args:
             path: appended to, made with mode 0640 if absent; None = standard output.
             sequence: number of the first record; to be higher than any of an earlier run.
             limit: most records that wait.
+            lines_limit: most bytes of lines that wait; what is written last may go beyond it.
 
         Raises:
             ZccError: the file cannot be opened.
@@ -61,10 +80,10 @@ class LogStream:
         self.written = 0
         self.lost = 0
         self._path = path
-        self._next = sequence
-        self._limit = limit
-        self._queue: deque[dict[str, Any] | Gap] = deque()
-        self._waiting = 0
+        self._begin = self._next = sequence
+        self._limit, self._lines_limit = limit, lines_limit
+        self._queue: deque[Item] = deque()
+        self._waiting = self._waiting_bytes = 0
         self._ready = threading.Condition()
         self._closing = False
         self._descriptor = self._open()
@@ -82,11 +101,39 @@ class LogStream:
             number = self._next
             self._next += 1
             if self._closing or self._waiting >= self._limit:
-                self._lose(number)
+                self._lose(number, 1)
                 return
             self._queue.append({"recordid": number, **record})
             self._waiting += 1
             self._ready.notify()
+
+    def write_lines(self, make: Callable[[int], tuple[bytes, int]], *, all_of_it: bool = False) -> bool:
+        """Queue lines; nothing is lost here: what there is no room for is not made.
+
+        Args:
+            make: called with the number of the first line, returns the lines and how many they are. Others wait meanwhile.
+            all_of_it: also where there is no room, at the end of whoever makes them.
+        Returns:
+            False when there was no room, or the stream is closed, and `make` was not called.
+        """
+        with self._ready:
+            if self._closing or (self._waiting_bytes >= self._lines_limit and not all_of_it):
+                return False
+            text, made = make(self._next)
+            if made:
+                self._queue.append(Lines(self._next, self._next + made - 1, text))
+                self._next += made
+                self._waiting_bytes += len(text)
+                self._ready.notify()
+        return True
+
+    def lose(self, count: int) -> None:
+        """Number records that were lost on their way to here; the gap stands where they are missing, or soon after."""
+        with self._ready:
+            if count:
+                first, self._next = self._next, self._next + count
+                self._lose(first, count)
+                self._ready.notify()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what waits, then stop; what a stuck pipe does not take in time is lost."""
@@ -95,7 +142,8 @@ class LogStream:
             self._ready.notify()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            log.error("%s: output is stuck, %d records not written", self._name, self._waiting)
+            unwritten = self._next - self._begin - self.written - self.lost
+            log.error("%s: output is stuck, %d records not written", self._name, unwritten)
         elif self._path is not None:
             os.close(self._descriptor)
 
@@ -103,13 +151,13 @@ class LogStream:
     def _name(self) -> str:
         return str(self._path or "standard output")
 
-    def _lose(self, number: int) -> None:
-        self.lost += 1
+    def _lose(self, first: int, count: int) -> None:
+        self.lost += count
         newest = self._queue[-1] if self._queue else None
-        if isinstance(newest, Gap) and newest.last + 1 == number:
-            newest.last = number
+        if isinstance(newest, Gap) and newest.last + 1 == first:
+            newest.last += count
         else:
-            self._queue.append(Gap(number, number, "queue full"))
+            self._queue.append(Gap(first, first + count - 1, "queue full"))
 
     def _run(self) -> None:
         while True:
@@ -118,14 +166,16 @@ class LogStream:
                 batch, self._queue = self._queue, deque()
             if not batch:
                 return
-            self._write_batch(batch)
-            with self._ready:
-                self._waiting -= sum(not isinstance(item, Gap) for item in batch)
+            for piece in _pieces(batch):
+                self._write_piece(piece)
+                with self._ready:
+                    self._waiting -= sum(isinstance(item, dict) for item in piece)
+                    self._waiting_bytes -= sum(len(item.text) for item in piece if isinstance(item, Lines))
 
-    def _write_batch(self, batch: deque[dict[str, Any] | Gap]) -> None:
-        items = [self._failed, *batch] if self._failed else list(batch)
-        data = b"".join(_encode(item) for item in items)
-        records = sum(not isinstance(item, Gap) for item in batch)
+    def _write_piece(self, piece: list[Item]) -> None:
+        items = [self._failed, *piece] if self._failed else piece
+        data = _encode(items[0]) if len(items) == 1 else b"".join(map(_encode, items))
+        records = sum(map(_records, piece))
         try:
             self._reopen_if_renamed()
             self._write_all(data)
@@ -173,15 +223,38 @@ class LogStream:
             raise ZccError(f"{self._path}: {error.strerror}; choose another logs.directory") from None
 
 
-def _encode(item: dict[str, Any] | Gap) -> bytes:
+def _pieces(batch: deque[Item]) -> Iterator[list[Item]]:
+    """Lines one by one, so that they are not copied; what is between them together."""
+    between: list[Item] = []
+    for item in batch:
+        if isinstance(item, Lines):
+            if between:
+                yield between
+                between = []
+            yield [item]
+        else:
+            between.append(item)
+    if between:
+        yield between
+
+
+def _records(item: Item) -> int:
+    if isinstance(item, Lines):
+        return item.last - item.first + 1
+    return 0 if isinstance(item, Gap) else 1
+
+
+def _encode(item: Item) -> bytes:
+    if isinstance(item, Lines):
+        return item.text
     record = item.record() if isinstance(item, Gap) else item
     text = json.dumps(record, default=str, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="backslashreplace") + b"\n"
 
 
-def _first(item: dict[str, Any] | Gap) -> int:
-    return item.first if isinstance(item, Gap) else int(item["recordid"])
+def _first(item: Item) -> int:
+    return int(item["recordid"]) if isinstance(item, dict) else item.first
 
 
-def _last(item: dict[str, Any] | Gap) -> int:
-    return item.last if isinstance(item, Gap) else int(item["recordid"])
+def _last(item: Item) -> int:
+    return int(item["recordid"]) if isinstance(item, dict) else item.last

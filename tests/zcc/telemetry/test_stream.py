@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -146,3 +147,65 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_start(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(ZccError, match=r"logs\.directory"):
         LogStream(tmp_path / "file" / "s.jsonl", 0)
+
+
+def lines_of(count: int) -> Callable[[int], tuple[bytes, int]]:
+    return lambda number: (b"".join(b'{"recordid":%d}\n' % (number + k) for k in range(count)), count)
+
+
+@given(steps=st.lists(st.integers(-6, 12), max_size=12), limit=st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_lines_and_losses_are_numbered_with_the_records(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int], limit: int
+) -> None:
+    path, numbered = tmp_path_factory.mktemp("stream") / "s.jsonl", 0
+    stream = LogStream(path, 7, limit=limit)
+    for step in steps:
+        if step < 0:
+            stream.lose(-step)
+        elif step % 2:
+            stream.write({"n": step})
+        else:
+            assert stream.write_lines(lines_of(step))
+        numbered += -step if step < 0 else 1 if step % 2 else step
+    stream.close()
+    assert accounted(path) == list(range(7, 7 + numbered))
+    assert stream.written + stream.lost == numbered
+
+
+def test_lines_without_room_are_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldWriter(monkeypatch)
+    stream = LogStream(tmp_path / "s.jsonl", 0, lines_limit=40)
+    assert stream.write_lines(lines_of(1))
+    assert held.entered.wait(10)
+    made = [stream.write_lines(lines_of(2)) for _ in range(4)]
+    assert made == [True, False, False, False]
+    assert stream.write_lines(lines_of(2), all_of_it=True)
+    held.release.set()
+    stream.close()
+    assert accounted(tmp_path / "s.jsonl") == list(range(5)) and (stream.written, stream.lost) == (5, 0)
+    assert not stream.write_lines(lines_of(1), all_of_it=True)
+
+
+def test_lines_that_can_not_be_written_are_one_gap_with_their_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    stream = LogStream(path, 0)
+    real, failed = LogStream._write_all, threading.Semaphore(0)
+
+    def full(one: LogStream, data: bytes) -> None:
+        failed.release()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LogStream, "_write_all", full)
+    stream.write_lines(lines_of(3))
+    stream.write({"n": 3})
+    stream.write_lines(lines_of(2))
+    for _ in range(3):
+        assert failed.acquire(timeout=10)
+    monkeypatch.setattr(LogStream, "_write_all", real)
+    stream.write_lines(lines_of(1))
+    stream.close()
+    assert records(path) == [{"gap": 6, "recordid": 0, "until": 5, "reason": "write failed"}, {"recordid": 6}]
+    assert (stream.written, stream.lost) == (1, 6)
