@@ -31,6 +31,8 @@ REACHED = (
     ("nat", "find-50000"),
     ("nat", "rewrite"),
     ("packet", "batch-256"),
+    ("records", "local"),
+    ("records", "direct"),
 )
 BELOW = {
     ("alias", "alias-4096"): (0.4, "a call an address, and the reference is a dictionary; the worker looks up without a call"),
