@@ -91,10 +91,10 @@ class WorkerRig:
             self.events, secret=bytes(range(32)), pools=[POOL, SECOND_POOL], internal=INTERNAL,
             ports=(TCP_PORT, UDP_PORT, DNS_PORT), egress=(EGRESS4, EGRESS6),
             owned=OwnedNames(64, bytes(range(32)), by_location=True), **admission)
-        carried, marks = (port.flows, port.marks) if isinstance(port, XskPort) else (None, None)
+        carried = port.flows if isinstance(port, XskPort) else None
         self.worker = Worker(
             port, Device.veth("w0", receives=beside is None), EndpointMap((number, *of) for number, of in ENDPOINTS.items()),
-            self.admission, self.commands, batch, kernel_flows=carried, words=self.words, shard=shard, marks=marks)
+            self.admission, self.commands, batch, kernel_flows=carried, words=self.words, shard=shard)
         self.edges: dict[int, Session] = {}          # their ends of the tunnels, ours, and both sockets
         self.sessions: dict[int, Session] = {}
         self.ours: dict[int, UdpSocket] = {}

@@ -21,6 +21,7 @@ from fastpath.action import PuntReason
 from fastpath.admission import Admission
 from fastpath.alias import AliasTable
 from fastpath.endpoint import EndpointMap
+from fastpath.flowmarks import FlowMarks
 from fastpath.flowtable import FlowTable
 from fastpath.message import drain
 from fastpath.nametable import NameTable
@@ -37,10 +38,10 @@ from zcc.policy.model import Policy
 from zcc.policy.names import NameBook
 
 KINDS: dict[str, Callable[[], GenevePort]] = {
-    "udp": lambda: GeneveSocket(DEVICE, polls=True), "packet": lambda: PacketRing(DEVICE),
-    "xdp": lambda: XskPort(DEVICE, marked_flows=FLOWS),
-    "xdp-polling": lambda: XskPort(DEVICE, busy_poll_us=50, marked_flows=FLOWS),
-    "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS, marked_flows=FLOWS)}
+    "udp": lambda: GeneveSocket(DEVICE, polls=True), "packet": lambda: PacketRing(DEVICE, marks=FlowMarks(FLOWS)),
+    "xdp": lambda: XskPort(DEVICE, marks=FlowMarks(FLOWS)),
+    "xdp-polling": lambda: XskPort(DEVICE, busy_poll_us=50, marks=FlowMarks(FLOWS)),
+    "kernel-flows": lambda: XskPort(DEVICE, kernel_flows=FLOWS, marks=FlowMarks(FLOWS))}
 FLOWS = 1 << 16
 LOG_BYTES = 1 << 27     # for all that happens between two lines of input
 RULES = [{"name": "bad", "method": "DROP", "destinations": ["203.0.113.66"]},
@@ -60,8 +61,7 @@ def made(kind: str) -> Worker:
         egress=(ip_address("198.51.100.9"),))
     port = KINDS[kind]()
     return Worker(port, kernel_side(), EndpointMap([(ENDPOINT, 1, 0)]), admission, Ring(1 << 20),
-                  kernel_flows=port.flows if isinstance(port, XskPort) else None,
-                  marks=port.marks if isinstance(port, XskPort) else None)
+                  kernel_flows=port.flows if isinstance(port, XskPort) else None)
 
 
 def kernel_side() -> Device:

@@ -38,7 +38,7 @@ cdef enum:
     VALUE_MAX = 1 << 20
 
 MAP_HASH, MAP_ARRAY, MAP_XSK = 1, 2, 17
-PROGRAM_SCHED_CLS, PROGRAM_XDP = 3, 6
+PROGRAM_SOCKET_FILTER, PROGRAM_SCHED_CLS, PROGRAM_XDP = 1, 3, 6
 ATTACH_XDP, ATTACH_TCX_INGRESS = 37, 46
 XDP_HAS_FRAGS = 1 << 5           # program_load flags
 XDP_GENERIC, XDP_DRIVER = 2, 4   # link_create flags: the hook above every driver, or the driver's own

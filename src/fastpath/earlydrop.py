@@ -13,33 +13,41 @@ Source: linux/bpf.h; RFC 8926 §3.4, RFC 791 §3.1, RFC 8200 §3; partial buffer
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from fastpath.bpfcode import Code
-from fastpath.hairpin import INNER, XDP_DROP, find
+from fastpath.hairpin import INNER, find
 
-__all__ = ["count", "let_in"]
+__all__ = ["Marks", "Packet", "let_in"]
 
 Marks = tuple[int, int, int, tuple[int, int, int]]
 
 SENT, TAKEN, ROOM, NEWCOMERS, QUESTIONS, REFUSED = range(0, 48, 8)      # of flowmarks.QueueState
-QUEUE = 16                   # of struct xdp_md
 NUMBER = -4                  # where the number of an element stands on the stack
 GENEVE, OPTION_WORDS = 42, 8      # where Geneve begins, and the length of GWLB's options
 TURN = 29                    # of flowmarks.pyx
 DNS = 53 << 8                # as the wire has it
 
 
-def let_in(code: Code, marks: Marks, passes: str) -> None:
-    """Go to `passes` with a packet that may wait, or end it. r2 = data, r3 = its end, r6 = context; r6 is left as it was.
+@dataclass(frozen=True)
+class Packet:
+    """Where a program finds its packet: a register, what to add to it, and how it sees that so many bytes are there."""
+
+    base: str
+    at: int
+    within: Callable[[Code, int], None]      # go on with them, else to "newcomer"; all but r6, r7, r8 and r9 may change
+
+
+def let_in(code: Code, marks: Marks, packet: Packet, passes: str, verdict: int) -> None:
+    """Go to `passes` with a packet that may wait, or end it with the verdict. r1 = the queue's number; r6 = context, and stays.
 
     Args:
         marks: what FlowMarks.maps says.
     """
     queues_fd, marks_fd, bits, factors = marks
-    code.alu("mov", "r7", "r2")
-    code.alu("mov", "r8", "r3")
     count(code, queues_fd, passes)
-    parse(code, factors)
+    parse(code, packet, factors)
     place(code, bits, factors)
     code.alu("mov", "r8", "r0")
     look_up(code, marks_fd, passes)
@@ -52,7 +60,7 @@ def let_in(code: Code, marks: Marks, passes: str) -> None:
     code.label("refused")
     for counter, difference in ((REFUSED, 1), (SENT, -1)):
         add(code, counter, difference)
-    code.alu("mov", "r0", XDP_DROP)
+    code.alu("mov", "r0", verdict)
     code.exit()
 
 
@@ -71,8 +79,11 @@ def look_up(code: Code, marks_fd: int, known: str) -> None:
 
 
 def count(code: Code, queues_fd: int, passes: str) -> None:
-    """Count the packet, and go on only if its queue is crowded. r9 = its state. One processor at a time serves a queue."""
-    code.load(4, "r1", "r6", QUEUE)
+    """Count the packet, and go on only if its queue, r1, is crowded. r9 = its state.
+
+    Where several processors fill one ring at a time some packets are not counted, as atomic adding costs 6 % of the rate: fewer
+    seem to wait then, less than none in the end, so these numbers have a sign.
+    """
     code.store(4, "r10", NUMBER, "r1")
     find(code, queues_fd, NUMBER, passes)
     code.alu("mov", "r9", "r0")
@@ -81,7 +92,7 @@ def count(code: Code, queues_fd: int, passes: str) -> None:
     code.alu("sub", "r1", "r2")
     code.load(8, "r2", "r9", ROOM)
     code.jump("eq", "r2", 0, passes)
-    code.jump("le", "r1", "r2", passes)
+    code.jump("sge", "r2", "r1", passes)
 
 
 def add(code: Code, counter: int, difference: int) -> None:
@@ -92,75 +103,71 @@ def add(code: Code, counter: int, difference: int) -> None:
 
 
 def spend(code: Code, allowance: int, nothing: str) -> None:
-    """Take one of an allowance, or go to `nothing`. r9 = state of the queue."""
+    """Take one of an allowance, or go to `nothing`; two processors at once may take the same one. r9 = state of the queue."""
     code.load(8, "r1", "r9", allowance)
     code.jump("eq", "r1", 0, nothing)
     add(code, allowance, -1)
 
 
-def parse(code: Code, factors: tuple[int, int, int]) -> None:
+def parse(code: Code, packet: Packet, factors: tuple[int, int, int]) -> None:
     """r2, r3 = the two ends of the inner packet, ports and addresses in one word each; r0 = its destination port, 0 = none.
 
     All offsets are constants: arithmetic on packet pointers needs CAP_PERFMON, which a connector has not.
     """
-    code.alu("mov", "r0", 0)
-    within(code, INNER + 24)
-    code.load(1, "r1", "r7", GENEVE)
+    packet.within(code, INNER + 24)
+    code.load(1, "r1", packet.base, packet.at + GENEVE)
     code.alu("and", "r1", 0x3F)
     code.jump("ne", "r1", OPTION_WORDS, "newcomer")
-    code.load(1, "r1", "r7", INNER)
+    code.load(1, "r1", packet.base, packet.at + INNER)
     code.jump("eq", "r1", 0x45, "inner 4")
     code.alu("rsh", "r1", 4)
     code.jump("ne", "r1", 6, "newcomer")
-    ends6(code, factors[0])
+    ends6(code, packet, factors[0])
     code.label("inner 4")
-    ends4(code)
+    ends4(code, packet)
     code.label("ends")
 
 
-def ends4(code: Code) -> None:
+def ends4(code: Code, packet: Packet) -> None:
     """The ends of an IPv4 packet without options."""
-    code.load(4, "r2", "r7", INNER + 12)
-    code.load(4, "r3", "r7", INNER + 16)
-    code.load(2, "r5", "r7", INNER + 6)
+    base, inner = packet.base, packet.at + INNER
+    code.alu("mov", "r0", 0)
+    code.load(4, "r2", base, inner + 12)
+    code.load(4, "r3", base, inner + 16)
+    code.load(2, "r5", base, inner + 6)
     code.jump("set", "r5", 0xFF1F, "ends")      # an offset, in network order: it has no ports
-    code.load(1, "r1", "r7", INNER + 9)
+    code.load(1, "r1", base, inner + 9)
     code.jump("eq", "r1", socket.IPPROTO_TCP, "ports 4")
     code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
     code.label("ports 4")
-    ports(code, INNER + 20)
+    ports(code, base, inner + 20)
 
 
-def ends6(code: Code, factor: int) -> None:
+def ends6(code: Code, packet: Packet, factor: int) -> None:
     """The ends of an IPv6 packet, and go to "ends"; ports are taken only where they follow the header."""
-    within(code, INNER + 44)
-    for end, at in (("r2", INNER + 8), ("r3", INNER + 24)):
-        code.load(8, end, "r7", at)
+    base, inner = packet.base, packet.at + INNER
+    packet.within(code, INNER + 44)
+    code.alu("mov", "r0", 0)
+    for end, at in (("r2", inner + 8), ("r3", inner + 24)):
+        code.load(8, end, base, at)
         code.alu("mul", end, factor)
-        code.load(8, "r5", "r7", at + 8)
+        code.load(8, "r5", base, at + 8)
         code.alu("add", end, "r5")
-    code.load(1, "r1", "r7", INNER + 6)
+    code.load(1, "r1", base, inner + 6)
     code.jump("eq", "r1", socket.IPPROTO_TCP, "ports 6")
     code.jump("ne", "r1", socket.IPPROTO_UDP, "ends")
     code.label("ports 6")
-    ports(code, INNER + 40)
+    ports(code, base, inner + 40)
     code.go("ends")
 
 
-def ports(code: Code, at: int) -> None:
+def ports(code: Code, base: str, at: int) -> None:
     """Add both ports to their ends; r0 = the destination's."""
     for end, of in (("r2", at), ("r3", at + 2)):
-        code.load(2, "r0", "r7", of)
+        code.load(2, "r0", base, of)
         code.alu("mov", "r5", "r0")
         code.alu("lsh", "r5", 32)
         code.alu("add", end, "r5")
-
-
-def within(code: Code, size: int) -> None:
-    """Go on only if the packet has so many bytes, else it is a newcomer's. r7 = its beginning, r8 = its end."""
-    code.alu("mov", "r5", "r7")
-    code.alu("add", "r5", size)
-    code.jump("gt", "r5", "r8", "newcomer")
 
 
 def place(code: Code, bits: int, factors: tuple[int, int, int]) -> None:

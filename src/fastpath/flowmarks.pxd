@@ -2,11 +2,14 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastpath.flowkey cimport FlowKey
 
 cdef enum:
     QUEUES_MAX = 64
+    NEWCOMERS = 16           # packets of flows that nobody knows, and questions to port 53, let into a crowded queue a batch
+    QUESTIONS = 64
 
 # One receive queue, as both sides see it; element of an array that they share. A cache line.
 cdef struct QueueState:
@@ -36,7 +39,12 @@ cdef class FlowMarks:
     cdef _allocate(self)
 
 
-# A batch was taken out, `waiting` packets are still there: what the program may let in until the next one.
-cdef inline void taken_from(QueueState* queue, uint32_t waiting, uint64_t newcomers, uint64_t questions) noexcept nogil:
-    queue.taken = queue.sent - waiting
-    queue.newcomers, queue.questions = newcomers, questions
+# Begin: others than known flows are refused while more than `room` packets wait.
+cdef inline void open_queue(QueueState* queue, uint64_t room) noexcept nogil:
+    memset(queue, 0, sizeof(QueueState))
+    queue.room = room
+
+
+# A batch was taken out; `taken` in all, as the program counts what it sent.
+cdef inline void take_note(QueueState* queue, uint64_t taken) noexcept nogil:
+    queue.taken, queue.newcomers, queue.questions = taken, NEWCOMERS, QUESTIONS

@@ -6,6 +6,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath.batch cimport Columns, PacketBatch
+from fastpath.flowmarks cimport FlowMarks
 from fastpath.deferral cimport Deferral
 from fastpath.segments cimport Segments
 from fastpath.tunqueue cimport TunQueue
@@ -30,7 +31,8 @@ cdef class Port:
 cdef class GenevePort(Port):
     cdef readonly uint32_t address
     cdef readonly uint16_t port
-    cdef readonly uint64_t refused       # packets that were refused before they came here, because too many came: see flowmarks
+    cdef readonly FlowMarks marks        # where flows that go first when too much comes are marked; None = nowhere
+    cdef readonly uint64_t refused       # packets that were refused before they came here, because too many came: see earlydrop
 
 # Received on a UDP socket, sent by a raw one, so that the source port is the peer's own. Needs CAP_NET_RAW.
 @cython.final

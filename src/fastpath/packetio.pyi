@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastpath.batch import PacketBatch
+from fastpath.flowmarks import FlowMarks
 
 _Rows = NDArray[np.uint16]
 
@@ -27,6 +28,8 @@ class GenevePort(Port):
     def address(self) -> int: ...
     @property
     def port(self) -> int: ...
+    @property
+    def marks(self) -> FlowMarks | None: ...
     @property
     def refused(self) -> int: ...
     def lost(self) -> int: ...

@@ -22,6 +22,7 @@ from fastpath.batch cimport Columns, reset, row
 from fastpath.ethernet cimport (
     ETHERNET_BYTES, FRAME_HEADER_BYTES, Neighbours, mac_of, open_frame, tick, write_frame_header,
 )
+from fastpath.flowmarks cimport QUEUES_MAX, FlowMarks, open_queue, take_note
 from fastpath.packetio cimport GenevePort, GeneveSocket
 
 import os
@@ -30,6 +31,7 @@ import struct
 
 from fastpath.interfaces import holder_of
 from fastpath.packetfilter import attach, to_port
+from fastpath.ringfilter import attach_early_drop
 from fastpath.redirect import shield
 from fastpath.steering import steer_ring
 
@@ -80,15 +82,18 @@ cdef class PacketRing(GenevePort):
         fanout: number of the group of rings that share the interface's packets; 0 = a new group.
         workers: so many rings will be in the group, made in the order of the workers, each for its own packets (see steering); 1:
             they share the packets by flow.
+        marks: of flows that go first while a ring is crowded, the same for all workers; None = none do.
+        worker: of several, whose ring this is.
     Raises:
         ValueError: address is not one IPv4 address; fanout is not 0 … 65535.
         OSError: EADDRNOTAVAIL: not this host's; EPERM: CAP_NET_RAW is missing; ENODEV: the interface has no MAC address.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, fanout=0, workers=1):
-        self._memory, self._lost, self._shield = NULL, 0, -1
+    def __cinit__(self, str address not None, port=6081, *, fanout=0, workers=1, FlowMarks marks=None, worker=0):
+        self._memory, self._lost, self._shield, self._state = NULL, 0, -1, NULL
         cdef int group = <int> integer(fanout, "fanout", 0, SHORT_MAX)
         cdef int sharing = <int> integer(workers, "workers", 1, SHORT_MAX)
+        cdef int number = <int> integer(worker, "worker", 0, QUEUES_MAX - 1)
         interface = holder_of(address)
         if len(interface.mac) != 6:
             raise OSError(ENODEV, f"{interface.name} is no Ethernet interface")
@@ -98,15 +103,16 @@ cdef class PacketRing(GenevePort):
         memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
         self._most_bytes = min(interface.mtu + ETHERNET_BYTES, FRAME_BYTES - DATA_AT)
         try:
-            self._open(interface, address, group, sharing)
+            self.marks = marks
+            self._open(interface, address, group, sharing, number)
         except BaseException:
             self.close()
             raise
 
-    cdef _open(self, object interface, str address, int fanout, int workers):
+    cdef _open(self, object interface, str address, int fanout, int workers, int worker):
         cdef void* memory
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0) as sock:
-            attach(sock, to_port(address, self.port))
+            self._filter(sock, address, worker)
             for option, value in ((_VERSION, _TPACKET_V2), (_IGNORE_OUTGOING, 1), (_QDISC_BYPASS, 1), (_LOSS, 1)):
                 sock.setsockopt(_SOL_PACKET, option, value)
             for option, frames in ((_RX_RING, RX_FRAMES), (_TX_RING, TX_FRAMES)):
@@ -130,6 +136,14 @@ cdef class PacketRing(GenevePort):
             self._shield = shield(interface.index, address, self.port)
         except OSError:
             pass      # then the kernel's copy goes up to the UDP socket, which refuses it
+
+    cdef _filter(self, object sock, str address, int worker):
+        if self.marks is None:
+            attach(sock, to_port(address, self.port))
+            return
+        self._state = self.marks.queue(worker)
+        open_queue(self._state, RX_FRAMES // 2)
+        attach_early_drop(sock, address, self.port, self.marks.maps, worker)
 
     def __dealloc__(self):
         self.close()
@@ -183,7 +197,14 @@ cdef class PacketRing(GenevePort):
             self._received = self._received + 1 if self._received + 1 < RX_FRAMES else 0
             i += 1
         b.count = i
+        if self._state != NULL:
+            self._tell(i, i < want)
         return i
+
+    cdef void _tell(self, int taken, bint all_of_them) noexcept nogil:
+        """What the ring had no room for was counted as sent; that is made good whenever it is empty."""
+        self.refused = self._state.refused
+        take_note(self._state, self._state.sent if all_of_them else self._state.taken + taken)
 
     # ---- out ----
 

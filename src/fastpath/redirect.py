@@ -19,8 +19,8 @@ from types import TracebackType
 
 from fastpath import bpf
 from fastpath.bpfcode import Code
-from fastpath.earlydrop import Marks, let_in
-from fastpath.hairpin import answer
+from fastpath.earlydrop import Marks, Packet, let_in
+from fastpath.hairpin import XDP_DROP, answer
 
 __all__ = ["Redirect", "program", "shield"]
 
@@ -66,10 +66,10 @@ def match(code: Code, address: str, port: int, other: str, at: tuple[int, int] =
     code.jump("ne", "r5", _as_loaded(port, 2), other)
 
 
-def reload(code: Code) -> None:
-    """r2 = data, r3 = its end, as after match(). r6 = context."""
-    code.load(4, "r2", "r6", _DATA)
-    code.load(4, "r3", "r6", _DATA_END)
+def _within(code: Code, size: int) -> None:
+    code.alu("mov", "r5", "r7")
+    code.alu("add", "r5", size)
+    code.jump("gt", "r5", "r8", "newcomer")
 
 
 def to_socket(code: Code, sockets_fd: int) -> None:
@@ -95,9 +95,11 @@ def program(address: str, port: int, sockets_fd: int, flows: Flows | None = None
     if flows is not None:
         answer(code, *flows, "worker")
         code.label("worker")
-        reload(code)
     if marks is not None:
-        let_in(code, marks, "socket")
+        code.load(4, "r7", "r6", _DATA)
+        code.load(4, "r8", "r6", _DATA_END)
+        code.load(4, "r1", "r6", _QUEUE)
+        let_in(code, marks, Packet("r7", 0, _within), "socket", XDP_DROP)
         code.label("socket")
     code.alu("mov", "r1", "r6")
     to_socket(code, sockets_fd)

@@ -6,7 +6,6 @@ from fastpath.batch import PacketBatch
 from fastpath.dnslistener import DnsListener
 from fastpath.egress import Egress
 from fastpath.endpoint import EndpointMap
-from fastpath.flowmarks import FlowMarks
 from fastpath.ingress import Ingress
 from fastpath.kernelflows import KernelFlows
 from fastpath.packetio import Device, GenevePort
@@ -28,7 +27,6 @@ class Worker:
         kernel_flows: KernelFlows | None = None,
         words: Ring | None = None,
         shard: Shard | None = None,
-        marks: FlowMarks | None = None,
     ) -> Worker: ...
     @property
     def geneve(self) -> GenevePort: ...

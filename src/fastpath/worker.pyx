@@ -25,7 +25,6 @@ from fastpath.dnslistener cimport DnsListener
 from fastpath.counters cimport credit
 from fastpath.egress cimport Egress, add
 from fastpath.endpoint cimport EndpointMap
-from fastpath.flowmarks cimport FlowMarks
 from fastpath.flowtable cimport FLOW_KERNEL_INSIDE, FlowEntry
 from fastpath.fragments cimport ORIGIN_KERNEL, ORIGIN_WORKLOAD
 from fastpath.ingress cimport Ingress
@@ -80,15 +79,14 @@ cdef class Worker:
         kernel_flows: where flows that are decided go to be carried by the kernel; None = all are carried here.
         words: where first packets of flows are copied to, that they may be named by them; None = they are not.
         shard: which of several workers it is; None = the only one.
-        marks: where flows that are known are marked, so that they go first when too much comes; None = nowhere.
     """
 
     def __cinit__(self, GenevePort geneve not None, Device device, EndpointMap endpoints not None,
                   Admission admission not None, Ring commands not None, PacketBatch batch=None,
-                  KernelFlows kernel_flows=None, Ring words=None, Shard shard=None, FlowMarks marks=None):
+                  KernelFlows kernel_flows=None, Ring words=None, Shard shard=None):
         self.geneve, self.device, self.endpoints = geneve, device, endpoints
         self.admission, self.commands = admission, commands
-        admission.kernel, admission.marks = kernel_flows, marks
+        admission.kernel, admission.marks = kernel_flows, geneve.marks
         self.egress = Egress(geneve, device, admission)
         self.watch = Watch(admission, words)
         self.shard = shard

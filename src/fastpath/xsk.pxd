@@ -4,7 +4,6 @@ cimport cython
 from libc.stdint cimport uint16_t
 
 from fastpath.ethernet cimport Neighbours
-from fastpath.flowmarks cimport FlowMarks
 from fastpath.kernelflows cimport KernelFlows
 from fastpath.packetio cimport GenevePort, GeneveSocket
 from fastpath.xskqueue cimport XskQueue
@@ -14,7 +13,6 @@ cdef class XskPort(GenevePort):
     cdef readonly GeneveSocket kernel    # for what the program leaves to the kernel, and for peers whose MAC address is unknown
     cdef readonly object redirect
     cdef readonly KernelFlows flows      # None unless asked for
-    cdef readonly FlowMarks marks        # that all workers share; None unless asked for
     cdef readonly list queues
     cdef void* _queues[64]               # borrowed of `queues`
     cdef int _n, _next, _last            # how many; whose turn it is; which one the batch in hand came from

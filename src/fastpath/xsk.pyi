@@ -20,7 +20,7 @@ class XskPort(GenevePort):
         zero_copy: bool = True,
         busy_poll_us: int = 0,
         kernel_flows: int = 0,
-        marked_flows: int = 0,
+        marks: FlowMarks | None = None,
         worker: int = 0,
         workers: int = 1,
         first: XskPort | None = None,
@@ -29,8 +29,6 @@ class XskPort(GenevePort):
     def kernel(self) -> GeneveSocket: ...
     @property
     def flows(self) -> KernelFlows | None: ...
-    @property
-    def marks(self) -> FlowMarks | None: ...
     @property
     def redirect(self) -> Redirect: ...
     @property

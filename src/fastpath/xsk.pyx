@@ -54,7 +54,7 @@ cdef class XskPort(GenevePort):
         zero_copy: use it where the driver offers it.
         busy_poll_us: see XskQueue.
         kernel_flows: so many decided flows may be carried by the program itself (see kernelflows); 0 = none.
-        marked_flows: while a queue is crowded so many flows that the worker has marked go first (see flowmarks); 0 = none.
+        marks: of flows that go first while a queue is crowded, the same for all workers; None = none do.
         worker, workers: of several, which one's queues these are: every so manyth. They are made in order, each with the first
             one as `first`; the last one begins.
         first: None for worker 0.
@@ -65,8 +65,8 @@ cdef class XskPort(GenevePort):
             are workers; see Redirect and XskQueue.
     """
 
-    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0, marked_flows=0,
-                  worker=0, workers=1, XskPort first=None):
+    def __cinit__(self, str address not None, port=6081, *, bint zero_copy=True, busy_poll_us=0, kernel_flows=0,
+                  FlowMarks marks=None, worker=0, workers=1, XskPort first=None):
         cdef int sharing = <int> integer(workers, "workers", 1, QUEUES)
         cdef int number = <int> integer(worker, "worker", 0, sharing - 1)
         if (first is None) != (number == 0):
@@ -75,7 +75,6 @@ cdef class XskPort(GenevePort):
         self._n = self._next = self._last = 0
         cdef int poll_us = <int> integer(busy_poll_us, "busy_poll_us", 0, INT32_MAX)
         cdef int carried = <int> integer(kernel_flows, "kernel_flows", 0, 1 << 24)
-        cdef int marked = <int> integer(marked_flows, "marked_flows", 0, 1 << 24)
         self.kernel = GeneveSocket(address, port, workers=sharing)
         self.address, self.port = self.kernel.address, self.kernel.port
         try:
@@ -85,9 +84,9 @@ cdef class XskPort(GenevePort):
             memset(&self._neighbours, 0, sizeof(Neighbours))
             memcpy(self._neighbours.own, <const unsigned char*> (<bytes> interface.mac), 6)
             self.flows = KernelFlows(carried) if carried else None
-            self.marks = first.marks if first is not None else FlowMarks(marked) if marked else None
+            self.marks = marks
             self.redirect = first.redirect if first is not None else Redirect(
-                interface.index, address, self.port, self.flows.maps if carried else None, self.marks.maps if marked else None)
+                interface.index, address, self.port, self.flows.maps if carried else None, None if marks is None else marks.maps)
             self._open(interface, zero_copy, poll_us, number, sharing)
             if number == sharing - 1:
                 self.redirect.attach()

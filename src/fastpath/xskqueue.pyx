@@ -24,7 +24,7 @@ from fastpath.arguments cimport SHORT_MAX, integer
 from fastpath.action cimport DROP_IO_SEND, DROP_IO_TRUNCATED, DROP_NONE
 from fastpath.batch cimport HEADROOM, Columns, reset, row
 from fastpath.ethernet cimport ETHERNET_BYTES, FRAME_HEADER_BYTES, Neighbours, mac_of, open_frame, write_frame_header
-from fastpath.flowmarks cimport FlowMarks, taken_from
+from fastpath.flowmarks cimport FlowMarks, open_queue, take_note
 
 import os
 import socket
@@ -69,8 +69,6 @@ cdef enum:
     KICKS = 64                   # system calls to send one batch, at most
     TX_BUDGET = 256              # packets that one of them may send; 32 unless told (Linux 6.17)
     BATCH = 256
-    NEWCOMERS = 16               # packets of flows that nobody knows, and questions to port 53, let into a crowded queue a batch
-    QUESTIONS = 64
 
 _PAGES = {"rx": 0, "tx": 0x80000000, "fill": 0x100000000, "completion": 0x180000000}     # offsets to map the rings at
 _SO_PREFER_BUSY_POLL, _SO_BUSY_POLL_BUDGET, _SO_BUSY_POLL, _SO_SNDBUFFORCE = 69, 70, 46, 32
@@ -208,7 +206,7 @@ cdef class XskQueue:
         self.marks = marks
         self.state = NULL if marks is None else marks.queue(self.queue)
         if self.state != NULL:
-            self.state.room = RX_FRAMES // 2
+            open_queue(self.state, RX_FRAMES // 2)
 
     cdef uint64_t refused(self) noexcept nogil:
         cdef uint64_t before = self.refused_seen
@@ -243,7 +241,7 @@ cdef class XskQueue:
 
     cdef void _tell(self, uint32_t end) noexcept nogil:
         if self.state != NULL:
-            taken_from(self.state, end - self.rx.at, NEWCOMERS, QUESTIONS)
+            take_note(self.state, self.state.sent - (end - self.rx.at))
 
     cdef int _take(self, Columns* b, int i, uint32_t end, Neighbours* all) noexcept nogil:
         """Make row i of the next packet, of one descriptor or several. 0 = there is no whole one."""

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import random
 import select
 import socket
 import struct
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyroute2 import IPRoute
 
 import namespaces
 from fastpath import bpf, gwlb
 from fastpath.action import PuntReason
 from fastpath.batch import PacketBatch
 from fastpath.flowmarks import FlowMarks
+from fastpath.packetio import GenevePort
+from fastpath.packetring import PacketRing
 from fastpath.redirect import program
 from fastpath.xsk import XskPort
 from gateway_site import GATEWAY, OURS, bound
@@ -129,18 +133,25 @@ def test_what_is_not_ours_is_neither_counted_nor_refused(gate: Gate) -> None:
     assert (gate.state[SENT], gate.state[REFUSED]) == (100, 0)
 
 
-class Crowded(WorkerRig):
-    """A worker behind AF_XDP whose queue may be said to be crowded."""
+PORTS: dict[str, Callable[[], GenevePort]] = {
+    "xdp": lambda: XskPort(OURS, marks=FlowMarks(64)),
+    "kernel flows": lambda: XskPort(OURS, marks=FlowMarks(64), kernel_flows=64),
+    "packet": lambda: PacketRing(OURS, marks=FlowMarks(64)),
+}
 
-    def __init__(self, kernel_flows: int = 0) -> None:
+
+class Crowded(WorkerRig):
+    """A worker whose queue may be said to be crowded."""
+
+    def __init__(self, kind: str) -> None:
         other = namespaces.another()
         namespaces.link("g0", [f"{OURS}/24"], other, "g1", [f"{GATEWAY}/24"])
         with namespaces.inside(other):
             sender = bound(GATEWAY, 6081)
-        self.xsk = XskPort(OURS, marked_flows=64, kernel_flows=kernel_flows)
-        super().__init__(port=self.xsk, gwlb=sender)
-        assert self.xsk.marks is not None
-        self.queues_fd = self.xsk.marks.maps[0]
+        port = PORTS[kind]()
+        super().__init__(port=port, gwlb=sender)
+        assert port.marks is not None
+        self.queues_fd = port.marks.maps[0]
 
     def gets_in(self, packet: bytes) -> bool:
         """Whether a packet comes through while the queue is crowded and nothing is left of its allowances."""
@@ -164,9 +175,10 @@ class Crowded(WorkerRig):
 
 
 @privileged
+@pytest.mark.parametrize("kind", ["xdp", "packet"])
 @isolated
-def test_flows_are_known_from_their_second_packet_both_ways_until_they_end() -> None:
-    rig = Crowded()
+def test_flows_are_known_from_their_second_packet_both_ways_until_they_end(kind: str) -> None:
+    rig = Crowded(kind)
     for there, back in ((udp(WORKLOAD, LOCAL_PEER, 1, 2), udp(LOCAL_PEER, WORKLOAD, 2, 1)),
                         (tcp(WORKLOAD, LOCAL_PEER, 3, 4), tcp(LOCAL_PEER, WORKLOAD, 4, 3, "SA")),
                         (udp(WORKLOAD6, LOCAL_PEER6, 5, 6), udp(LOCAL_PEER6, WORKLOAD6, 6, 5)),
@@ -186,15 +198,16 @@ def test_flows_are_known_from_their_second_packet_both_ways_until_they_end() -> 
 @privileged
 @isolated
 def test_a_flow_that_is_dropped_is_not_known() -> None:
-    rig = Crowded()
+    rig = Crowded("xdp")
     rig.open(udp(WORKLOAD, EVIL, 1, 2))
     assert not rig.gets_in(udp(WORKLOAD, EVIL, 1, 2))
 
 
 @privileged
+@pytest.mark.parametrize("kind", ["xdp", "packet"])
 @isolated
-def test_after_each_batch_the_queue_has_room_again_and_some_newcomers_may_come() -> None:
-    rig = Crowded()
+def test_after_each_batch_the_queue_has_room_again_and_some_newcomers_may_come(kind: str) -> None:
+    rig = Crowded(kind)
     rig.from_workload(udp(WORKLOAD, LOCAL_PEER, 1, 2))
     sent, taken, room, newcomers, questions, refused, *_ = rig.state()
     assert sent == taken == 1
@@ -205,7 +218,7 @@ def test_after_each_batch_the_queue_has_room_again_and_some_newcomers_may_come()
 @privileged
 @isolated
 def test_the_end_of_one_flow_leaves_its_neighbour_on_the_same_counter_known() -> None:
-    rig = Crowded()
+    rig = Crowded("xdp")
     there = udp(WORKLOAD, LOCAL_PEER, 1, 2)
     rig.open(there)
     rig.open(tcp(WORKLOAD, LOCAL_PEER, 1, 2))          # the protocol is not part of the hash
@@ -219,10 +232,9 @@ def test_the_end_of_one_flow_leaves_its_neighbour_on_the_same_counter_known() ->
 @privileged
 @isolated
 def test_kernel_flows_and_early_drop_live_in_one_program() -> None:
-    rig = Crowded(kernel_flows=64)
+    rig = Crowded("kernel flows")
     rig.open(udp(WORKLOAD, LOCAL_PEER, 1, 2))
-    assert rig.xsk.flows is not None
-    assert rig.xsk.flows.size == 1
+    assert rig.worker.geneve.flows.size == 1
     assert not rig.gets_in(udp(WORKLOAD, LOCAL_PEER, 8, 9))
     assert rig.drops() == {"overload": 1}
 
@@ -232,17 +244,58 @@ def test_kernel_flows_and_early_drop_live_in_one_program() -> None:
 def test_workers_share_the_marks_and_their_memory_outlives_the_port_that_made_it() -> None:
     other = namespaces.another()
     namespaces.link("g0", [f"{OURS}/24"], other, "g1", [f"{GATEWAY}/24"], queues=2)
-    first = XskPort(OURS, workers=2, marked_flows=64)
-    second = XskPort(OURS, worker=1, workers=2, first=first)
-    assert first.marks is second.marks is not None
-    read = [bpf.map_lookup(first.marks.maps[0], queue.to_bytes(4, "little"), STATE.size) or b"" for queue in range(3)]
+    marks = FlowMarks(64)
+    first = XskPort(OURS, workers=2, marks=marks)
+    second = XskPort(OURS, worker=1, workers=2, first=first, marks=marks)
+    read = [bpf.map_lookup(marks.maps[0], queue.to_bytes(4, "little"), STATE.size) or b"" for queue in range(3)]
     assert [STATE.unpack(state)[ROOM] for state in read] == [1024, 1024, 0]
     first.close()
-    del first
+    del first, marks
     gc.collect()
     batch = PacketBatch(4)
     assert second.recv(batch) == 0
     second.close()
+
+
+@privileged
+@isolated
+def test_a_crowded_ring_lets_in_whom_the_model_lets_in() -> None:
+    other = namespaces.another()
+    namespaces.link("g0", [f"{OURS}/24"], other, "g1", [f"{GATEWAY}/24"])
+    marks, batch, wheel = FlowMarks(64), PacketBatch(64), random.Random(1)
+    queues_fd, _, bits, factors = marks.maps
+    with namespaces.inside(other):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        wire.bind(("g1", 0))
+    port = PacketRing(OURS, marks=marks)
+    addresses = mac_of("g0") + bytes(6)
+    for _ in range(400):
+        geneve = bytearray(FLAT + wheel.choice(INNER))
+        for _ in range(wheel.randrange(3)):
+            geneve[wheel.randrange(len(geneve))] = wheel.randrange(256)
+        frame = addresses + framed(bytes(geneve[:wheel.choice((len(geneve), wheel.randrange(len(geneve))))]))[12:]
+        place, kind = standing(frame, bits, factors)
+        for newcomers, questions, there in ((1, 0, True), (0, 1, kind == QUESTION), (0, 0, False)):
+            bpf.map_update(queues_fd, bytes(4), STATE.pack(100, 0, 50, newcomers, questions, 0, 0, 0))
+            wire.send(frame)
+            assert (port.recv(batch) == 1) == there, (newcomers, questions, frame)
+            state = STATE.unpack(bpf.map_lookup(queues_fd, bytes(4), STATE.size) or b"")
+            assert (state[SENT], state[REFUSED]) == ((101, 0) if there else (100, 1))
+        assert place is None or 0 <= place < 1 << bits
+    for at, value in ((12, 0x86), (23, 6), (33, 9), (37, 9), (21, 1)):      # protocols, address, port; a later fragment
+        frame = bytearray(addresses + framed(FLAT + INNER[0])[12:])
+        frame[at] = value
+        bpf.map_update(queues_fd, bytes(4), STATE.pack(0, 0, 50, 0, 0, 0, 0, 0))
+        wire.send(frame)
+        assert port.recv(batch) == 0
+        assert STATE.unpack(bpf.map_lookup(queues_fd, bytes(4), STATE.size) or b"")[SENT] == 0
+
+
+def mac_of(name: str) -> bytes:
+    """An interface's address."""
+    with IPRoute() as ip:
+        (link,) = ip.link("get", ifname=name)
+    return bytes.fromhex(link.get_attr("IFLA_ADDRESS").replace(":", ""))
 
 
 @privileged
@@ -253,8 +306,10 @@ def test_the_programs_load_with_the_capabilities_that_the_unit_grants() -> None:
     granted = {net_admin, privileges.CAP_NET_RAW, privileges.CAP_BPF, ipc_lock}
     privileges.drop(*(set(range(41)) - granted))
     assert privileges.held() == sum(1 << number for number in granted)
-    with XskPort(OURS, marked_flows=64, kernel_flows=64) as port:
+    with PORTS["kernel flows"]() as port:
         assert port.mode == "driver, copy"
+    with PORTS["packet"]() as port:
+        assert port.marks is not None
 
 
 @pytest.mark.parametrize("capacity", [0, -1, (1 << 24) + 1])

@@ -19,7 +19,7 @@ ROWS = (
     # one format, table or device each
     ("geneve", "packet", "flowkey", "flowmarks", "fib", "cells", "groups", "runs", "lpmtable", "lpm", "mmsg",
      "deferral", "segments", "ethernet", "superpacket", "trains", "tunqueue", "packetio",
-     "xskqueue", "hairpin", "earlydrop", "redirect", "dtls", "endpoint", "pools", "rewrite", "refusal", "quote",
+     "xskqueue", "hairpin", "earlydrop", "redirect", "ringfilter", "dtls", "endpoint", "pools", "rewrite", "refusal", "quote",
      "pieces", "domains", "rows", "frames", "stream", "moderation", "labeltable"),
     # what this product makes of them
     ("packetring", "kernelflows", "counters", "xsk", "gwlb", "flowentry", "flowslots", "flows", "flowbatch", "flowtable",
@@ -84,6 +84,8 @@ SAME_ROW = {
     ("earlydrop", "hairpin"): "how a program looks into a map",
     ("flowmarks", "flowkey"): "what is marked",
     ("xskqueue", "flowmarks"): "the state of a queue that its program sees",
+    ("packetio", "flowmarks"): "ports that have flows go first",
+    ("ringfilter", "earlydrop"): "the part that refuses strangers while a ring is crowded",
     ("xsk", "kernelflows"): "whose maps its program reads",
     ("counters", "flowtable"): "a packet is counted in its flow",
     ("counters", "kernelflows"): "and so is what the kernel carried",

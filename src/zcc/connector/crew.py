@@ -110,7 +110,7 @@ class Crew:
         worker = Worker(
             port, open_device(plan.device, plan.device_kind, number), EndpointMap(plan.endpoints), admission, commands,
             kernel_flows=port.flows if isinstance(port, XskPort) else None, words=self.words[number],
-            shard=shard if n > 1 else None, marks=port.marks if isinstance(port, XskPort) else None,
+            shard=shard if n > 1 else None,
         )
         if plan.dns_listen is not None:
             address, dns_port, *of = plan.dns_listen

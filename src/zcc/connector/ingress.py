@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
+from fastpath.flowmarks import FlowMarks
 from fastpath.packetio import Device, GenevePort, GeneveSocket
 from fastpath.packetring import PacketRing
 from fastpath.routed import RoutedPort
@@ -33,9 +34,10 @@ def _xdp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> P
     in_kernel = flows if io.kernel_flows else 0
     made: list[XskPort] = []
     with contextlib.ExitStack() as undo:
+        marks = FlowMarks(flows)
         for worker in range(workers):
-            one = XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel,
-                          marked_flows=flows, worker=worker, workers=workers, first=made[0] if made else None)
+            one = XskPort(address, port, zero_copy=io.zero_copy, busy_poll_us=io.busy_poll, kernel_flows=in_kernel, marks=marks,
+                          worker=worker, workers=workers, first=made[0] if made else None)
             made.append(undo.enter_context(one))
         undo.pop_all()
     return list(made)
@@ -43,9 +45,14 @@ def _xdp(address: str, port: int, flows: int, io: IoSettings, workers: int) -> P
 
 def _packet(address: str, port: int, flows: int, io: IoSettings, workers: int) -> Ports:
     made: list[PacketRing] = []
+    try:
+        marks = FlowMarks(flows)
+    except PermissionError:
+        marks = None        # CAP_BPF is not there: then known flows and others lose alike when too much comes
     with contextlib.ExitStack() as undo:
-        for _ in range(workers):
-            made.append(undo.enter_context(PacketRing(address, port, fanout=made[0].fanout if made else 0, workers=workers)))
+        for worker in range(workers):
+            made.append(undo.enter_context(PacketRing(
+                address, port, fanout=made[0].fanout if made else 0, workers=workers, marks=marks, worker=worker)))
         undo.pop_all()
     return list(made)
 
@@ -148,7 +155,7 @@ def _described(way: str, made: Ports) -> str:
         queues = sum(len(one.queues) for one in made if isinstance(one, XskPort))
         return f"xdp ({first.mode}, {queues} queues{carried})"
     if isinstance(first, PacketRing):
-        return f"packet (rings on {first.interface})"
+        return f"packet (rings on {first.interface}{'' if first.marks is None else ', known flows first'})"
     if isinstance(first, GeneveSocket):
         polls = ", receive work is the worker's under load" if first.polls else ""
         return f"{way} (receive buffer {first.buffer_bytes} bytes{polls})"

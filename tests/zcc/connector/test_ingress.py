@@ -74,7 +74,7 @@ def test_auto_passes_over_an_interface_that_another_program_has() -> None:
     link = bpf.link_create(program, 2, bpf.ATTACH_XDP, bpf.XDP_DRIVER)
     with open_ingress(IoSettings(), ADDRESS, 6081) as port:
         assert isinstance(port, PacketRing)
-    assert "by packet (rings on g0); not by xdp: " in heard.lines[0]
+    assert "by packet (rings on g0, known flows first); not by xdp: " in heard.lines[0]
     assert "another XDP program" in heard.lines[0]
     os.close(link)
 
@@ -125,7 +125,7 @@ def test_each_of_several_workers_gets_a_port_by_the_best_way_that_has_one_for_al
     heard = Heard()
     ports = open_ports(IoSettings(), ADDRESS, 6081, 64, 2)
     assert [type(port) for port in ports] == [PacketRing, PacketRing]
-    assert "by packet (rings on g0) to 2 workers; not by xdp: " in heard.lines[-1]
+    assert "by packet (rings on g0, known flows first) to 2 workers; not by xdp: " in heard.lines[-1]
     if os.geteuid() == 0:
         assert "a queue a worker" in heard.lines[-1]
         with pytest.raises(OSError, match="too few queues for 2 workers"):
