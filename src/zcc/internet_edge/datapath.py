@@ -180,8 +180,7 @@ class Datapath:
 
     def _control(self, now_ns: int) -> None:
         self.gate.take_control(self._outward.origin, now_ns)
-        live = live_rows(self._batch)
-        self._apart.join(live, self._outward.origin[live])
+        self._apart.join(live_rows(self._batch), self._outward.origin)      # the origin of every row, by its number
 
     def _admit_odd(self, now_ns: int) -> None:
         self._odd.enter(Origin.ORIGIN_WORKLOAD, now_ns)
