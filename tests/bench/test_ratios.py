@@ -35,8 +35,8 @@ REACHED = (
     ("records", "direct"),
 )
 BELOW = {
-    ("alias", "alias-4096"): (0.4, "a call an address, and the reference is a dictionary; the worker looks up without a call"),
-    ("alias", "workload-4096"): (8, "a call an address, whose answer is a Python object"),
+    ("alias", "alias-4096"): (8, "a call an address, and the reference looks through a list"),
+    ("alias", "workload-4096"): (0.25, "a call an address, and the reference has the answer in a list"),
     ("checksum", "update-32"): (1.3, "a call a number: the call costs more than the sum; no stage calls it from Python"),
     ("classify", "name-16384"): (1.2, "a call a name, and the reference is a dictionary; the worker looks up without a call"),
     ("dns", "read"): (12, "a call a message, whose answer is a Python object"),
