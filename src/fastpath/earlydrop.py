@@ -4,8 +4,8 @@
       known flow (flowmarks) ─▶ the queue      question to port 53, newcomer ─▶ the queue, so many a batch; then refused
 
 Journey: in front of redirect's last step. A packet costs the kernel and the worker most of their work before the worker can see
-whose it is; where more come than can be carried, those of flows that are known would be lost with the others. Here a lookup
-costs a tenth, and only while the queue is crowded. Later fragments, and what has options or extension headers, are newcomers.
+whose it is; where more come than can be carried, those of flows that are known would be lost with the others. Here a look
+costs a hundredth, and only while the queue is crowded. Later fragments, options and extension headers make a newcomer.
 
 Source: linux/bpf.h; RFC 8926 §3.4, RFC 791 §3.1, RFC 8200 §3; partial buffer sharing, see flowmarks.
 """
