@@ -47,8 +47,8 @@ def _packet(address: str, port: int, flows: int, io: IoSettings, workers: int) -
     made: list[PacketRing] = []
     try:
         marks = FlowMarks(flows)
-    except PermissionError:
-        marks = None        # CAP_BPF is not there: then known flows and others lose alike when too much comes
+    except OSError:         # no CAP_BPF, or too old a kernel: known flows and others lose alike when too much comes
+        marks = None
     with contextlib.ExitStack() as undo:
         for worker in range(workers):
             made.append(undo.enter_context(PacketRing(
