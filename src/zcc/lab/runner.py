@@ -151,8 +151,8 @@ def _stay(deployment: Deployment, console: Console) -> None:
         highlight=False,
     )
     try:
-        while True:
-            signal.pause()
+        while True:  # in rests, not by pause(): Ctrl-C just before a pause began would go unnoticed
+            time.sleep(1)
     except KeyboardInterrupt:
         pass
 
