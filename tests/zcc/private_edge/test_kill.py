@@ -28,13 +28,13 @@ SPANS = [Tenure("x.wild", int(A), False, 10.0, 20.0), Tenure("y.wild", int(A), F
 
 
 def test_names_keep_their_addresses_while_processes_are_killed() -> None:
-    """Some seconds of it; what takes longer on a busy machine is starting and ending."""
+    """Until three are killed: how long that takes is chance, and the machine's."""
     loop = subprocess.run(
-        [sys.executable, str(TESTS / "kill_loop.py"), "--kills", "1000", "--seconds", "6"],
+        [sys.executable, str(TESTS / "kill_loop.py"), "--kills", "3", "--seconds", "120"],
         capture_output=True, text=True, timeout=280, check=False)
     said = re.search(r"kills \{(.*?)\}, \{.*'answers': (\d+).*, (\d+) records, 0 contradictions", loop.stdout)
     assert loop.returncode == 0 and said, loop.stdout + loop.stderr
-    assert sum(int(number) for number in re.findall(r": (\d+)", said[1])) >= 2 and int(said[2]) >= 8
+    assert sum(int(number) for number in re.findall(r": (\d+)", said[1])) >= 3 and int(said[2]) >= 8
 
 
 def test_pools_move_while_processes_run() -> None:
