@@ -195,7 +195,7 @@ class Gate:
             return
         self.counts["taken_over"] += 1
         if session.path is not None and former.path is not None:      # the same path, a moment ago
-            session.path = PathMtu(4, session.path.ceiling, now_ns, former.path.size)
+            session.path = PathMtu(4, session.path.ceiling, now_ns, former.path)
 
     def _probe_size(self, session: EdgeSession, now_ns: int) -> None:
         for probe in () if session.path is None else session.path.probes(now_ns):

@@ -95,6 +95,7 @@ class Keeper:
         self.beside: Leg | None = None
         self.failures = self.renewals = 0
         self._fell_silent = False
+        self._size_told = 0
         self.reason = ""                     # of the last failure
         self.source: tuple[str, int] = ("", 0)
 
@@ -177,7 +178,7 @@ class Keeper:
                 task.add_done_callback(_forget)
 
     async def _serve(self, dialled: Dialled) -> None:
-        self.leg = self._attach(dialled, self.slot, 0)
+        self.leg = self._attach(dialled, self.slot)
         renewing = asyncio.create_task(self._renew(), name=f"renewal {self.edge.name}")
         try:
             await self._watch()
@@ -238,9 +239,8 @@ class Keeper:
     async def _replace(self, dialled: Dialled) -> None:
         """Have what was dialled take over, once it has proved itself, and the former session drain."""
         assert self.leg is not None
-        known = self.leg.path.size if self.leg.path is not None else 0
         patience_s = self._settings.hold_down.total_seconds() if self.leg.transport == "TLS" else 0.0
-        self.beside = self._attach(dialled, self.slot + SLOTS, known)
+        self.beside = self._attach(dialled, self.slot + SLOTS, self.leg.path)
         self._wake.set()
         try:
             await self._prove(self.beside, patience_s)
@@ -283,7 +283,7 @@ class Keeper:
 
     # ---- the data plane ----
 
-    def _attach(self, dialled: Dialled, place: int, known: int) -> Leg:
+    def _attach(self, dialled: Dialled, place: int, former: pathmtu.PathMtu | None = None) -> Leg:
         now_ns = self._clock.monotonic_ns()
         with dialled.socket:             # the data plane has its own
             self.source = dialled.source
@@ -295,7 +295,7 @@ class Keeper:
             version = self.edge.address.address.version
             ceiling = min(pathmtu.datagram_of(self._settings.inner_mtu),
                           pathmtu.datagram_in(interface_mtu(dialled.socket), version))
-            path = pathmtu.PathMtu(version, ceiling, now_ns, known)
+            path = pathmtu.PathMtu(version, ceiling, now_ns, former)
             leg = Leg(place, dialled.transport, probes, path, now_ns)
             self._datapath.attach_tunnel(
                 place, self._ways.make_session(dialled.connection), dialled.socket.fileno(), pathmtu.inner_mtu(path.size))
@@ -308,11 +308,14 @@ class Keeper:
 
     def _resize(self, leg: Leg) -> None:
         assert leg.path is not None
-        size = leg.path.size
-        self._datapath.resize_tunnel(leg.place, pathmtu.inner_mtu(size), leg.takes_parts)
-        log.log(logging.INFO if leg.path.phase is pathmtu.Phase.COMPLETE else logging.DEBUG,
-                "internet edge %s: its path carries packets of %d bytes, %d inside", self,
-                pathmtu.outer_mtu(size, self.edge.address.address.version), pathmtu.inner_mtu(size))
+        self._datapath.resize_tunnel(leg.place, pathmtu.inner_mtu(leg.path.size), leg.takes_parts)
+
+    def _tell_size(self, path: pathmtu.PathMtu) -> None:
+        """Log what a search has found, unless it is what was said last."""
+        if path.phase is pathmtu.Phase.COMPLETE and path.size != self._size_told:
+            self._size_told = path.size
+            log.info("internet edge %s: its path carries packets of %d bytes, %d inside", self,
+                     pathmtu.outer_mtu(path.size, self.edge.address.address.version), pathmtu.inner_mtu(path.size))
 
     def _speak(self, leg: Leg) -> None:
         before = self._carries(leg)
@@ -320,6 +323,8 @@ class Keeper:
             self._say(leg, message)
         if self._carries(leg) != before:
             self._resize(leg)
+        if leg.path is not None:
+            self._tell_size(leg.path)
 
     def _say(self, leg: Leg, message: wire.Message) -> None:
         self._datapath.send_control(leg.place, wire.encode(message))

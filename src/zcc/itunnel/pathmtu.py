@@ -77,14 +77,15 @@ class Phase(Enum):
 class PathMtu:
     """Searches one path."""
 
-    def __init__(self, version: int, ceiling: int, now_ns: int, known: int = 0) -> None:
-        """Start with the base size, its probe due at once; or with what is known.
+    def __init__(self, version: int, ceiling: int, now_ns: int, former: PathMtu | None = None) -> None:
+        """Start with the base size, its probe due at once; or go on where a former search of the same path is.
 
         Args:
             version: of IP outside, 4 or 6.
             ceiling: largest datagram that is of use: what the interface and the inner MTU allow.
             now_ns: monotonic.
-            known: a size that the same path was found to carry a moment ago; it is only looked at again. 0 = none.
+            former: of the session that this one follows; what it found is only looked at again, what it was about to find is
+                searched from there, and its raise timer runs on. None = nothing is known.
         Raises:
             ValueError: version is neither, or the ceiling is below the least size.
         """
@@ -103,11 +104,18 @@ class PathMtu:
         self._waiting: set[int] = set()      # sizes of the round that nobody has answered for
         self._tries, self._smaller, self._next_ns = 0, 0, now_ns      # _smaller: what passed beside the size looked at
         self._raise_ns = now_ns + RAISE_NS
-        if self._base <= known <= ceiling:
-            self.phase, self._low, self._high = Phase.COMPLETE, known, known + 1
-            self._start([known], now_ns)
+        if former is not None and 0 < former._low <= ceiling:
+            self._follow(former, now_ns)
         else:
             self._begin(now_ns)
+
+    def _follow(self, former: PathMtu, now_ns: int) -> None:
+        self._low = former._low
+        self._high = former._high if former.ceiling == self.ceiling else self.ceiling + 1
+        self._search(now_ns)
+        if self.phase is Phase.COMPLETE:
+            self._raise_ns = former._raise_ns
+            self._start([self._low], now_ns)
 
     def _begin(self, from_ns: int) -> None:
         """Know nothing; the base and what may lie above it are tried at once."""

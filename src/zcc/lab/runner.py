@@ -45,6 +45,7 @@ class Options:
     shell: str
     logs: Path
 
+
 LOG_COLUMNS = 160   # of the table in a file or a CI log, where nothing says how wide it may be
 
 
@@ -89,9 +90,10 @@ def _run_rows(deployment: Deployment, options: Options, console: Console) -> int
                 print(json.dumps(result.record()), flush=True)
     for result in report.failures:
         console.rule(f"[red]{result.scenario.name}", align="left")
-        console.print(result.seen.text, markup=False, highlight=False, soft_wrap=True)
         for name, tail in result.tails.items():
             console.print(f"--- {name}\n{tail}", markup=False, highlight=False, soft_wrap=True)
+    for result in report.failures:      # last: of a long log people see the end
+        console.print(f"failed: {result.scenario.name}: {result.seen.text}", markup=False, highlight=False, soft_wrap=True)
     return failed
 
 

@@ -125,6 +125,41 @@ def test_a_path_that_has_grown_is_used_after_the_raise_timer() -> None:
     assert path.machine.size == 1472
 
 
+@given(size=st.integers(600, 1472), before=st.integers(1200, 1472), renewals=st.lists(st.integers(0, 4_000), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_sessions_renewed_at_any_time_find_what_one_finds(size: int, before: int, renewals: list[int]) -> None:
+    path = Path(PathMtu(4, 1472, 0), before)
+    path.run(9 * SECOND)
+    path.size = size
+    for at_ms in sorted(renewals):
+        path.run(9 * SECOND + at_ms * 1_000_000)
+        path.on_their_way.clear()
+        path.machine = PathMtu(4, 1472, path.now, path.machine)
+    path.run(path.now + 15 * SECOND)
+    assert path.machine.size == min(size, before), "more is looked for when the raise timer ends"
+
+
+def test_a_path_that_has_grown_is_used_though_sessions_are_renewed() -> None:
+    path = Path(PathMtu(4, 1472, 0), 1300)
+    path.run(9 * SECOND)
+    path.size = 1472
+    for minute in range(1, 10):
+        path.run(minute * 60 * SECOND)
+        path.machine = PathMtu(4, 1472, path.now, path.machine)
+    assert path.machine.size == 1300
+    path.run(620 * SECOND)
+    assert path.machine.size == 1472
+
+
+@pytest.mark.parametrize(("ceiling", "size"), [(1300, 1300), (1500, 1472)])
+def test_a_session_whose_interface_has_changed_finds_what_it_carries(ceiling: int, size: int) -> None:
+    path = Path(PathMtu(4, 1400, 0), 1472)
+    path.run(9 * SECOND)
+    path.machine = PathMtu(4, ceiling, path.now, path.machine)
+    path.run(15 * SECOND)
+    assert path.machine.size == size
+
+
 def test_a_path_below_the_base_is_an_error_and_what_passes_is_found() -> None:
     path = Path(PathMtu(4, 1472, 0), 1000)
     path.run(3 * SECOND)
