@@ -323,7 +323,7 @@ class Keeper:
             self._say(leg, message)
         if self._carries(leg) != before:
             self._resize(leg)
-        if leg.path is not None:
+        if leg is self.leg and leg.path is not None:
             self._tell_size(leg.path)
 
     def _say(self, leg: Leg, message: wire.Message) -> None:

@@ -96,6 +96,7 @@ class PathMtu:
         self.ceiling, self._base = ceiling, min(BASE_BYTES[version], ceiling)
         self._least = min(LEAST_BYTES[version], self._base)
         self._usual = tuple(packet - IP_UDP_BYTES[version] for packet in USUAL_PACKETS)
+        self._low, self._high = 0, ceiling + 1      # largest that passed, smallest that did not
         self._number = 0
         self._open: dict[int, tuple[int, int]] = {}      # number → size, time sent; the newest
         self.timer_ns = TIMER_NS
@@ -120,7 +121,7 @@ class PathMtu:
     def _begin(self, from_ns: int) -> None:
         """Know nothing; the base and what may lie above it are tried at once."""
         self.phase = Phase.BASE
-        self._low, self._high = 0, self.ceiling + 1     # largest that passed, smallest that did not
+        self._low, self._high = 0, self.ceiling + 1
         usual = [size for size in self._usual if self._base < size < self.ceiling]
         self._start([self._base, *usual, self.ceiling], from_ns)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from OpenSSL import SSL
 
 from fastpath.dtls import Session
@@ -308,6 +309,21 @@ def test_a_new_session_takes_over_while_the_old_one_drains(tmp_path: Path) -> No
         assert [status.renewals for status in world.client.status()] == [1, 1]
 
     play(tmp_path, scene, interval_ms=200)
+
+
+def test_sessions_renewed_while_the_path_is_searched_find_all_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(world: World) -> None:
+        world.edges[0].largest = 1303
+        await world.until(lambda: world.client.status()[0].state == "up")
+        world.client.renew()
+        await world.until(lambda: world.client.status()[0].renewals == 1, 20)
+        await world.until(lambda: world.client.status()[0].path_state == "complete", 20)
+        assert world.plane.mtus[0] == 1303 - 65
+
+    with caplog.at_level("INFO", "zcc.itunnel.keeper"):
+        play(tmp_path, scene, interval_ms=500)
+    told = [message for message in caplog.messages if "ie-1" in message and "carries" in message]
+    assert len(told) == 1 and "carries packets of 1331 bytes, 1238 inside" in told[0]
 
 
 def test_a_session_is_kept_when_no_new_one_can_be_had(tmp_path: Path) -> None:
