@@ -201,10 +201,11 @@ cdef inline int parse(Columns* b) noexcept nogil:
     return alive(&c)
 
 
-# Lower (never raise) the MSS option of a TCP SYN to `limit`, checksum updated. Returns 1 if it was changed.
+# Lower (never raise) the MSS option of a TCP SYN to `limit`, checksum updated; where it stands twice, hosts differ in which counts:
+# both. Returns 1 if the packet was changed.
 cdef inline int clamp_mss(uint8_t* ip_packet, int length, int l4_offset, int limit) noexcept nogil:
     cdef uint8_t* tcp = ip_packet + l4_offset
-    cdef int end, at = TCP_BYTES, size
+    cdef int end, at = TCP_BYTES, size, changed = 0
     cdef uint16_t old
     if length < l4_offset + TCP_BYTES or limit < 0 or limit > 65535:
         return 0
@@ -216,14 +217,12 @@ cdef inline int clamp_mss(uint8_t* ip_packet, int length, int l4_offset, int lim
             at += 1
             continue
         if at + 2 > end:
-            return 0
+            break
         size = tcp[at + 1]
         if size < 2 or at + size > end:
-            return 0
-        if tcp[at] == TCP_OPTION_MSS and size == 4:
-            old = load_be16(tcp + at + 2)
-            if old <= limit:
-                return 0
+            break
+        old = load_be16(tcp + at + 2) if tcp[at] == TCP_OPTION_MSS and size == 4 else 0
+        if old > limit:
             store_be16(tcp + at + 2, limit)
             # The option may start at an odd offset; then its bytes sit in the other halves of the sum.
             if (at + 2) & 1:
@@ -231,6 +230,6 @@ cdef inline int clamp_mss(uint8_t* ip_packet, int length, int l4_offset, int lim
                                               <uint16_t> (limit << 8 | limit >> 8)))
             else:
                 store_be16(tcp + 16, update16(load_be16(tcp + 16), old, limit))
-            return 1
+            changed = 1
         at += size
-    return 0
+    return changed

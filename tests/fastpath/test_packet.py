@@ -259,6 +259,17 @@ def test_mss_is_lowered_and_the_checksum_stays_right(family, expected, before):
     assert family(bytes(changed))[TCP].chksum == given_sum
 
 
+@pytest.mark.parametrize("options", [[8460, 500], [500, 8460], [8460, 8460]])
+def test_every_mss_option_is_lowered(options):
+    batch = parsed(compiled, [bytes(IP() / TCP(flags="S", options=[("MSS", size) for size in options]))])
+    assert compiled.clamp_mss_batch(batch, 1400) == 1
+    changed = IP(batch.frame(0))
+    assert [size for _, size in changed[TCP].options] == [min(size, 1360) for size in options]
+    given_sum = changed[TCP].chksum
+    del changed[TCP].chksum
+    assert IP(bytes(changed))[TCP].chksum == given_sum
+
+
 def test_mss_is_never_raised_and_only_in_a_syn():
     small = bytes(IP() / TCP(flags="S", options=[("MSS", 500)]))
     late = bytes(IP() / TCP(flags="A", options=[("MSS", 8460)]))
