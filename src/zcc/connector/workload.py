@@ -38,8 +38,8 @@ class Workload(asyncio.Protocol):
         """Hold reading until someone takes the bytes."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_BEHIND_BYTES)
-        # Not at once: with Debian 12's Python 3.11.2 a transport begins to read after this call whatever was said in it, and takes
-        # every later pause for one that stands already, so that nothing would bound what a workload sends ahead.
+        # Not at once: with Debian 12's Python, 3.11.2, a transport begins to read after this call whatever was said in it, and
+        # takes every later pause for one that stands already, so that nothing would bound what a workload sends ahead.
         asyncio.get_running_loop().call_soon(self._hold)
         self._writable.set()
         peer = transport.get_extra_info("peername")

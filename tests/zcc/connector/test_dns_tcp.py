@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
+import dns.exception
 import dns.message
 import dns.rcode
 import dns.rrset
@@ -69,7 +70,7 @@ class Bench:
 
     async def serve(self, reader, writer) -> None:
         held: list[bytes] = []
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, dns.exception.DNSException, IndexError):
             while (wire := await read_message(reader)) is not None:
                 query = dns.message.from_wire(wire)
                 self.asked.append(query)
