@@ -47,6 +47,7 @@ class Workload(asyncio.Protocol):
         self._accepted(self)
 
     def _hold(self) -> None:
+        """Stop reading, unless someone has begun to take the bytes meanwhile."""
         if self._transport is not None and not self._reading:
             self._transport.pause_reading()
 

@@ -111,6 +111,7 @@ class PathMtu:
             self._begin(now_ns)
 
     def _follow(self, former: PathMtu, now_ns: int) -> None:
+        """Take over what a search of the same path knows; where it is over, look again at what it found."""
         self._low = former._low
         self._high = former._high if former.ceiling == self.ceiling else self.ceiling + 1
         self._search(now_ns)

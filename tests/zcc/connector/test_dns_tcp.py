@@ -70,6 +70,7 @@ class Bench:
 
     async def serve(self, reader, writer) -> None:
         held: list[bytes] = []
+        # What hostile clients say is passed on to here as it is; the connection ends by what can not be read.
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, dns.exception.DNSException, IndexError):
             while (wire := await read_message(reader)) is not None:
                 query = dns.message.from_wire(wire)
